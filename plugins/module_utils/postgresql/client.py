@@ -1,0 +1,344 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place that talks to PostgreSQL: one connection, bounded waits, masked errors.
+
+The connection is asynchronous on the driver's level. libpq's blocking calls have no limit once a server
+accepts packets and no longer answers (a stopped process, a hung disk): neither C(connect_timeout) nor
+C(tcp_user_timeout) ends that wait. Polling with a deadline does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Union
+
+from ansible.module_utils.basic import missing_required_lib
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import (
+    InvalidOption,
+    MissingLibrary,
+    Unavailable,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.common.masking import mask_secrets
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError, describe_refusal
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.values import number_from_text
+
+try:
+    import psycopg2
+    from psycopg2 import extensions, sql
+
+    IMPORT_ERROR: str | None = None
+except ImportError:
+    IMPORT_ERROR = traceback.format_exc()
+
+# How much longer than the server's own statement_timeout the client waits for an answer.
+_GRACE_SECONDS = 5.0
+# A catalog read waits for a lock only behind DDL; then the answer is "locked", not a queue behind it.
+_LOCK_TIMEOUT_SECONDS = 2.0
+# SQLSTATEs after which the connection is gone: administrator command, crash, and connection exceptions.
+_FATAL_SQLSTATES = ("57P01", "57P02", "57P03", "57P05", "25P03")
+
+_NUMERIC_OID, _NUMERIC_ARRAY_OID = 1700, 1231
+
+Statement = Union[str, "sql.Composable"]
+Row = dict[str, Any]
+
+
+class Session:
+    """One open connection in autocommit; create it with C(connect)."""
+
+    def __init__(
+        self,
+        connection: Any,
+        *,
+        server: str,
+        secrets: tuple[str | None, ...],
+        statement_timeout_seconds: float,
+        read_only: bool,
+    ) -> None:
+        self._connection = connection
+        self._server = server
+        self._secrets = secrets
+        self._read_only = read_only
+        self._patience = statement_timeout_seconds + _GRACE_SECONDS if statement_timeout_seconds > 0 else None
+        self.server_version_num: int = connection.server_version
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back; harmless when it is already closed."""
+        self._connection.close()
+
+    def query(self, statement: Statement, params: Mapping[str, Any] | tuple[Any, ...] | None = None) -> list[Row]:
+        """Run one statement and return its rows (an empty list if it returns none).
+
+        Args:
+            statement: Text or a composed C(psycopg2.sql) object. With C(params) a literal percent sign is doubled.
+            params: Values bound by the driver, C(%(name)s) or C(%s).
+
+        Returns:
+            One dict a row. C(numeric) comes as int or float (NaN and the infinities as None), C(timestamptz) as an
+            aware datetime, C(interval) as timedelta, arrays as lists.
+
+        Raises:
+            QueryError: the statement failed; the session stays usable.
+            Unavailable: the connection is gone.
+
+        """
+        if self._connection.closed:
+            raise Unavailable(f"The connection to PostgreSQL at {self._server} is closed. Run the task again.")
+        try:
+            return self._fetch(statement, params, as_bytes=False)
+        except UnicodeDecodeError:
+            # Bytes that are no UTF-8 reach us from SQL_ASCII databases and from statements of databases in other
+            # encodings that pg_stat_activity shows. Only what can be repeated safely is read again, leniently.
+            if not self._read_only:
+                raise QueryError("the result holds text that is not valid UTF-8", "22021") from None
+            return self._fetch(statement, params, as_bytes=True)
+
+    @contextlib.contextmanager
+    def read_only_transaction(self, settings: Mapping[str, str] | None = None) -> Iterator[None]:
+        """A READ ONLY transaction that is always rolled back, so that C(settings) end with it.
+
+        Args:
+            settings: Parameters for this transaction only, such as C({"TimeZone": "Asia/Seoul"}).
+
+        """
+        self.query("BEGIN TRANSACTION READ ONLY")
+        try:
+            for name, value in (settings or {}).items():
+                self.query("SELECT pg_catalog.set_config(%s, %s, true)", (name, value))
+            yield
+        finally:
+            if not self._connection.closed:
+                self.query("ROLLBACK")
+
+    def _fetch(self, statement: Statement, params: Any, *, as_bytes: bool) -> list[Row]:
+        cursor = self._connection.cursor()
+        if as_bytes:
+            extensions.register_type(extensions.BYTES, cursor)
+            extensions.register_type(extensions.BYTESARRAY, cursor)
+        try:
+            cursor.execute(statement, params)
+            _wait(self._connection, self._patience)
+            if cursor.description is None:
+                return []
+            names = [column.name for column in cursor.description]
+            rows = [dict(zip(names, row)) for row in cursor.fetchall()]
+        except TimeoutError:
+            self.close()
+            raise Unavailable(
+                f"PostgreSQL at {self._server} accepted a statement and did not answer within "
+                f"{self._patience:g} seconds. Look at the server's processes and disks."
+            ) from None
+        except psycopg2.Error as error:
+            raise self._translate(error) from None
+        except (ValueError, OverflowError) as error:
+            if isinstance(error, UnicodeDecodeError):
+                raise
+            # Dates before year 1 or after 9999 exist in PostgreSQL and not in Python.
+            raise QueryError(f"a value in the result cannot be read: {self._mask(str(error))}", "22008") from None
+        return [{name: _lenient(value) for name, value in row.items()} for row in rows] if as_bytes else rows
+
+    def _translate(self, error: Any) -> QueryError | Unavailable:
+        sqlstate: str | None = error.pgcode
+        text = (error.diag.message_primary if error.diag is not None else None) or str(error).strip()
+        message = self._mask(" ".join(text.split()))
+        gone = self._connection.closed or (sqlstate or "").startswith("08") or sqlstate in _FATAL_SQLSTATES
+        if gone:
+            self.close()
+            return Unavailable(
+                f"The connection to PostgreSQL at {self._server} was lost: {message.rstrip('.')}. Read the server log."
+            )
+        return QueryError(message, sqlstate)
+
+    def _mask(self, text: str) -> str:
+        return mask_secrets(text, self._secrets)
+
+
+def connect(
+    options: Mapping[str, Any],
+    *,
+    application_name: str = "runbook.ops",
+    statement_timeout_seconds: float,
+    read_only: bool = True,
+) -> Session:
+    """Log in and prepare the session.
+
+    Args:
+        options: The module parameters of C(postgresql_argument_spec); further keys are ignored, empty ones not given.
+        application_name: How the session shows itself in C(pg_stat_activity).
+        statement_timeout_seconds: The server ends a statement after this time; 0 means never.
+        read_only: Whether every transaction is read-only by default.
+
+    The session is in autocommit, speaks UTF-8, counts in UTC, gives up on locks after two seconds and resolves
+    unqualified names in C(pg_catalog) only.
+
+    Raises:
+        InvalidOption: an option that cannot work, before anything is touched.
+        MissingLibrary: psycopg2 is missing.
+        Unavailable: one masked sentence with the next step.
+
+    """
+    if IMPORT_ERROR is not None:
+        raise MissingLibrary(missing_required_lib("psycopg2"), exception=IMPORT_ERROR)
+    parameters = _connection_parameters(options)
+    server = _server_name(parameters)
+    secrets = (parameters.get("password"), os.environ.get("PGPASSWORD"))
+    timeout = float(parameters["connect_timeout"])
+    connection: Any = None
+    try:
+        connection = psycopg2.connect(**parameters, application_name=application_name, async_=True)
+        _wait(connection, timeout)
+    except TimeoutError:
+        connection.close()
+        text = f"timeout expired after {timeout:g} seconds"
+        raise Unavailable(_refusal(text, server, parameters, secrets)) from None
+    except UnicodeDecodeError as error:
+        # The server speaks before the encoding is agreed on; its message may be in any.
+        text = bytes(error.object).decode("utf-8", "replace")
+        raise Unavailable(_refusal(text, server, parameters, secrets)) from None
+    except psycopg2.Error as error:
+        raise Unavailable(_refusal(str(error), server, parameters, secrets)) from None
+    _register_numbers(connection)
+    session = Session(
+        connection,
+        server=server,
+        secrets=secrets,
+        statement_timeout_seconds=statement_timeout_seconds,
+        read_only=read_only,
+    )
+    try:
+        _prepare(session, statement_timeout_seconds, read_only)
+    except QueryError as error:
+        session.close()
+        raise Unavailable(
+            f"PostgreSQL at {server} let us in and refused the session's settings: {error.message}."
+        ) from None
+    return session
+
+
+def _register_numbers(connection: Any) -> None:
+    """Have numeric arrive as int or float: JSON has no Decimal, and nobody should meet one further up."""
+    number = extensions.new_type((_NUMERIC_OID,), "RUNBOOK_NUMBER", _cast_number)
+    extensions.register_type(number, connection)
+    numbers = extensions.new_array_type((_NUMERIC_ARRAY_OID,), "RUNBOOK_NUMBERS", number)
+    extensions.register_type(numbers, connection)
+
+
+def _cast_number(text: str | None, _cursor: Any) -> int | float | None:
+    return number_from_text(text)
+
+
+def _prepare(session: Session, statement_timeout_seconds: float, read_only: bool) -> None:
+    settings = {
+        # pg_temp last: otherwise a temporary table could stand in for a catalog.
+        "search_path": "pg_catalog, pg_temp",
+        "statement_timeout": _milliseconds(statement_timeout_seconds),
+        "lock_timeout": _milliseconds(_LOCK_TIMEOUT_SECONDS),
+        "idle_in_transaction_session_timeout": _milliseconds(60.0),
+        "default_transaction_read_only": "on" if read_only else "off",
+        "TimeZone": "UTC",
+        "IntervalStyle": "postgres",
+        "client_min_messages": "warning",
+    }
+    session.query(
+        "SELECT " + ", ".join("pg_catalog.set_config(%s, %s, false)" for _ in settings),
+        tuple(part for setting in settings.items() for part in setting),
+    )
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
+
+
+def _connection_parameters(options: Mapping[str, Any]) -> dict[str, Any]:
+    given = {
+        keyword: options.get(option)
+        for keyword, option in (
+            ("host", "login_host"),
+            ("port", "login_port"),
+            ("user", "login_user"),
+            ("password", "login_password"),
+            ("dbname", "login_db"),
+            ("sslmode", "ssl_mode"),
+            ("sslrootcert", "ca_cert"),
+            ("sslcert", "ssl_cert"),
+            ("sslkey", "ssl_key"),
+        )
+    }
+    if options.get("login_unix_socket"):
+        given["host"] = options["login_unix_socket"]
+    parameters = {keyword: value for keyword, value in given.items() if value not in (None, "")}
+    port = parameters.get("port")
+    if port is not None and not 1 <= int(port) <= 65535:
+        raise InvalidOption("login_port", port, "a port from 1 to 65535")
+    timeout = options.get("connect_timeout")
+    timeout = 5 if timeout in (None, "") else timeout
+    if float(timeout) < 1:
+        raise InvalidOption("connect_timeout", timeout, "at least 1 second")
+    parameters.update(
+        connect_timeout=int(timeout),
+        client_encoding="UTF8",
+        # A path that went dead in the middle of a statement is noticed by the operating system, too.
+        keepalives=1,
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=30000,
+    )
+    return parameters
+
+
+def _server_name(parameters: Mapping[str, Any]) -> str:
+    host = str(parameters.get("host") or os.environ.get("PGHOST") or "localhost")
+    port = parameters.get("port") or os.environ.get("PGPORT") or 5432
+    return f"{host}/.s.PGSQL.{port}" if host.startswith("/") else f"{host}:{port}"
+
+
+def _refusal(text: str, server: str, parameters: Mapping[str, Any], secrets: tuple[str | None, ...]) -> str:
+    return describe_refusal(
+        mask_secrets(text, secrets),
+        server=server,
+        user=str(parameters.get("user") or os.environ.get("PGUSER") or ""),
+        database=str(parameters.get("dbname") or os.environ.get("PGDATABASE") or parameters.get("user") or ""),
+    )
+
+
+def _wait(connection: Any, seconds: float | None) -> None:
+    """Drive the asynchronous connection until it is idle; TimeoutError after C(seconds)."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        state = connection.poll()
+        if state == extensions.POLL_OK:
+            return
+        remaining = None if deadline is None else deadline - time.monotonic()
+        if remaining is not None and remaining <= 0:
+            raise TimeoutError
+        descriptor = connection.fileno()
+        if state == extensions.POLL_READ:
+            select.select([descriptor], [], [], remaining)
+        else:
+            select.select([], [descriptor], [], remaining)
+
+
+def _lenient(value: Any) -> Any:
+    """Text the driver handed over as bytes, with what is not UTF-8 replaced."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, list):
+        return [_lenient(item) for item in value]
+    return value
