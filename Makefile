@@ -81,7 +81,7 @@ mypy: setup
 
 .PHONY: copy
 copy: setup
-	@.ci/copy $(COPY)
+	@$(BIN)/python .ci/copy.py $(COPY)
 
 ansible-lint: copy
 	@cd $(COPY) && ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/copy ansible-lint --offline --profile production --strict
@@ -93,7 +93,7 @@ changelog-lint: setup
 	@$(BIN)/antsibull-changelog lint
 
 sanity: copy ## ansible-test sanity, without ignores
-	@cd $(COPY) && PYTHONPATH= ansible-test sanity --venv --color no $(SANITY_ARGS)
+	@$(BIN)/python .ci/sanity.py $(COPY) $(SANITY_ARGS)
 
 unit: setup ## unit tests (T=path or -k expression narrows them)
 	@$(BIN)/python -m pytest -n $(JOBS) tests/unit $(T)

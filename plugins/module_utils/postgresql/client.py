@@ -27,7 +27,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import (
     Unavailable,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.common.masking import mask_secrets
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError, describe_refusal
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import (
+    QueryError,
+    describe_refusal,
+    first_line,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.values import number_from_text
 
 try:
@@ -155,8 +159,7 @@ class Session:
 
     def _translate(self, error: Any) -> QueryError | Unavailable:
         sqlstate: str | None = error.pgcode
-        text = (error.diag.message_primary if error.diag is not None else None) or str(error).strip()
-        message = self._mask(" ".join(text.split()))
+        message = self._mask(error.diag.message_primary or first_line(str(error)))
         gone = self._connection.closed or (sqlstate or "").startswith("08") or sqlstate in _FATAL_SQLSTATES
         if gone:
             self.close()
@@ -239,8 +242,8 @@ def _register_numbers(connection: Any) -> None:
     extensions.register_type(numbers, connection)
 
 
-def _cast_number(text: str | None, _cursor: Any) -> int | float | None:
-    return number_from_text(text)
+def _cast_number(text: str | bytes | None, _cursor: Any) -> int | float | None:
+    return number_from_text(text.decode("ascii") if isinstance(text, bytes) else text)
 
 
 def _prepare(session: Session, statement_timeout_seconds: float, read_only: bool) -> None:

@@ -117,7 +117,18 @@ def _detail(text: str) -> str:
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     failures = [line for line in lines if "failed: " in line]
     line = failures[-1].split("failed: ", 1)[1] if failures else (lines[0] if lines else "no further text")
-    return re.sub(r"^(FATAL|ERROR|PANIC|[^\s:]{2,12}):\s+", "", line).rstrip(". ")
+    return _without_severity(line)
+
+
+def _without_severity(line: str) -> str:
+    # The severity is translated like the rest, so it is known by its shape: one word, a colon, two spaces.
+    return re.sub(r"^[^\s:]{2,20}:\s{2,}", "", line).rstrip(". ")
+
+
+def first_line(text: str) -> str:
+    """The first line of a driver's message without the severity before it."""
+    lines = text.strip().splitlines()
+    return _without_severity(lines[0].strip()) if lines else "no further text"
 
 
 def describe_refusal(text: str, *, server: str, user: str, database: str) -> str:

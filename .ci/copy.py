@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Copy the checkout's own files to DESTINATION, where ansible-test and the linters find the path they insist on.
 
 Several gates of a parallel run ask for the copy at once: one makes it at a time, files that are equal stay as they
