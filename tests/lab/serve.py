@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lab import process
 from lab.errors import LabError
+from lab.paths import PACKAGE_PARENT
 from lab.ports import LOOPBACK
 from lab.server import Server
-
-PACKAGE_PARENT = Path(__file__).resolve().parents[1]
-
 
 class ServedProcess(Server):
     """The parent's side: start the process, wait for its ready file, talk to its control path."""
@@ -131,10 +131,95 @@ def _run_wsgi(application: Any, ready_file: Path) -> None:
     server.serve_forever()
 
 
+def run_http(settings: dict[str, Any], ready_file: Path) -> None:
+    """A stub whose routes the named function returns."""
+    from lab.http_stub import HttpStub
+
+    routes = call(settings["function"], settings["arguments"])
+    stub = HttpStub(
+        routes, token=settings.get("token"), open_paths=settings.get("open_paths", ()), keep_requests=False
+    )
+    with stub:
+        announce(ready_file, stub.port)
+        wait_for_the_end()
+
+
+def run_exporter(settings: dict[str, Any], ready_file: Path) -> None:
+    """Metrics in Prometheus' text format, made anew by the named function for every scrape."""
+    from lab.http_stub import HttpStub, Reply
+
+    content = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+
+    def metrics(_: object) -> Reply:
+        return Reply(200, str(call(settings["function"], settings["arguments"])), content)
+
+    with HttpStub({"/metrics": metrics}, keep_requests=False) as stub:
+        announce(ready_file, stub.port)
+        wait_for_the_end()
+
+
+def run_sessions(settings: dict[str, Any], ready_file: Path) -> None:
+    """Whatever must be held open while the lab runs: the named function returns it, and it is kept."""
+    held = call(settings["function"], settings["arguments"])
+    announce(ready_file, 0)
+    wait_for_the_end()
+    del held
+
+
+def call(function: str, arguments: dict[str, Any]) -> Any:
+    """Call ``package.module:function``; ``now`` travels as text and arrives as a moment."""
+    module, _, name = function.partition(":")
+    if isinstance(arguments.get("now"), str):
+        arguments = {**arguments, "now": datetime.fromisoformat(arguments["now"])}
+    return getattr(importlib.import_module(module), name)(**arguments)
+
+
 def wait_for_the_end() -> None:
     """Until the process is told to stop."""
     threading.Event().wait()
 
 
 Runner = Callable[[dict[str, Any], Path], None]
-RUNNERS: dict[str, Runner] = {"s3": run_s3}
+RUNNERS: dict[str, Runner] = {"s3": run_s3, "http": run_http, "exporter": run_exporter, "sessions": run_sessions}
+
+
+class StubProcess(ServedProcess):
+    """An HTTP stub in a process of its own; ``function`` ("package.module:name") returns its routes."""
+
+    kind: ClassVar[str] = "http"
+
+    def __init__(
+        self,
+        name: str,
+        function: str,
+        arguments: Mapping[str, Any],
+        base: Path | None = None,
+        *,
+        token: str | None = None,
+        open_paths: Sequence[str] = (),
+        detached: bool = False,
+        on_spawn: Callable[[Server], None] | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(base, detached=detached, on_spawn=on_spawn, environment=environment)
+        self.label = name  # type: ignore[misc]  # one class, several names in messages and logs
+        self.token = token
+        now = arguments.get("now")
+        self.specification = {
+            "function": function,
+            "arguments": {**arguments, **({"now": now.isoformat()} if isinstance(now, datetime) else {})},
+            "token": token,
+            "open_paths": list(open_paths),
+        }
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
+class ExporterProcess(StubProcess):
+    kind: ClassVar[str] = "exporter"
+
+
+class SessionsProcess(StubProcess):
+    kind: ClassVar[str] = "sessions"

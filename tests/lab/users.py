@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import pwd
 import stat
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.paths import CACHE
 
 
 @dataclass(frozen=True)
@@ -79,16 +82,30 @@ def scratch_directory(prefix: str, account: Account | None = None) -> Path:
 
 
 def cache_directory() -> Path:
-    """Where copies that servers share live: ours alone to write, enterable by the servers' account."""
-    wanted = temporary_root() / f"runbook-lab-cache-{os.geteuid()}"
-    try:
+    """Where copies that servers share live: ours alone to write, enterable by the servers' account.
+
+    In the checkout, so that ``make clean`` takes them away; below the temporary directory for a checkout that
+    the account cannot enter.
+    """
+    account = ordinary_account()
+    if can_enter(CACHE, account):
+        with contextlib.suppress(OSError):
+            CACHE.mkdir(parents=True, exist_ok=True)
+            if os.access(CACHE, os.W_OK):
+                return CACHE
+    wanted = temporary_cache()
+    with contextlib.suppress(OSError):
         wanted.mkdir(mode=0o711, exist_ok=True)
         status = wanted.lstat()
         if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022:
             return wanted
-    except OSError:
-        pass
     # Somebody else made a directory of that name: never trust programs from it.
     made = Path(tempfile.mkdtemp(prefix="runbook-lab-cache-", dir=temporary_root()))
     made.chmod(0o711)
     return made
+
+
+def temporary_cache() -> Path:
+    """The cache of this checkout and this user outside the checkout; it need not exist."""
+    checkout = hashlib.sha256(str(CACHE).encode()).hexdigest()[:8]
+    return temporary_root() / f"runbook-lab-cache-{os.geteuid()}-{checkout}"

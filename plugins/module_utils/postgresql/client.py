@@ -123,12 +123,18 @@ class Session:
         """
         self.query("BEGIN TRANSACTION READ ONLY")
         try:
-            for name, value in (settings or {}).items():
-                self.query("SELECT pg_catalog.set_config(%s, %s, true)", (name, value))
+            self.configure(settings or {}, for_transaction=True)
             yield
         finally:
             if not self._connection.closed:
                 self.query("ROLLBACK")
+
+    def configure(self, settings: Mapping[str, str], *, for_transaction: bool = False) -> None:
+        """Set parameters of the session, or of the open transaction, in one statement."""
+        if settings:
+            calls = ", ".join(f"pg_catalog.set_config(%s, %s, %s) AS s{number}" for number in range(len(settings)))
+            values = tuple(part for name, value in settings.items() for part in (name, value, for_transaction))
+            self.query(f"SELECT {calls}", values)
 
     def _fetch(self, statement: Statement, params: Any, *, as_bytes: bool) -> list[Row]:
         cursor = self._connection.cursor()
@@ -141,6 +147,9 @@ class Session:
             if cursor.description is None:
                 return []
             names = [column.name for column in cursor.description]
+            if len(set(names)) < len(names):
+                repeated = next(name for name in names if names.count(name) > 1)
+                raise QueryError(f'the result has more than one column named "{repeated}"', "42701")
             rows = [dict(zip(names, row)) for row in cursor.fetchall()]
         except TimeoutError:
             self.close()
@@ -258,10 +267,7 @@ def _prepare(session: Session, statement_timeout_seconds: float, read_only: bool
         "IntervalStyle": "postgres",
         "client_min_messages": "warning",
     }
-    session.query(
-        "SELECT " + ", ".join("pg_catalog.set_config(%s, %s, false)" for _ in settings),
-        tuple(part for setting in settings.items() for part in setting),
-    )
+    session.configure(settings)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -151,16 +151,38 @@ def describe_refusal(text: str, *, server: str, user: str, database: str) -> str
 
 # What a failed statement means to the person who reads the report, by SQLSTATE.
 _SQLSTATE_REMEDIES: dict[str, str] = {
-    "42501": "grant the missing privilege to the login",
-    "42P01": "create the relation or correct its name or the search path",
-    "42703": "correct the column name",
-    "42601": "correct the statement",
-    "57014": "raise statement_timeout or make the statement cheaper",
-    "55P03": "try again when the lock is free",
-    "25006": "only read: the transaction is read-only",
+    "42501": "Grant the missing privilege to the login.",
+    "42P01": "Create the relation or correct its name or the search path.",
+    "42703": "Correct the column name.",
+    "42601": "Correct the statement.",
+    "57014": "Raise statement_timeout or make the statement cheaper.",
+    "55P03": "Try again when the lock is free.",
+    "25006": "Only read; the transaction is read-only.",
 }
 
 
-def remedy_for(error: QueryError) -> str:
-    """The next step for a failed statement, as a phrase."""
-    return _SQLSTATE_REMEDIES.get(error.sqlstate or "", "read the message and the server log")
+# "permission denied for table orders": what to grant on such an object so that it can be read.
+_GRANTS: dict[str, str] = {
+    "schema": "USAGE ON SCHEMA",
+    "sequence": "SELECT ON SEQUENCE",
+    "function": "EXECUTE ON FUNCTION",
+    "table": "SELECT ON",
+    "view": "SELECT ON",
+    "materialized view": "SELECT ON",
+    "foreign table": "SELECT ON",
+    "relation": "SELECT ON",
+}
+
+
+def quote_identifier(name: str) -> str:
+    """A name as a person would have to type it in SQL."""
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+
+
+def remedy_for(error: QueryError, user: str) -> str:
+    """The next step for a failed statement in one sentence, the exact GRANT where the message names the object."""
+    if error.sqlstate == "42501":
+        match = re.fullmatch(r"permission denied for ([a-z ]+?) (\S.*)", error.message)
+        if match and match.group(1) in _GRANTS:
+            return f"GRANT {_GRANTS[match.group(1)]} {quote_identifier(match.group(2))} TO {quote_identifier(user)};"
+    return _SQLSTATE_REMEDIES.get(error.sqlstate or "", "Read the message and the server log.")

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 WIDTH = 220
-HEIGHT = 36
+HEIGHT = 37
 _TRACK_TOP = 7
-_TRACK_HEIGHT = 10
+_TRACK_HEIGHT = 11
 # A zone that exists is never thinner than this share of the axis, else "> 0" would show no ok zone at all.
 _SLIVER = 0.06
 # A value beyond this many times the last step would press the ladder into a corner: it is shown at the edge.
@@ -24,10 +23,11 @@ _NEAR = 0.34
 
 @dataclass(frozen=True)
 class Limit:
-    """One step of a ladder in the unit of the value: C(operator) is one of C(> >= < <=)."""
+    """One step of a ladder in the unit of the value: C(operator) is one of C(> >= < <=), C(label) how it is written."""
 
     operator: str
     number: float
+    label: str
 
     @property
     def rising(self) -> bool:
@@ -50,7 +50,7 @@ class Tick:
 
     severity: str
     position: float
-    number: float
+    label: str
     anchor: str
 
 
@@ -83,7 +83,7 @@ def ladder_bar(value: float | None, unit: str | None, warning: Limit | None, cri
         return min(1.0, max(0.0, (number - low) / (high - low)))
 
     rising = steps[0][1].rising
-    positions = [(severity, share(limit.number), limit.number) for severity, limit in steps]
+    positions = [(severity, share(limit.number), limit.label) for severity, limit in steps]
     beyond = value is not None and not low <= value <= high
     return Bar(
         zones=_zones(positions, rising),
@@ -98,7 +98,8 @@ def _axis(value: float | None, unit: str | None, numbers: list[float]) -> tuple[
     lowest, highest = min(numbers), max(numbers)
     natural = {"percent": 100.0, "ratio": 1.0}.get(unit or "")
     inside = natural is not None and 0 <= lowest and highest <= natural and (value is None or 0 <= value <= natural)
-    if inside and natural is not None:
+    # An error rate of 1 and 5 % on an axis to 100 % would be a smudge in the corner.
+    if natural is not None and inside and max(highest, value or 0.0) >= natural * 0.35:
         low, high = 0.0, natural
     else:
         low = 0.0 if lowest >= 0 else lowest * 1.4
@@ -118,11 +119,11 @@ def _axis(value: float | None, unit: str | None, numbers: list[float]) -> tuple[
     return low, high
 
 
-def _zones(positions: list[tuple[str, float, float]], rising: bool) -> tuple[Zone, ...]:
-    ordered = positions if rising else [(severity, 1 - share, number) for severity, share, number in positions]
+def _zones(positions: list[tuple[str, float, str]], rising: bool) -> tuple[Zone, ...]:
+    ordered = positions if rising else [(severity, 1 - share, label) for severity, share, label in positions]
     zones = []
     edge, severity = 0.0, "ok"
-    for following, share, _number in ordered:
+    for following, share, _label in ordered:
         start = max(edge, share)
         if start > edge:
             zones.append(Zone(severity, edge, start))
@@ -131,22 +132,22 @@ def _zones(positions: list[tuple[str, float, float]], rising: bool) -> tuple[Zon
     return tuple(zones) if rising else tuple(Zone(zone.severity, 1 - zone.end, 1 - zone.start) for zone in zones[::-1])
 
 
-def _ticks(positions: list[tuple[str, float, float]]) -> tuple[Tick, ...]:
+def _ticks(positions: list[tuple[str, float, str]]) -> tuple[Tick, ...]:
     ordered = sorted(positions, key=lambda position: position[1])
     if len(ordered) == 2 and ordered[1][1] - ordered[0][1] < _NEAR:
         anchors = ["end", "start"] if ordered[0][1] > 0.2 else ["start", "start"]
     else:
-        anchors = ["start" if share < 0.12 else "end" if share > 0.88 else "middle" for _severity, share, _n in ordered]
+        anchors = ["start" if share < 0.12 else "end" if share > 0.88 else "middle" for _severity, share, _label in ordered]
     # Two steps at the same place carry one label, the worse one's.
     if len(ordered) == 2 and ordered[1][1] - ordered[0][1] < 0.02:
         ordered, anchors = ordered[1:], ["middle"]
     return tuple(
-        Tick(severity, share, number, anchor)
-        for (severity, share, number), anchor in zip(ordered, anchors, strict=True)
+        Tick(severity, share, label, anchor)
+        for (severity, share, label), anchor in zip(ordered, anchors, strict=True)
     )
 
 
-def bar_svg(bar: Bar, severity: str, label: str, show: Callable[[float], str]) -> str:
+def bar_svg(bar: Bar, severity: str, label: str) -> str:
     """The bar as inline SVG; colours come from the page's style sheet. C(label) is read to people who cannot see it."""
 
     def x(share: float) -> str:
@@ -154,7 +155,7 @@ def bar_svg(bar: Bar, severity: str, label: str, show: Callable[[float], str]) -
 
     middle = _TRACK_TOP + _TRACK_HEIGHT / 2
     parts = [
-        f'<svg class="bar" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+        f'<svg class="bar{"" if bar.marker is not None else " bar-unmeasured"}" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         f'role="img" aria-label="{html.escape(label)}">',
         '<g class="track">',
         *(
@@ -169,11 +170,11 @@ def bar_svg(bar: Bar, severity: str, label: str, show: Callable[[float], str]) -
             f'<line class="tick tick-{tick.severity}" x1="{x(tick.position)}" x2="{x(tick.position)}" '
             f'y1="{_TRACK_TOP - 2}" y2="{_TRACK_TOP + _TRACK_HEIGHT + 3}"/>'
             f'<text class="tick-label" x="{x(tick.position)}" y="{HEIGHT - 4}" text-anchor="{tick.anchor}">'
-            f"{html.escape(show(tick.number))}</text>"
+            f"{html.escape(tick.label)}</text>"
         )
     if bar.marker is None:
         parts.append(
-            f'<text class="no-value" x="{WIDTH / 2}" y="{middle + 3.5}" text-anchor="middle">not measured</text>'
+            f'<line class="unmeasured" x1="2" x2="{WIDTH - 2}" y1="{middle}" y2="{middle}"/>'
         )
     else:
         at = min(max(bar.marker * WIDTH, 6.0), WIDTH - 6.0)

@@ -15,13 +15,20 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import parse_moment
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.plugin_utils.findings import (
+    SEVERITIES,
+    counted,
+    identity,
+    sorted_findings,
+    totals,
+)
+from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import humanise
+from ansible_collections.runbook.ops.plugins.plugin_utils.judging.thresholds import ThresholdError, parse_threshold
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.bars import Bar, Limit, ladder_bar
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.evidence import Excerpt, FactsIndex, excerpt
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.history import Run
 
 Finding = Mapping[str, Any]
-
-SEVERITIES = ("critical", "warning", "unknown", "ok")
 
 # The page stays usable with 20,000 findings: lists are bounded and say what they leave out.
 MOST_CARDS_PER_GROUP = 200
@@ -63,8 +70,9 @@ class Trend:
 
 @dataclass(frozen=True)
 class Card:
-    """One finding as shown."""
+    """One finding as shown. C(missing) means that there is no value because nothing could be measured."""
 
+    anchor: str
     severity: str
     priority: str
     summary: str
@@ -74,6 +82,7 @@ class Card:
     source: str
     measured: str
     value: str
+    missing: bool
     steps: tuple[tuple[str, str], ...]
     bar: Bar | None
     bar_label: str
@@ -117,10 +126,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class HostLine:
-    """A host and how many findings of each severity it has."""
+    """A host and how many findings of each severity it has; C(anchor) is its worst finding on the page."""
 
     name: str
-    worst: str
+    anchor: str
     counts: Mapping[str, int]
 
 
@@ -159,6 +168,7 @@ class Document:
     hosts: tuple[HostLine, ...]
     hosts_total: int
     previous: str
+    runs: tuple[Mapping[str, int], ...]
     fresh_total: int
     gone: tuple[Gone, ...]
     gone_total: int
@@ -224,9 +234,8 @@ def build_document(
 
     Everything given must already be free of secrets.
     """
-    ordered = sort_findings(findings)
-    totals = findings_totals(ordered)
-    counts = {severity: totals[severity] for severity in SEVERITIES}
+    ordered = sorted_findings(findings)
+    counts: dict[str, int] = {severity: number for severity, number in totals(ordered).items() if severity in SEVERITIES}
     past = _Past(history, zone)
     shown_facts, anchors, facts_left_out = _facts(facts)
     builder = _CardBuilder(facts, anchors, past, zone)
@@ -234,7 +243,7 @@ def build_document(
         _section(name, members, builder) for name, members in _by_system(ordered)
     )
     gone = past.gone(ordered)
-    hosts = _hosts(ordered)
+    hosts = _hosts(ordered, sections)
     headline, detail = verdict(ordered, counts)
     return Document(
         title=title,
@@ -248,6 +257,7 @@ def build_document(
         hosts=hosts[:MOST_HOSTS],
         hosts_total=len(hosts),
         previous=past.previous,
+        runs=(*past.counts, counts) if past.counts else (),
         fresh_total=sum(1 for finding in ordered if past.is_fresh(finding)),
         gone=gone[:MOST_RESOLVED],
         gone_total=len(gone),
@@ -264,28 +274,24 @@ def verdict(ordered: Sequence[Finding], counts: Mapping[str, int]) -> tuple[str,
     if not ordered:
         return "Nothing was checked", "No host delivered a finding, so nothing is known. Was the round limited to no host?"
     if critical:
-        headline = f"{_count(critical, 'critical finding')} {'needs' if critical == 1 else 'need'} action now"
+        headline = f"{counted(critical, 'critical finding')} {'needs' if critical == 1 else 'need'} action now"
     elif warning:
-        headline = f"{_count(warning, 'warning')} to look at, nothing critical"
+        headline = f"{counted(warning, 'warning')} to look at, nothing critical"
     elif unknown:
-        headline = f"No problem found, but {_count(unknown, 'check')} could not be made"
+        headline = f"No problem found, but {counted(unknown, 'check')} could not be made"
     else:
         headline = f"All {fine:,} checks are fine" if fine > 1 else "The one check is fine"
     rest = []
     if critical and warning:
-        rest.append(_count(warning, "warning"))
+        rest.append(counted(warning, "warning"))
     if unknown and (critical or warning):
-        rest.append(f"{_count(unknown, 'check')} that could not be made")
+        rest.append(f"{counted(unknown, 'check')} that could not be made")
     if fine and (critical or warning or unknown):
-        rest.append(f"{_count(fine, 'check')} fine")
+        rest.append(f"{counted(fine, 'check')} fine")
     if not rest:
         return headline, "Every value was measured and lies within its limits." if not unknown else ""
     sentence = ", ".join(rest[:-1]) + (" and " if len(rest) > 1 else "") + rest[-1]
     return headline, f"Besides: {sentence}."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def split_remedy(text: str) -> Remedy:
@@ -317,10 +323,10 @@ class _Past:
         self._runs = list(history)[-SPARK_RUNS:]
         self._zone = zone
         self._by_key: list[dict[tuple[str, str, str], Finding]] = [
-            {_key(entry): entry for entry in run["findings"]} for run in self._runs
+            {identity(entry): entry for entry in run["findings"]} for run in self._runs
         ]
         self._last = self._by_key[-1] if self._by_key else {}
-        self._last_counts = Counter(str(entry.get("severity")) for entry in self._last.values())
+        self.counts = [Counter(str(entry.get("severity")) for entry in run["findings"]) for run in self._runs]
         self.previous = self._moment(-1) if self._runs else ""
 
     def _moment(self, at: int) -> str:
@@ -328,18 +334,18 @@ class _Past:
         return show_moment(moment, self._zone).local if moment else ""
 
     def change(self, severity: str, count: int) -> int | None:
-        return count - self._last_counts[severity] if self._runs else None
+        return count - self.counts[-1][severity] if self.counts else None
 
     def is_fresh(self, finding: Finding) -> bool:
         """Not ok now, and not complained of in the same words in the run before."""
         if not self._runs or finding["severity"] == "ok":
             return False
-        before = self._last.get(_key(finding))
+        before = self._last.get(identity(finding))
         return before is None or before.get("severity") != finding["severity"]
 
     def gone(self, ordered: Sequence[Finding]) -> tuple[Gone, ...]:
         """What is no longer complained of. Only where the same rule was judged now: a silent host has solved nothing."""
-        now = {_key(finding) for finding in ordered if finding["severity"] != "ok"}
+        now = {identity(finding) for finding in ordered if finding["severity"] != "ok"}
         judged = {(finding["id"], finding["host"]) for finding in ordered if finding["severity"] != "unknown"}
         gone = [
             Gone(str(entry["severity"]), key[1], key[2], key[0])
@@ -349,7 +355,7 @@ class _Past:
         return tuple(sorted(gone, key=lambda item: (SEVERITIES.index(item.severity) if item.severity in SEVERITIES else 9, item.host, item.rule, item.object)))
 
     def trend(self, finding: Finding) -> Trend | None:
-        key = _key(finding)
+        key = identity(finding)
         values = [_number(entries[key].get("value")) if key in entries else None for entries in self._by_key]
         values.append(_number(finding.get("value")))
         first = next((at for at, value in enumerate(values) if value is not None), None)
@@ -360,15 +366,17 @@ class _Past:
         unit = finding.get("unit")
         start, end = known[0], values[-1]
         runs = f"{len(values)} runs"
-        since = self._moment(first).split(",")[0]
+        since = " ".join(self._moment(first).split()[1:3])
         if end is None:
             text = f"{runs} since {since}"
         elif end == start:
             text = f"unchanged over {runs}"
         else:
             sign = "+" if end > start else "−"
-            text = f"{sign}{_difference(abs(end - start), unit)} since {since}"
-        label = f"Trend over {runs} since {since}: from {show_value(start, unit)} to {show_value(end, unit)}"
+            # Percentages of a whole differ by points; "+10 %" would read as a tenth more.
+            moved = humanise(abs(end - start), None if unit == "percent" else unit)
+            text = f"{sign}{moved}{' points' if unit == 'percent' else ''} since {since}"
+        label = f"Trend over {runs} since {since}: from {humanise(start, unit)} to {humanise(end, unit)}"
         return Trend(tuple(values), text, label)
 
 
@@ -381,21 +389,28 @@ class _CardBuilder:
         self._past = past
         self._zone = zone
         self._indexes: dict[tuple[str, str], FactsIndex] = {}
+        self._made = 0
 
     def card(self, finding: Finding) -> Card:
         severity, unit = str(finding["severity"]), finding.get("unit")
         ladder = finding.get("ladder") or {}
-        steps = tuple((name, str(ladder[name])) for name in ("warning", "critical") if ladder.get(name))
-        limits = {name: _limit(expression, unit) for name, expression in steps}
+        written = {name: str(ladder[name]) for name in ("warning", "critical") if ladder.get(name)}
+        limits = {name: _limit(expression, unit) for name, expression in written.items()}
+        steps = tuple(
+            (name, f"{limit.operator} {limit.label}" if (limit := limits[name]) else expression)
+            for name, expression in written.items()
+        )
         value = finding.get("value")
         bar = None
         if (value is None and severity == "unknown") or _number(value) is not None:
             bar = ladder_bar(_number(value), unit, limits.get("warning"), limits.get("critical"))
-        shown = show_value(value, unit)
+        shown = humanise(value, unit)
         said = " and ".join(f"{name} {expression}" for name, expression in steps)
         moment = _moment_or_none(finding.get("measured_at"))
         host, source = str(finding.get("host") or ""), str(finding.get("source") or "")
+        self._made += 1
         return Card(
+            anchor=f"finding-{self._made}",
             severity=severity,
             priority=str(finding.get("priority") or ""),
             summary=str(finding.get("summary") or ""),
@@ -404,7 +419,8 @@ class _CardBuilder:
             rule=str(finding.get("id") or ""),
             source=source,
             measured=show_moment(moment, self._zone).local if moment else "",
-            value=shown,
+            value=shown if value is not None else "Not measured" if severity == "unknown" else "No value",
+            missing=value is None and severity == "unknown",
             steps=steps,
             bar=bar,
             bar_label=f"{shown}; {said}" if value is not None else f"not measured; {said}",
@@ -467,12 +483,16 @@ def _by_system(ordered: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
     return list(systems.items())
 
 
-def _hosts(ordered: Sequence[Finding]) -> tuple[HostLine, ...]:
+def _hosts(ordered: Sequence[Finding], sections: Sequence[Section]) -> tuple[HostLine, ...]:
+    anchors: dict[str, str] = {}
+    for section in sections:
+        for card in (*(card for group in section.groups for card in group.cards), *section.ok):
+            anchors.setdefault(card.host, card.anchor)
     counts: dict[str, Counter[str]] = {}
     for finding in ordered:
         counts.setdefault(str(finding.get("host") or ""), Counter())[str(finding["severity"])] += 1
     return tuple(
-        HostLine(name, next(severity for severity in SEVERITIES if by[severity]), {severity: by[severity] for severity in SEVERITIES})
+        HostLine(name, anchors.get(name, "findings"), {severity: by[severity] for severity in SEVERITIES})
         for name, by in counts.items()
     )
 
@@ -497,8 +517,18 @@ def _facts(
     return tuple(shown), anchors, left_out
 
 
-def _key(finding: Finding) -> tuple[str, str, str]:
-    return str(finding.get("id") or ""), str(finding.get("host") or ""), str(finding.get("object") or "")
+def _limit(expression: str, unit: str | None) -> Limit | None:
+    """A step that can be drawn: a number with a direction. Equality and text have no place on an axis."""
+    try:
+        threshold = parse_threshold(expression, unit)
+    except ThresholdError:
+        return None
+    number = _number(threshold.literal)
+    if number is None or threshold.direction == "equality":
+        return None
+    written = threshold.text.removeprefix(threshold.operator).strip()
+    bare = written.replace(".", "", 1).isdigit()
+    return Limit(threshold.operator, number, humanise(number, unit) if bare else written)
 
 
 def _number(value: object) -> float | None:
@@ -510,3 +540,4 @@ def _moment_or_none(text: object) -> dt.datetime | None:
         return parse_moment(str(text)) if text else None
     except RunbookError:
         return None
+

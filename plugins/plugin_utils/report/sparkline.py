@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-WIDTH = 120
-HEIGHT = 30
+WIDTH = 104
+HEIGHT = 28
 _PADDING = 4.0
 Point = tuple[float, float]
 
@@ -57,3 +57,27 @@ def sparkline_svg(values: Sequence[float | None], severity: str, label: str) -> 
         parts.append(f'<circle class="spark-end spark-{severity}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>')
     parts.append("</svg>")
     return "".join(parts)
+
+
+def runs_svg(runs: Sequence[Mapping[str, int]]) -> str:
+    """The findings that were not ok in each run as stacked columns, oldest run left; runs without any get a foot."""
+    column, gap, height = 9.0, 3.0, 46.0
+    tallest = max((sum(run[severity] for severity in _BAD) for run in runs), default=0) or 1
+    width = len(runs) * (column + gap) - gap
+    last = runs[-1]
+    label = f"Findings that were not ok in the last {len(runs)} runs; in this run {sum(last[severity] for severity in _BAD)}"
+    parts = [f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" aria-label="{label}">']
+    for at, run in enumerate(runs):
+        x, top = at * (column + gap), height
+        for severity in _BAD:
+            if run[severity]:
+                size = max(2.0, run[severity] / tallest * (height - 2))
+                top -= size
+                parts.append(f'<rect class="run-{severity}" x="{x:g}" y="{top:.1f}" width="{column:g}" height="{size:.1f}"/>')
+        if top == height:
+            parts.append(f'<rect class="run-none" x="{x:g}" y="{height - 2:g}" width="{column:g}" height="2"/>')
+    parts.append("</svg>")
+    return "".join(parts)
+
+
+_BAD = ("critical", "warning", "unknown")

@@ -1,0 +1,69 @@
+"""The systems that the lab can stand in for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from lab.errors import LabError
+
+
+@dataclass(frozen=True)
+class System:
+    """Names of one system; what fills its servers is in ``module``.
+
+    ``hosts`` are the inventory's names of the endpoints by what the lab runs for them.
+    """
+
+    name: str
+    title: str
+    module: str
+    database: str
+    hosts: Mapping[str, str]
+    groups: Mapping[str, str]
+    monitor_role: str = "runbook_monitor"
+    application_role: str = ""
+    guest_role: str = ""
+    scenarios: tuple[str, ...] = ("healthy", "degraded")
+    sizes: tuple[str, ...] = ("small", "medium")
+    extra_databases: tuple[str, ...] = field(default=())
+
+    def load(self) -> ModuleType:
+        return importlib.import_module(self.module)
+
+
+STOREBRIDGE = System(
+    name="storebridge",
+    title="StoreBridge",
+    module="lab.storebridge",
+    database="storebridge",
+    application_role="storebridge_app",
+    guest_role="storebridge_guest",
+    hosts={
+        "postgresql": "storebridge-postgres",
+        "redis": "storebridge-redis",
+        "api": "storebridge-api",
+        "images": "storebridge-images",
+        "backups": "storebridge-backups",
+        "prometheus": "storebridge-prometheus",
+        "loki": "storebridge-loki",
+    },
+    groups={
+        "postgresql": "postgresql",
+        "redis": "redis",
+        "api": "http",
+        "images": "object_store",
+        "backups": "backups",
+        "prometheus": "prometheus",
+        "loki": "logs",
+    },
+)
+SYSTEMS = {system.name: system for system in (STOREBRIDGE,)}
+
+
+def find(name: str) -> System:
+    if name not in SYSTEMS:
+        raise LabError(f"There is no system {name!r}. There are: {', '.join(SYSTEMS)}.")
+    return SYSTEMS[name]
