@@ -85,3 +85,19 @@ notes:
   - An empty string in a connection option means that it is not given.
   - Commands are read-only and bounded. C(KEYS), C(MONITOR), C(SAVE) and C(FLUSHALL) are never used.
 """
+
+    # How far a scan of the keys may go; module_utils/redis/scan.py says the same.
+    SCAN = r"""
+options:
+  max_keys:
+    description:
+      - How many keys of the database to walk through at most.
+        A scan that stops there says so with RV(complete), and no figure is made from a part of the keys.
+    type: int
+    default: 1000000
+  max_seconds:
+    description:
+      - How many seconds to walk at most.
+    type: float
+    default: 10.0
+"""

@@ -240,3 +240,155 @@ class Lab:
 
     def _host(self, part: str, **variables: Any) -> None:
         self.host_variables[self.system.hosts[part]] = variables
+
+    # --- what runs side by side
+    def _postgresql(self) -> None:
+        installation = installation_of(self.options.postgresql) if self.options.postgresql else None
+        server = PostgresServer(installation, **self._common("postgresql"))
+        with self.progress.step("PostgreSQL") as words:
+            self._launch("postgresql", server)
+            words.append(f"{server.installation} on port {server.port}")
+        self._roles(server)
+        with self.progress.step("data") as words:
+            words.append(_described(self._fill("populate_postgresql", server=server)) or "populated")
+        if hasattr(self.module, "hold_sessions"):
+            login = server.login(
+                self.system.database, self.system.application_role, self.passwords[self.system.application_role]
+            )
+            self._sessions(server, login)
+        self.summary["postgresql"] = f"{server.installation} on {server.host}:{server.port}"
+        self._host(
+            "postgresql",
+            postgresql_login_host=server.host,
+            postgresql_login_port=server.port,
+            postgresql_login_user=self.system.monitor_role,
+            postgresql_login_password=verbatim(self.passwords[self.system.monitor_role]),
+            postgresql_login_db=self.system.database,
+            postgresql_ssl_mode="disable",
+        )
+
+    def _roles(self, server: PostgresServer) -> None:
+        from psycopg2 import sql
+
+        connection = server.connect()
+        try:
+            with connection.cursor() as cursor:
+                for role, password in self.passwords.items():
+                    statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+                    cursor.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
+                cursor.execute(sql.SQL("GRANT pg_monitor TO {}").format(sql.Identifier(self.system.monitor_role)))
+                cursor.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(
+                        sql.Identifier(self.system.database), sql.Identifier(self.system.application_role)
+                    )
+                )
+        finally:
+            connection.close()
+
+    def _sessions(self, server: PostgresServer, login: dict[str, Any]) -> None:
+        """Sessions that must stay open while the lab runs, held by a process of their own."""
+        holder = SessionsProcess(
+            "sessions",
+            f"{self.system.module}:hold_sessions",
+            self._taken("hold_sessions", login=login, superuser_login=server.login(self.system.database)),
+            **self._common("sessions"),
+        )
+        with self.progress.step("sessions") as words:
+            self._launch("sessions", holder)
+            words.append("held open")
+
+    def _taken(self, function: str, **arguments: Any) -> dict[str, Any]:
+        taken = inspect.signature(getattr(self.module, function)).parameters
+        offered = {**self._facts(), **arguments}
+        return {name: value for name, value in offered.items() if name in taken}
+
+    def _redis(self) -> None:
+        server = RedisServer(password=secrets.token_urlsafe(18), **self._common("redis"))
+        with self.progress.step("Redis") as words:
+            self._launch("redis", server)
+            words.append(f"Redis {'.'.join(map(str, server.version))} on port {server.port}")
+        with self.progress.step("queues") as words:
+            words.append(_described(self._fill("populate_redis", server=server)) or "populated")
+        self.summary["redis"] = f"Redis {'.'.join(map(str, server.version))} on {server.host}:{server.port}"
+        self._host(
+            "redis",
+            redis_login_host=server.host,
+            redis_login_port=server.port,
+            redis_login_password=verbatim(server.password or ""),
+        )
+
+    def _s3(self) -> None:
+        server = S3Server(**self._common("s3"))
+        with self.progress.step("S3") as words:
+            self._launch("s3", server)
+            words.append(f"moto on port {server.port}")
+        with self.progress.step("buckets") as words:
+            words.append(_described(self._fill("populate_s3", server=server)) or "populated")
+        self.summary["s3"] = server.endpoint_url
+        for part in ("images", "backups"):
+            self._host(
+                part,
+                aws_endpoint_url=server.endpoint_url,
+                aws_region=server.region,
+                aws_access_key=server.access_key,
+                aws_secret_key=verbatim(server.secret_key),
+            )
+
+    def _web(self) -> None:
+        """The API, Loki, and the exporter that Prometheus scrapes."""
+        module = self.system.module
+        api = StubProcess(
+            "api", f"{module}:http_routes", self._taken("http_routes"),
+            token=self.token, open_paths=("/health",), **self._common("api"),
+        )  # fmt: skip
+        loki = StubProcess("loki", f"{module}:loki_routes", self._taken("loki_routes"), **self._common("loki"))
+        exporter = ExporterProcess(
+            "exporter", f"{module}:metrics_text", self._taken("metrics_text"), **self._common("exporter")
+        )
+        with self.progress.step("HTTP") as words:
+            for server in (api, loki, exporter):
+                self._launch(server.label, server)
+            words.append(f"API on port {api.port}, Loki on port {loki.port}, metrics on port {exporter.port}")
+        self.summary["http"] = f"API {api.url}, Loki {loki.url}, metrics {exporter.url}/metrics"
+        self._host("api", http_base_url=api.url, http_bearer_token=verbatim(self.token))
+        self._host("loki", loki_url=loki.url)
+        self._prometheus(exporter)
+
+    def _prometheus(self, exporter: StubProcess) -> None:
+        if "prometheus" in self.options.without or prometheus_binary() is None:
+            why = "left out" if "prometheus" in self.options.without else "not installed"
+            self.progress.done("Prometheus", text=f"{why}: the check must call its metrics unknown")
+            self.summary["prometheus"] = why
+            # An empty address means "not given", so the check has nothing to measure.
+            self._host("prometheus", prometheus_url="")
+            return
+        targets = {"storebridge": [f"{exporter.host}:{exporter.port}"]}
+        server = PrometheusServer(targets, **self._common("prometheus"))
+        with self.progress.step("Prometheus") as words:
+            self._launch("prometheus", server)
+            server.wait_for_scrapes()
+            words.append(f"on port {server.port}")
+        self.summary["prometheus"] = server.url
+        self._host("prometheus", prometheus_url=server.url)
+
+    def write_inventory(self) -> Path:
+        groups: dict[str, list[str]] = {}
+        for part, host in self.system.hosts.items():
+            groups.setdefault(self.system.groups[part], []).append(host)
+        overrides = getattr(self.module, "lab_variables", dict)()
+        everyone = {
+            # Endpoints are measured from the controller, with the interpreter that runs Ansible.
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            **overrides,
+        }
+        return write_inventory(self.options.directory / "inventory", groups, self.host_variables, {"all": everyone})
+
+
+def _described(answer: Any) -> str:
+    """What a populating function says about its work: a text, or numbers by name."""
+    if isinstance(answer, str):
+        return answer
+    if isinstance(answer, dict):
+        return ", ".join(f"{value:,} {name}" if isinstance(value, int) else f"{name} {value}" for name, value in answer.items())
+    return ""

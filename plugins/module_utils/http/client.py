@@ -70,10 +70,12 @@ class Response:
 class HttpClient:
     """Sends requests; keeps one connection per server open between them. Not for several threads at once."""
 
-    def __init__(self, settings: Settings, *, max_body_bytes: int = 1 << 20) -> None:
+    def __init__(
+        self, settings: Settings, *, max_body_bytes: int = 1 << 20, context: ssl.SSLContext | None = None
+    ) -> None:
         self._settings = settings
         self._max_body_bytes = max_body_bytes
-        self._context: ssl.SSLContext | None = None
+        self._context = context
         self._connections: dict[tuple[str, str, int], Connection] = {}
         # What the last failed request knew: the probe of a broken server still wants its times and its certificate.
         self.last_timings = Timings()

@@ -26,7 +26,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.http.errors import (
     CONNECT,
     DNS,
     PROXY,
-    REQUEST,
     TLS,
     HttpFailure,
     describe,
@@ -76,7 +75,7 @@ class _Wire:
             self.first_byte_at = time.monotonic()
         return count
 
-    def makefile(self, mode: str = "rb", *_: Any, **__: Any) -> io.BufferedReader:
+    def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
         self._readers += 1
         return io.BufferedReader(_WireReader(self))
 
@@ -148,7 +147,7 @@ class Connection(http.client.HTTPConnection):
             raw.close()
             raise
         self._wire = _Wire(raw, deadline)
-        self.sock = self._wire
+        self.sock = self._wire  # type: ignore[assignment]
 
     def use(self, deadline: Deadline) -> None:
         """Start the next request on this connection: its deadline, its timings."""
@@ -267,6 +266,3 @@ def resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
         raise outcome[0]
     addresses: list[Any] = outcome[0]
     return addresses
-
-
-__all__ = ["REQUEST", "Connection", "Timings", "resolve"]

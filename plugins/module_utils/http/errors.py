@@ -100,10 +100,9 @@ def _describe_protocol(error: BaseException, where: str) -> str:
     # RemoteDisconnected is also a BadStatusLine, so it comes first.
     if isinstance(error, (http.client.RemoteDisconnected, ConnectionError)):
         return f"{where} closed the connection without a complete answer. Read the server's log"
-    if isinstance(error, http.client.HTTPException) or isinstance(error, ValueError):
-        return (
-            f"what {where} sends is not HTTP ({type(error).__name__}). Check the port, or use https:// if that is meant"
-        )
+    if isinstance(error, (http.client.HTTPException, ValueError)):
+        kind = type(error).__name__
+        return f"what {where} sends is not HTTP ({kind}). Check the port, or use https:// if that is meant"
     return f"the connection to {where} failed ({_text(error)}). Read the server's log"
 
 

@@ -22,6 +22,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.info import (
     version_of,
 )
 
+# A name for probes of commands. That an ACL keeps us away from it says nothing about the command.
+PROBE_KEY = b"runbook.ops"
 SENTINEL_MASTERS: Command = ("SENTINEL", "MASTERS")
 
 
@@ -106,7 +108,7 @@ def survey(client: RedisClient, needed: Sequence[Command], useful: Sequence[tupl
     if not isinstance(info, Refusal):
         endpoint.info = parse_info(info)
         refuse_other_kinds(client, endpoint.info)
-    required = [reply for reply in replies[len(probes) :] if isinstance(reply, Refusal)]
+    required = [reply for reply in replies[len(probes) :] if isinstance(reply, Refusal) and denied(reply)]
     if client.select_refusal:
         required.append(client.select_refusal)
     optional = [
@@ -126,6 +128,8 @@ def survey(client: RedisClient, needed: Sequence[Command], useful: Sequence[tupl
 
 def denied(refusal: Refusal) -> bool:
     """Whether a probe says that we may not, or cannot, use the command; a wrong type only says the key is odd."""
+    if refusal.permission == f"~{PROBE_KEY.decode()}":
+        return False
     return refusal.code in ("NOPERM", "UNKNOWN")
 
 

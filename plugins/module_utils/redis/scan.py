@@ -13,9 +13,11 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import RedisClient
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import CommandRefused, Refusal
 
@@ -51,6 +53,22 @@ class Budget:
 
     max_keys: int = 1_000_000
     max_seconds: float = 10.0
+
+
+def budget_argument_spec() -> dict[str, dict[str, Any]]:
+    """The options of every module that scans; the doc fragment C(redis.scan) says the same."""
+    return {
+        "max_keys": {"type": "int", "default": 1_000_000},
+        "max_seconds": {"type": "float", "default": 10.0},
+    }
+
+
+def budget_from(params: Mapping[str, Any]) -> Budget:
+    """Check how far a scan may go; raises InvalidOption."""
+    for name in ("max_keys", "max_seconds"):
+        if not params[name] > 0:
+            raise InvalidOption(name, params[name], "a number greater than 0")
+    return Budget(params["max_keys"], params["max_seconds"])
 
 
 class Scan:

@@ -25,6 +25,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.judging.paths import (
     step,
 )
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.rules import Rule, compile_rules
+from ansible_collections.runbook.ops.plugins.plugin_utils.judging.templates import NOT_THERE
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.thresholds import (
     Threshold,
     Unjudgeable,
@@ -215,7 +216,10 @@ class _Court:
                 "object": name,
                 "threshold": threshold.text if threshold else "",
             }
-            summary = rule.summary.render(scope, known) if rule.summary else _default_summary(rule, known)
+            summary = rule.summary.render(scope, known) if rule.summary else ""
+            # What a summary says about a fault ("{reason}") is often empty when all is well.
+            if not summary or (verdict.severity == "ok" and summary.strip() == NOT_THERE):
+                summary = _default_summary(rule, known)
         return finding(
             rule.id,
             verdict.severity,
@@ -253,7 +257,7 @@ class _Court:
             threshold=threshold.text if threshold else None,
             remedy=rule.remedy,
             priority=rule.priorities.get(severity),
-            ladder=rule.ladder,
+            # No ladder: the value counts items, the thresholds are about each one's value.
             **self._origin(rule.each or rule.value),
         )
 

@@ -14,6 +14,8 @@ from typing import Any
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 
 OPERATIONS = ("get", "count", "sum", "sample")
+OPERATIONS_ON_KEY = ("get", "count")
+OPERATIONS_ON_PATTERN = ("count", "sum", "sample")
 MISSING = ("unknown", "zero")
 
 # Longer texts are not counters; only so much of a value is ever read.
@@ -45,14 +47,14 @@ def requests_from(entries: Sequence[Mapping[str, Any]]) -> list[Request]:
         if (key is None) == (pattern is None):
             raise InvalidOption("keys", name, "an entry with exactly one of key and pattern")
         operation = entry.get("operation") or ("get" if key else "count")
-        if pattern and operation == "get":
-            raise InvalidOption("keys", name, "for a pattern one of the operations count, sum, sample")
+        possible = OPERATIONS_ON_KEY if key else OPERATIONS_ON_PATTERN
+        if operation not in possible:
+            kind = "key" if key else "pattern"
+            raise InvalidOption("operation", operation, f"for a {kind}: {', '.join(possible)} ({name})")
         size = entry.get("sample_size", 10)
         if not 1 <= size <= MOST_SAMPLES:
             raise InvalidOption("sample_size", size, f"a number from 1 to {MOST_SAMPLES}")
-        requests.append(
-            Request(name, operation, _bytes(key), _bytes(pattern), entry.get("missing") or "unknown", size)
-        )
+        requests.append(Request(name, operation, _bytes(key), _bytes(pattern), entry.get("missing") or "unknown", size))
     return requests
 
 

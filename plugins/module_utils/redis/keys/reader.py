@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient, show
-from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import Endpoint, survey
+from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import PROBE_KEY, Endpoint, survey
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.model import (
     NUMBER_BYTES,
@@ -39,43 +39,37 @@ class KeyReading:
 def read_keys(settings: Settings, requests: Sequence[Request], budget: Budget) -> KeyReading:
     """Answer every request; raises Unavailable."""
     with RedisClient(settings) as client:
-        endpoint = survey(client, list(_needed(requests)))
+        endpoint = survey(client, _needed(requests))
         reading = KeyReading(endpoint, [Answer(request) for request in requests], skipped=endpoint.skipped)
-        _single_keys(client, [answer for answer in reading.answers if answer.request.key is not None])
+        _single_keys(client, reading, [answer for answer in reading.answers if answer.request.key is not None])
         patterns = [answer for answer in reading.answers if answer.request.pattern is not None]
         if patterns:
             _patterns(client, reading, patterns, budget)
     return reading
 
 
-def _needed(requests: Sequence[Request]) -> set[Command]:
+def _needed(requests: Sequence[Request]) -> list[Command]:
     """One harmless sample of every command that is going to be used, so that all denied ones are known at once."""
-    single = [request for request in requests if request.key is not None]
     patterns = [request for request in requests if request.pattern is not None]
-    sample = single[0].key if single else b"runbook.ops"
-    commands: set[Command] = set()
-    if single:
-        commands |= {("TYPE", sample), ("PTTL", sample), ("STRLEN", sample)}
+    commands: list[Command] = []
+    if len(patterns) < len(requests):
+        commands += [("TYPE", PROBE_KEY), ("PTTL", PROBE_KEY), ("STRLEN", PROBE_KEY)]
     if patterns:
-        commands.add(("SCAN", 0, "COUNT", 1))
+        commands.append(("SCAN", 0, "COUNT", 1))
     if any(request.operation in ("get", "sum") for request in requests):
-        commands.add(("GETRANGE", sample, 0, NUMBER_BYTES - 1))
-    if any(request.operation == "sample" for request in patterns):
-        commands |= {("TYPE", sample), ("PTTL", sample)}
-    return {command for command in commands if _is_granted_by_command(command, single)}
+        commands.append(("GETRANGE", PROBE_KEY, 0, 0))
+    if any(request.operation != "count" for request in patterns):
+        commands += [("TYPE", PROBE_KEY), ("PTTL", PROBE_KEY)]
+    return commands
 
 
-def _is_granted_by_command(command: Command, single: Sequence[Request]) -> bool:
-    # Without a key of ours there is nothing that a user restricted to some keys may be asked about.
-    return bool(single) or command[0] == "SCAN"
-
-
-def _single_keys(client: RedisClient, answers: Sequence[Answer]) -> None:
+def _single_keys(client: RedisClient, reading: KeyReading, answers: Sequence[Answer]) -> None:
     keys = [answer.request.key for answer in answers]
     types = client.pipeline([("TYPE", key) for key in keys])
     for answer, kind in zip(answers, types):
         if isinstance(kind, Refusal):
             answer.note = kind.reason
+            reading.skipped.append(kind.skipped(answer.request.name, client.user))
         else:
             name = kind.decode("ascii", "replace")
             answer.exists = name != "none"
@@ -103,7 +97,7 @@ def _details(client: RedisClient, answers: Sequence[Answer]) -> None:
 
 
 def _single_value(answer: Answer, value: Any) -> None:
-    if answer.request.operation not in ("get", "sum"):
+    if answer.request.operation != "get":
         return
     if answer.type != "string":
         answer.note = f"the key is a {answer.type}, not a string; its length is {answer.length}"
@@ -151,7 +145,9 @@ def _patterns(client: RedisClient, reading: KeyReading, answers: Sequence[Answer
 
 
 def _add_values(client: RedisClient, answer: Answer, names: Sequence[bytes]) -> None:
-    for value in client.pipeline([("GETRANGE", name, 0, NUMBER_BYTES - 1) for name in names]):
+    values = client.pipeline([("GETRANGE", name, 0, NUMBER_BYTES - 1) for name in names])
+    empty: list[bytes] = []
+    for name, value in zip(names, values):
         if isinstance(value, Refusal):
             # A key of another type holds no number; a key we may not read may hold one.
             if value.code == "WRONGTYPE":
@@ -165,8 +161,13 @@ def _add_values(client: RedisClient, answer: Answer, names: Sequence[bytes]) -> 
         elif value:
             answer.not_numeric += 1
         else:
-            # Gone since the scan saw it (or empty, which is no number either).
+            empty.append(name)
+    # Nothing is what a key holds that is gone since the scan saw it, or an empty one, which is no number.
+    for kind in client.pipeline([("TYPE", name) for name in empty]):
+        if kind == b"none":
             answer.matched -= 1
+        else:
+            answer.not_numeric += 1
 
 
 def _add_samples(client: RedisClient, answer: Answer, names: Sequence[bytes]) -> None:

@@ -1,0 +1,270 @@
+#!/usr/bin/python
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module redis_key_info."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: redis_key_info
+version_added: 0.1.0
+short_description: Read counters in Redis by key, or count, sum and sample keys by pattern
+description:
+  - Reads quota and rate-limit counters and other numbers that applications keep in Redis.
+  - All patterns are answered in one pass with C(SCAN), whose step adapts to how long the server was kept busy.
+    C(KEYS) is never used.
+  - A key that does not exist is null, not 0, unless O(keys[].missing=zero).
+  - A server that is down or refuses the login is not a failure of the task.
+    It is reported with RV(available) and RV(reason).
+options:
+  keys:
+    description:
+      - The questions, each about one key or one pattern.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - Name of the answer in RV(keys).
+        type: str
+        required: true
+      key:
+        description:
+          - Name of one key. Either this or O(keys[].pattern).
+        type: str
+      pattern:
+        description:
+          - A pattern of names with C(*), C(?), C([…]) and C(\\), as the server understands it.
+        type: str
+      operation:
+        description:
+          - What to do. V(get) reads the number in a key, V(count) counts keys, V(sum) adds the numbers in the keys
+            of a pattern, V(sample) looks at the type and time to live of some of them.
+          - Without it a key is read and a pattern is counted.
+        type: str
+        choices: [get, count, sum, sample]
+      missing:
+        description:
+          - What it means that the key does not exist, or that no key matches.
+          - With V(unknown) its figures are null, so that rules judge it as unknown.
+            With V(zero) they are 0, for counters that begin with the first event.
+        type: str
+        choices: [unknown, zero]
+        default: unknown
+      sample_size:
+        description:
+          - How many keys to look at with O(keys[].operation=sample).
+        type: int
+        default: 10
+extends_documentation_fragment:
+  - runbook.ops.redis
+  - runbook.ops.redis.scan
+  - runbook.ops.attributes
+  - runbook.ops.attributes.info_module
+  - runbook.ops.attributes.actiongroup_redis
+seealso:
+  - module: runbook.ops.redis_health_info
+  - module: runbook.ops.redis_queue_info
+author:
+  - The runbook.ops contributors (@runbook-ops)
+"""
+
+EXAMPLES = r"""
+- name: How much of today's quota is used, and how hard the limiter works
+  runbook.ops.redis_key_info:
+    login_host: redis.internal
+    login_password: "{{ redis_login_password }}"
+    keys:
+      - name: domeggook_today
+        key: "domeggook:daily_calls:{{ now(utc=true) | runbook.ops.business_day('Asia/Seoul') | json_query('date') }}"
+      - name: naver_limiter
+        pattern: "naver:ratelimit:*"
+        operation: sum
+        missing: zero
+  register: counters
+
+- name: Do cache keys expire?
+  runbook.ops.redis_key_info:
+    login_host: redis.internal
+    max_seconds: 5
+    keys:
+      - name: cache
+        pattern: "cache:*"
+        operation: sample
+        sample_size: 50
+"""
+
+RETURN = r"""
+available:
+  description: Whether the server answered.
+  returned: always
+  type: bool
+reason:
+  description: Why it is not available, and what to do next; null if it is.
+  returned: always
+  type: str
+measured_at:
+  description: When this was measured, ISO 8601 in UTC.
+  returned: always
+  type: str
+  sample: "2026-01-31T00:15:00Z"
+skipped:
+  description: What could not be read, with C(section) (the name of the question), C(reason) and C(remedy).
+  returned: always
+  type: list
+  elements: dict
+endpoint:
+  description: Where this was looked for.
+  returned: always
+  type: dict
+  contains:
+    address:
+      description: The server.
+      type: str
+    db:
+      description: The database.
+      type: int
+    dbsize:
+      description: How many keys it holds.
+      type: int
+    databases:
+      description: Databases of the server that hold keys, with C(db) and C(keys).
+      type: list
+      elements: dict
+    version:
+      description: The server's version.
+      type: str
+    role:
+      description: V(master) or V(replica).
+      type: str
+notes:
+  description: What a reader must know about the server before believing the figures.
+  returned: always
+  type: list
+  elements: str
+keys:
+  description:
+    - The answers by name. Every answer has all the entries; those that do not apply, or are not known, are null.
+  returned: always
+  type: dict
+  contains:
+    key:
+      description: The key that was asked for.
+      type: str
+    pattern:
+      description: The pattern that was asked for.
+      type: str
+    operation:
+      description: What was done.
+      type: str
+    exists:
+      description: Whether the key exists, or any key matches.
+      type: bool
+    type:
+      description: The key's type.
+      type: str
+    value:
+      description: The number in the key.
+      type: float
+    length:
+      description: Bytes of a string, or members of a list, hash, set, sorted set or stream.
+      type: int
+    ttl_seconds:
+      description: How long the key will live; null if for ever.
+      type: float
+    count:
+      description: How many keys there are. Null when the scan is not complete.
+      type: int
+    sum:
+      description: Sum of the numbers in the matching keys. Null when the scan is not complete or a value is no number.
+      type: float
+    mean:
+      description: Mean of these numbers.
+      type: float
+    min:
+      description: The smallest of them.
+      type: float
+    max:
+      description: The largest of them.
+      type: float
+    not_numeric_count:
+      description: Matching keys without a number.
+      type: int
+    unreadable_count:
+      description: Matching keys whose value could not be read.
+      type: int
+    sample:
+      description: Some of the matching keys, with C(key), C(type) and C(ttl_seconds).
+      type: list
+      elements: dict
+    without_ttl_count:
+      description: Keys of the sample that live for ever.
+      type: int
+    min_ttl_seconds:
+      description: The shortest time to live in the sample.
+      type: float
+    max_ttl_seconds:
+      description: The longest time to live in the sample.
+      type: float
+    complete:
+      description: Whether all keys were looked at.
+      type: bool
+    keys_seen:
+      description: How many keys the server walked through.
+      type: int
+    note:
+      description: Why a figure is missing.
+      type: str
+complete:
+  description: Whether the scan for the patterns reached the end.
+  returned: always
+  type: bool
+keys_seen:
+  description: How many keys the server walked through, to be compared with RV(endpoint.dbsize).
+  returned: always
+  type: int
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.model import MISSING, OPERATIONS
+from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.report import key_report
+from ansible_collections.runbook.ops.plugins.module_utils.redis.options import redis_argument_spec
+from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import budget_argument_spec
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **redis_argument_spec(),
+            **budget_argument_spec(),
+            "keys": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "no_log": False,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "key": {"type": "str", "no_log": False},
+                    "pattern": {"type": "str"},
+                    "operation": {"type": "str", "choices": list(OPERATIONS)},
+                    "missing": {"type": "str", "choices": list(MISSING), "default": "unknown"},
+                    "sample_size": {"type": "int", "default": 10},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = key_report(module.params)
+    except RunbookError as error:
+        module.fail_json(msg=error.message, **error.details)
+    module.exit_json(changed=False, measured_at=iso(utc_now()), **result)
+
+
+if __name__ == "__main__":
+    main()

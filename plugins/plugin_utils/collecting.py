@@ -1,0 +1,106 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gathering the findings of all hosts, and saying so where there are none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from jinja2 import Undefined
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.plugin_utils.findings import (
+    RANK,
+    Finding,
+    finding,
+    sorted_findings,
+)
+from ansible_collections.runbook.ops.plugins.plugin_utils.judging.paths import is_list
+
+PATTERN = r"^check_\w+_findings$"
+NOT_MEASURED = "host.not_measured"
+NOT_CONFIGURED = "not_configured"
+_SOURCE = "runbook.ops.collect_findings"
+
+
+def collect(
+    hosts: object,
+    names: object,
+    *,
+    domains: Sequence[str] = (),
+    pattern: str = PATTERN,
+    system: str = "",
+    measured_at: str | None = None,
+) -> list[Finding]:
+    """The findings of every named host in one list, worst first.
+
+    C(hosts) is C(hostvars), or a list of variable mappings in the order of C(names). Only keys that match
+    C(pattern) are read: each host variable is a template that is rendered when it is touched. A host
+    without findings, and a domain nobody was checked for, give an unknown finding each.
+    """
+    try:
+        wanted = re.compile(pattern)
+    except re.error as error:
+        raise InvalidOption("pattern", pattern, f"a regular expression ({error})") from None
+    if not is_list(names):
+        raise InvalidOption("names", type(names).__name__, "the list of host names")
+    moment = measured_at or iso(utc_now())
+    collected: list[Finding] = []
+    for name, variables in _named(hosts, [str(each) for each in names]):  # type: ignore[union-attr]
+        found = list(_of_host(name, variables, wanted, system, moment))
+        if not found:
+            summary = "not measured: no check ran for this host"
+            found = [_unknown(NOT_MEASURED, summary, name, system, moment)]
+        collected += found
+    return sorted_findings(collected + _missing_domains(collected, domains, system, moment))
+
+
+def _named(hosts: object, names: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(hosts, Mapping):
+        for name in names:
+            variables = hosts[name] if name in hosts else {}
+            yield name, variables if isinstance(variables, Mapping) else {}
+        return
+    if not is_list(hosts) or len(hosts) != len(names):  # type: ignore[arg-type]
+        raise InvalidOption(
+            "input",
+            f"{len(hosts)} mappings for {len(names)} names" if is_list(hosts) else type(hosts).__name__,  # type: ignore[arg-type]
+            "hostvars, or a list with one mapping of variables for each name",
+        )
+    for name, variables in zip(names, hosts):  # type: ignore[call-overload]
+        yield name, variables if isinstance(variables, Mapping) else {}
+
+
+def _of_host(
+    name: str, variables: Mapping[str, Any], wanted: re.Pattern[str], system: str, moment: str
+) -> Iterator[Finding]:
+    for key in sorted(key for key in variables if isinstance(key, str) and wanted.search(key)):
+        value = variables[key]
+        if isinstance(value, Undefined) or not is_list(value):
+            what = "undefined" if isinstance(value, Undefined) else type(value).__name__
+            yield _unknown(NOT_MEASURED, f"not measured: {key} is {what}, a list of findings was expected", name, system, moment, key)
+            continue
+        for position, each in enumerate(value):
+            if isinstance(each, Mapping) and "id" in each and each.get("severity") in RANK:
+                yield dict(each)
+            else:
+                yield _unknown(NOT_MEASURED, f"not measured: {key}[{position}] is no finding", name, system, moment, key)
+
+
+def _missing_domains(collected: list[Finding], domains: Sequence[str], system: str, moment: str) -> list[Finding]:
+    seen = {str(each["id"]).split(".", 1)[0] for each in collected}
+    return [
+        _unknown(f"{domain}.{NOT_CONFIGURED}", f"{domain}: not configured", "", system, moment)
+        for domain in domains
+        if domain not in seen
+    ]
+
+
+def _unknown(rule_id: str, summary: str, host: str, system: str, moment: str, name: str = "") -> Finding:
+    return finding(
+        rule_id, "unknown", summary, system=system, host=host, object=name, source=_SOURCE, measured_at=moment
+    )

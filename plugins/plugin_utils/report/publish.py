@@ -1,0 +1,177 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From findings to files: everything is rendered first, then written, so that a failure leaves no half a report."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import utc_now
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.plugin_utils.findings import (
+    Finding,
+    checked_findings,
+    finding,
+    sorted_findings,
+    totals,
+)
+from ansible_collections.runbook.ops.plugins.plugin_utils.redact import redact
+from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.junit import findings_junit
+from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.markdown import findings_markdown
+from ansible_collections.runbook.ops.plugins.plugin_utils.report import history
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import (
+    SPARK_RUNS,
+    build_document,
+    measured_moment,
+    zone_of,
+)
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.files import differs, read_text, write_atomically
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.html import render_html
+
+FILE_NAMES = {"html": "report.html", "json": "findings.json", "junit": "findings.xml", "markdown": "report.md"}
+KEYS = tuple(finding("", "ok", ""))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be reported, and where."""
+
+    findings: Sequence[Mapping[str, Any]]
+    facts: Mapping[str, Mapping[str, Any]]
+    title: str
+    system: str
+    destination: Path | None
+    formats: Sequence[str]
+    history_directory: Path | None
+    history_keep: int
+    reference_time: str | None
+    timezone: str
+    secrets: Sequence[str]
+    mode: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """A rendered report: C(texts) by name of format (and C(history)), C(paths) where each belongs."""
+
+    findings: list[Finding]
+    totals: dict[str, Any]
+    moment: dt.datetime
+    zone: dt.tzinfo
+    texts: dict[str, str]
+    paths: dict[str, Path]
+    surplus: list[Path]
+    problems: list[str]
+
+
+def prepare(request: Request) -> Report:
+    """Render everything; nothing is written.
+
+    Raises:
+        InvalidOption: for findings that are none, a moment without timezone, an unknown timezone.
+    """
+    if request.formats and request.destination is None:
+        raise InvalidOption("destination", "", "a directory for the files, or an empty list of formats")
+    zone = zone_of(request.timezone)
+    findings = [
+        _normalised(each, request.system)
+        for each in sorted_findings(redact(checked_findings(list(request.findings)), request.secrets))
+    ]
+    moment = measured_moment(findings, request.reference_time, utc_now())
+    past: list[history.Run] = []
+    problems: list[str] = []
+    surplus: list[Path] = []
+    texts: dict[str, str] = {}
+    paths: dict[str, Path] = {}
+    if request.history_directory is not None:
+        past, problems = history.read_runs(request.history_directory, before=moment, newest=SPARK_RUNS)
+        name = history.file_name(moment)
+        texts["history"], paths["history"] = history.dump(findings), request.history_directory / name
+        surplus = history.surplus(request.history_directory, request.history_keep, name)
+    for form in request.formats:
+        assert request.destination is not None
+        paths[form] = request.destination / FILE_NAMES[form]
+    if "html" in request.formats:
+        facts = redact(request.facts, request.secrets)
+        document = build_document(findings, facts, past, title=request.title, moment=moment, zone=zone, notes=problems)
+        texts["html"] = render_html(document)
+    if "json" in request.formats:
+        texts["json"] = json.dumps(findings, ensure_ascii=False, indent=2, allow_nan=False, default=str) + "\n"
+    if "junit" in request.formats:
+        texts["junit"] = findings_junit(findings, request.title)
+    if "markdown" in request.formats:
+        texts["markdown"] = findings_markdown(findings, request.title)
+    return Report(findings, totals(findings), moment, zone, texts, paths, surplus, problems)
+
+
+def _normalised(each: Mapping[str, Any], system: str) -> Finding:
+    """Exactly the keys of the shape; a number that JSON cannot write is no value."""
+    shaped = {key: each.get(key) for key in KEYS}
+    if isinstance(shaped["value"], float) and not math.isfinite(shaped["value"]):
+        shaped["value"] = None
+    shaped["system"] = shaped["system"] or system
+    return shaped
+
+
+def changes(report: Report, mode: int) -> list[str]:
+    """The names of what would be written because it is not there yet or is different."""
+    return [name for name, text in report.texts.items() if differs(report.paths[name], text, mode)]
+
+
+def diffs(report: Report, names: Sequence[str]) -> list[dict[str, str]]:
+    """Before and after of the files, as Ansible shows differences. A page of HTML would drown the rest: it is named only."""
+    shown = []
+    for name in names:
+        path, before = report.paths[name], read_text(report.paths[name])
+        after = report.texts[name]
+        if name == "html":
+            before = None if before is None else _described(before)
+            after = _described(after)
+        shown.append(
+            {"before_header": str(path), "after_header": str(path), "before": before or "", "after": after}
+        )
+    return shown
+
+
+def _described(page: str) -> str:
+    return f"(a page of {len(page):,} characters)\n"
+
+
+def write(report: Report, names: Sequence[str], mode: int) -> None:
+    """Write the named files and remove surplus history.
+
+    Raises:
+        RunbookError: when a file cannot be written.
+    """
+    for name in names:
+        write_atomically(report.paths[name], report.texts[name], mode)
+    for path in report.surplus:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunbookError(f"Cannot remove the old history file {path}: {error.strerror}.") from None
+
+
+def message(report: Report, title: str) -> str:
+    """One sentence (or three) for the person on call: counts, the worst finding, where to read on.
+
+    E.g. C(StoreBridge daily check: 2 critical, 3 warning, 1 unknown. Worst: jobs holds 31 % dead rows. Report: /x.html.)
+    """
+    counts = report.totals
+    said = [f"{counts[severity]:,} {severity}" for severity in ("critical", "warning", "unknown") if counts[severity]]
+    if not said:
+        said = [f"{counts['ok']:,} ok"] if counts["ok"] else ["nothing was checked"]
+    text = f"{title}: {', '.join(said)}."
+    if report.findings and report.findings[0]["severity"] != "ok":
+        worst = report.findings[0]
+        where = " ".join(part for part in (worst["host"], worst["object"]) if part)
+        text += f" Worst: {f'{where}: ' if where else ''}{str(worst['summary']).rstrip('.')}."
+    shown = next((report.paths[name] for name in ("html", "markdown", "json", "junit") if name in report.paths), None)
+    return f"{text} Report: {shown}." if shown else text
