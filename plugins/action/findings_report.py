@@ -17,6 +17,8 @@ from ansible.utils.display import Display
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.table import NARROWEST
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import show_moment
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.publish import (
     FILE_NAMES,
     Report,
@@ -43,11 +45,15 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "timezone": {"type": "str", "default": "UTC"},
     "known_secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "print": {"type": "bool", "default": True},
-    "width": {"type": "int", "default": 100},
+    "width": {"type": "int"},
 }
 
+_NO_TERMINAL = 79
+# Longer lines are hard to read.
+_WIDEST = 120
+
 # Callbacks whose standard output is read by a program.
-_MACHINE_OUTPUT = {"json", "jsonl", "yaml_stream"}
+_MACHINE_OUTPUT = {"json", "jsonl"}
 
 
 class ActionModule(ActionBase):
@@ -84,8 +90,8 @@ class ActionModule(ActionBase):
 def _request(arguments: Mapping[str, Any]) -> Request:
     if arguments["history_keep"] < 0:
         raise InvalidOption("history_keep", arguments["history_keep"], "0 (keep all) or more")
-    if arguments["width"] < 60:
-        raise InvalidOption("width", arguments["width"], "60 columns or more")
+    if arguments["width"] is not None and arguments["width"] < NARROWEST:
+        raise InvalidOption("width", arguments["width"], f"{NARROWEST} columns or more")
     return Request(
         findings=arguments["findings"],
         facts=arguments["facts"],
@@ -117,7 +123,7 @@ def _mode(text: str) -> int:
 
 
 def _people_read_this() -> bool:
-    return str(constants.config.get_config_value("DEFAULT_STDOUT_CALLBACK")).rsplit(".", 1)[-1] not in _MACHINE_OUTPUT
+    return str(constants.DEFAULT_STDOUT_CALLBACK).rsplit(".", 1)[-1] not in _MACHINE_OUTPUT
 
 
 def _in_awx(task_vars: Mapping[str, Any]) -> bool:
@@ -125,14 +131,28 @@ def _in_awx(task_vars: Mapping[str, Any]) -> bool:
     return "awx_job_id" in task_vars or "tower_job_id" in task_vars
 
 
-def _print(report: Report, title: str, width: int, *, plain: bool) -> None:
+def _print(report: Report, title: str, width: int | None, *, plain: bool) -> None:
     display = Display()
 
     def paint(text: str, colour: str) -> str:
         # stringc leaves the text alone where Ansible does not colour its own output.
         return text if plain else str(color.stringc(text, colour))
 
-    display.display("\n".join(terminal_lines(report, title, width, paint)))
+    shown = show_moment(report.moment, report.zone)
+    lines = terminal_lines(
+        report.findings,
+        title=title,
+        moment=f"{shown.local} {shown.zone}".strip(),
+        paths=report.paths,
+        columns=width or _columns(display),
+        paint=paint,
+    )
+    display.display("\n".join(lines))
+
+
+def _columns(display: Display) -> int:
+    """The terminal's width as Ansible found it out; 79 is what it assumes where there is no terminal."""
+    return 100 if display.columns == _NO_TERMINAL else max(NARROWEST, min(display.columns, _WIDEST))
 
 
 def _returned(report: Report, title: str) -> dict[str, Any]:

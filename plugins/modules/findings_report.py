@@ -97,9 +97,9 @@ options:
     default: true
   width:
     description:
-      - Columns of the printed table.
+      - Columns of the printed table, 60 or more.
+      - By default the width of the terminal, at most 120, and 100 where there is no terminal.
     type: int
-    default: 100
 attributes:
   action:
     description: Runs on the controller.

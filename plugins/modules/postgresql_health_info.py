@@ -11,14 +11,15 @@ module: postgresql_health_info
 short_description: Measure the health of a PostgreSQL server in one connection
 version_added: 0.1.0
 description:
-  - Measures connections, sessions, the lock tree, databases, tables, indexes, statements, replication, WAL and archiver,
-    wraparound, sequences, settings, roles, row level security, checksums, extensions and collations.
+  - Measures connections, sessions, the lock tree, databases, tables, indexes, statements, replication, WAL and
+    archiver, wraparound, sequences, settings, roles, row level security, checksums, extensions and collations.
   - One connection, read-only, every statement with a time limit. Rankings are made by the server, so that a database
     with 20,000 tables gives a small answer.
-  - Speaks to PostgreSQL 14 to 18, and to 13 as far as it goes. It looks at what the server has, not at what the client is.
+  - Speaks to PostgreSQL 14 to 18, and to 13 as far as it goes. It looks at what the server has, not at what the
+    client is.
   - Facts, not judgements; give the result to the filter P(runbook.ops.judge#filter) with your thresholds.
-  - A server that is down or refuses the login gives RV(available=false), not a failure. What a privilege or an extension
-    is missing for is listed in RV(skipped) with the statement that helps.
+  - A server that is down or refuses the login gives RV(available=false), not a failure. What cannot be read for lack of
+    a privilege or an extension is listed in RV(skipped) with the statement that helps.
 author:
   - The runbook.ops contributors
 extends_documentation_fragment:
@@ -145,7 +146,9 @@ skipped:
   elements: dict
   contains:
     section:
-      description: The section of RV(health), such as V(statements).
+      description:
+        - The section of RV(health), or a single fact in it with its path, such as V(statements) or
+          V(wal.archiver.ready_count).
       type: str
     reason:
       description: What is missing, and which facts are therefore unknown.
@@ -704,6 +707,9 @@ health:
             deadlocks_total:
               description: Deadlocks since C(stats_since).
               type: int
+            deadlocks_per_day:
+              description: The same per day.
+              type: float
             conflicts_total:
               description: Statements cancelled by recovery, on a standby.
               type: int
@@ -1570,8 +1576,8 @@ health:
               type: float
             failing_seconds:
               description:
-                - Since the last success, while C(is_failing); 0 otherwise.
-                - V(null) when nothing was ever archived.
+                - Since the last success, or since the statistics began if there was none, while C(is_failing); 0
+                  otherwise.
               type: float
             ready_count:
               description: Segments waiting to be archived.
@@ -1746,6 +1752,11 @@ health:
               type: int
         table_count:
           description: Relations that can age.
+          type: int
+        horizon_xid_age:
+          description:
+            - Transactions whose dead rows VACUUM cannot remove, because somebody still may look at them. 0 when
+              nobody does.
           type: int
         horizon:
           description: Who holds back VACUUM furthest. V(null) when nobody does.
@@ -2249,3 +2260,57 @@ health:
           description: Whether a list was cut at O(top).
           type: bool
 """
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.collect import health_info
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.options import postgresql_argument_spec
+
+SECTIONS = [
+    "server",
+    "connections",
+    "sessions",
+    "locks",
+    "databases",
+    "tables",
+    "indexes",
+    "statements",
+    "replication",
+    "wal",
+    "wraparound",
+    "sequences",
+    "settings",
+    "roles",
+    "rls",
+    "checksums",
+    "extensions",
+    "collations",
+]
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "sections": {"type": "list", "elements": "str", "choices": SECTIONS},
+    "top": {"type": "int", "default": 20},
+    "statement_timeout": {"type": "float", "default": 15.0},
+    "exclude_schemas": {"type": "list", "elements": "str", "default": []},
+    "exposed_schemas": {"type": "list", "elements": "str", "default": ["public"]},
+}
+
+
+def main() -> None:
+    """Measure and return facts."""
+    module = AnsibleModule(
+        argument_spec={**postgresql_argument_spec(), **OPTIONS},
+        supports_check_mode=True,
+    )
+    try:
+        result = health_info(module.params)
+    except RunbookError as error:
+        module.fail_json(msg=error.message, **error.details)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

@@ -149,8 +149,9 @@ skipped:
   elements: dict
   contains:
     section:
-      description: Name of the query.
+      description: Path of the query's result.
       type: str
+      sample: queries.orders_yesterday
     reason:
       description: What the server said.
       type: str

@@ -152,7 +152,7 @@ health:
           description: Its configuration file, if it has one.
           type: str
         clock_skew_seconds:
-          description: How far its clock is ahead of the clock of the host that ran the module.
+          description: How far its clock and the clock of the host that ran the module are apart.
           type: float
     memory:
       description: Memory against its limit.

@@ -59,7 +59,8 @@ options:
     default: 1000000
   timeout:
     description:
-      - Seconds for everything together. When they are over, what was seen is returned with RV(prefixes[].complete=false).
+      - Seconds for everything together. When they are over, what was seen is returned, with
+        RV(prefixes[].complete=false).
     type: float
     default: 120
   workers:
@@ -189,7 +190,7 @@ prefixes:
       type: int
     stored_bytes:
       description:
-        - Bytes of current objects, noncurrent versions and unfinished uploads together, which is what the store really holds.
+        - Bytes of current objects, noncurrent versions and unfinished uploads together, which is what the store holds.
         - V(null) when a part of it is not known, be it for lack of a permission or because a limit was reached.
       type: int
     newest:
@@ -249,7 +250,7 @@ prefixes:
           description: Their bytes.
           type: int
     unfinished_uploads:
-      description: Multipart uploads that were begun and neither completed nor aborted. V(null) when they could not be listed.
+      description: Multipart uploads that were begun and never completed or aborted. V(null) when not readable.
       type: dict
       contains:
         count:
@@ -272,6 +273,7 @@ prefixes:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, reference_moment, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError, Unavailable
 from ansible_collections.runbook.ops.plugins.module_utils.object_store.client import connect

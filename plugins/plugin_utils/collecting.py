@@ -46,11 +46,11 @@ def collect(
         wanted = re.compile(pattern)
     except re.error as error:
         raise InvalidOption("pattern", pattern, f"a regular expression ({error})") from None
-    if not is_list(names):
+    if not isinstance(names, Sequence) or isinstance(names, str):
         raise InvalidOption("names", type(names).__name__, "the list of host names")
     moment = measured_at or iso(utc_now())
     collected: list[Finding] = []
-    for name, variables in _named(hosts, [str(each) for each in names]):  # type: ignore[union-attr]
+    for name, variables in _named(hosts, [str(each) for each in names]):
         found = list(_of_host(name, variables, wanted, system, moment))
         if not found:
             summary = "not measured: no check ran for this host"
@@ -62,16 +62,16 @@ def collect(
 def _named(hosts: object, names: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if isinstance(hosts, Mapping):
         for name in names:
-            variables = hosts[name] if name in hosts else {}
+            variables = hosts.get(name, {})
             yield name, variables if isinstance(variables, Mapping) else {}
         return
-    if not is_list(hosts) or len(hosts) != len(names):  # type: ignore[arg-type]
+    if not isinstance(hosts, Sequence) or isinstance(hosts, str) or len(hosts) != len(names):
         raise InvalidOption(
             "input",
-            f"{len(hosts)} mappings for {len(names)} names" if is_list(hosts) else type(hosts).__name__,  # type: ignore[arg-type]
+            f"{len(hosts)} mappings for {len(names)} names" if isinstance(hosts, Sequence) else type(hosts).__name__,
             "hostvars, or a list with one mapping of variables for each name",
         )
-    for name, variables in zip(names, hosts):  # type: ignore[call-overload]
+    for name, variables in zip(names, hosts):
         yield name, variables if isinstance(variables, Mapping) else {}
 
 
@@ -82,13 +82,22 @@ def _of_host(
         value = variables[key]
         if isinstance(value, Undefined) or not is_list(value):
             what = "undefined" if isinstance(value, Undefined) else type(value).__name__
-            yield _unknown(NOT_MEASURED, f"not measured: {key} is {what}, a list of findings was expected", name, system, moment, key)
+            yield _unknown(
+                NOT_MEASURED,
+                f"not measured: {key} is {what}, a list of findings was expected",
+                name,
+                system,
+                moment,
+                key,
+            )
             continue
         for position, each in enumerate(value):
             if isinstance(each, Mapping) and "id" in each and each.get("severity") in RANK:
                 yield dict(each)
             else:
-                yield _unknown(NOT_MEASURED, f"not measured: {key}[{position}] is no finding", name, system, moment, key)
+                yield _unknown(
+                    NOT_MEASURED, f"not measured: {key}[{position}] is no finding", name, system, moment, key
+                )
 
 
 def _missing_domains(collected: list[Finding], domains: Sequence[str], system: str, moment: str) -> list[Finding]:

@@ -10,7 +10,9 @@ import re
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 
-ACCEPTED = "a number of seconds (90, 0.5), or amounts with the units w, d, h, m, s, ms, largest first (1h30m, 2d 6h, 250ms)"
+ACCEPTED = (
+    "a number of seconds (90, 0.5), or amounts with the units w, d, h, m, s, ms, largest first (1h30m, 2d 6h, 250ms)"
+)
 
 # A year or a month has no fixed length, so neither is a unit here.
 SECONDS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -43,7 +45,7 @@ def parse_duration(value: object, option: str = "duration") -> float:
     if _NUMBER.fullmatch(text):
         return float(text)
     sign = -1.0 if text.startswith("-") else 1.0
-    return sign * _amounts(text.lstrip("+-"), value, option)
+    return sign * _amounts(text[1:] if text[:1] in ("+", "-") else text, value, option)
 
 
 def _amounts(text: str, value: str, option: str) -> float:

@@ -22,13 +22,13 @@ _NO_PRIORITY = "P~"  # after P0 … P9
 
 
 def finding(
-    id: str,  # noqa: A002
+    id: str,
     severity: str,
     summary: str,
     *,
     system: str = "",
     host: str = "",
-    object: str = "",  # noqa: A002
+    object: str = "",
     value: Any = None,
     unit: str | None = None,
     threshold: str | None = None,
@@ -60,7 +60,7 @@ def finding(
 def checked_findings(value: object, option: str = "findings") -> list[Finding]:
     """The findings of a filter's input; raises InvalidOption when it is not a list of findings."""
     accepted = "a list of findings, as the judge filter returns them"
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or isinstance(value, Undefined):
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes, Undefined)):
         raise InvalidOption(option, type(value).__name__, accepted)
     checked: list[Finding] = []
     for position, each in enumerate(value):
@@ -77,7 +77,10 @@ def _shown(value: object) -> str:
 
 
 def sort_key(each: Mapping[str, Any]) -> tuple[int, str, str, str, str]:
-    """Worst first, then by priority, system, host and id. What is equal keeps its order: judge puts the worst item first."""
+    """Worst first, then by priority, system, host and id.
+
+    What is equal keeps its order, because judge puts the worst item first.
+    """
     return (
         RANK[each["severity"]],
         str(each.get("priority") or _NO_PRIORITY),

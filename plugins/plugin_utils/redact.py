@@ -13,14 +13,51 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.masking import 
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.paths import is_list
 
 _SECRET_WORDS = frozenset(
-    "password passwd pwd pass passphrase passcode secret secrets token apikey credential credentials "
-    "authorization cookie dsn jwt bearer".split()
+    (
+        "password",
+        "passwd",
+        "pwd",
+        "pass",
+        "passphrase",
+        "passcode",
+        "secret",
+        "secrets",
+        "token",
+        "apikey",
+        "requirepass",
+        "masterauth",
+        "pgpass",
+        "credential",
+        "credentials",
+        "authorization",
+        "cookie",
+        "dsn",
+        "jwt",
+        "bearer",
+    )
 )
 # Two words that only together mean a secret: a "key" alone is most often a name.
 _SECRET_PAIRS = frozenset(
-    "api_key access_key secret_key private_key signing_key encryption_key account_key session_key master_key "
-    "shared_key connection_string connection_uri database_url redis_url webhook_url slack_url set_cookie "
-    "service_role".split()
+    (
+        "api_key",
+        "access_key",
+        "secret_key",
+        "private_key",
+        "signing_key",
+        "encryption_key",
+        "account_key",
+        "session_key",
+        "master_key",
+        "shared_key",
+        "connection_string",
+        "connection_uri",
+        "database_url",
+        "redis_url",
+        "webhook_url",
+        "slack_url",
+        "set_cookie",
+        "service_role",
+    )
 )
 # Behind a secret word these still hold the secret; any other word (expires_at, name, length) says something about it.
 _VALUE_WORDS = frozenset(("value", "text", "plain", "plaintext", "hash", "base64", "b64", "data", "id", "old", "new"))
@@ -32,10 +69,12 @@ _WORDS = re.compile(r"[^A-Za-z0-9]+")
 # user:password@ in a URL. A port is not a password, so "host:8080/a@b" stays. A raw "/" in a password is
 # against RFC 3986, but people write it: the mask then reaches to the last @.
 _USERINFO = re.compile(r"(://[^\s:/?#@'\"<>]*:)(?!\d*[/?#])(?!\d*$)([^\s'\"<>]+)@")
-_SCHEME = re.compile(r"\b(Bearer|Basic|Token|ApiKey)(\s+)(?=[A-Za-z0-9._~+/=-]*[0-9._~+/=-])[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_SCHEME = re.compile(
+    r"\b(Bearer|Basic|Token|ApiKey)(\s+)(?=[A-Za-z0-9._~+/=-]*[0-9._~+/=-])[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE
+)
 _ASSIGNMENT = re.compile(
     r"(?P<head>(?<![A-Za-z0-9])(?:[A-Za-z0-9]+[_-])*"
-    r"(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|authorization)"
+    r"(?:[A-Za-z0-9]*(?:password|passwd)|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|authorization)"
     r"[\"']?\s*[=:]\s*)"
     r"(?P<value>\"[^\"]*\"|'[^']*'|(?!(?:Bearer|Basic)\s)[^\s,;&\"'}\])]+)",
     re.IGNORECASE,
@@ -60,7 +99,9 @@ def looks_secret(key: object, extra: frozenset[str] = frozenset()) -> bool:
         return False
     if len(words) > 1 and words[-1] in _VALUE_WORDS:
         words = words[:-1]
-    return words[-1] in _SECRET_WORDS or "_".join(words[-2:]) in _SECRET_PAIRS
+    # Written together: PGPASSWORD, dbpasswd.
+    together = words[-1].endswith(("password", "passwd", "passphrase"))
+    return together or words[-1] in _SECRET_WORDS or "_".join(words[-2:]) in _SECRET_PAIRS
 
 
 def redact_text(text: str, secrets: Iterable[str] = ()) -> str:

@@ -46,7 +46,7 @@ def parse_window(text: object) -> Window:
     if match is None:
         raise InvalidOption("window", text, ACCEPTED)
     start, end = _minutes(match[2], match[3], text), _minutes(match[4], match[5], text)
-    if start == end or start == _DAY_MINUTES:
+    if start in (end, _DAY_MINUTES):
         raise InvalidOption("window", text, f"{ACCEPTED}. For the whole day write 00:00-24:00")
     return Window(_days(match[1], text), start, end if end > start else end + _DAY_MINUTES)
 

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 NAMES = ("localhost", "127.0.0.1")
 
@@ -66,9 +70,7 @@ def make_certificate(
         .not_valid_before(not_before)
         .not_valid_after(not_after)
         .add_extension(x509.SubjectAlternativeName([_general_name(each) for each in names]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
     directory.mkdir(parents=True, exist_ok=True)
@@ -79,13 +81,11 @@ def make_certificate(
     made.authority.write_bytes(authority.public_bytes(pem))
     made.chain.write_bytes(certificate.public_bytes(pem) + authority.public_bytes(pem))
     made.key.touch(mode=0o600)
-    made.key.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    made.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     return made
 
 
-def _general_name(text: str) -> object:
+def _general_name(text: str) -> x509.GeneralName:
     from cryptography import x509
 
     try:

@@ -43,9 +43,8 @@ def parser() -> argparse.ArgumentParser:
     down.add_argument("--all", action="store_true", help=f"every lab below {shown(LABS)}, and the lab's cache")
     down.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
-    status = commands.add_parser(
-        "status", help="what runs", description=f"Exit code {RUNS}: runs; {BROKEN}: not all of it; {NOT_THERE}: nothing."
-    )
+    codes = f"Exit code {RUNS}: everything runs; {BROKEN}: not all of it; {NOT_THERE}: nothing."
+    status = commands.add_parser("status", help="what runs", description=codes)
     _add_where(status, required=False)
     status.add_argument("--json", action="store_true", help="for programs")
 
@@ -110,7 +109,8 @@ def _up(options: argparse.Namespace) -> int:
             traceback.print_exc()
         raise LabError(f"{type(error).__name__}: {error} (--verbose shows where)") from error
     where = state.directory / "inventory"
-    progress.line(f"\n  Check it    ansible-playbook runbook.ops.check_daily -i inventories/{state.system} -i {shown(where)}")
+    inventories = f"-i inventories/{state.system} -i {shown(where)}"
+    progress.line(f"\n  Check it    ansible-playbook runbook.ops.check_daily {inventories}")
     progress.line(f"  Stop it     python -m lab down {state.system} --directory {shown(state.directory)}")
     return 0
 

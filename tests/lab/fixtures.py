@@ -24,10 +24,10 @@ def postgresql_server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(scope="session", params=list(installations()) or ["none"], ids=lambda major: f"postgresql-{major}")
+@pytest.fixture(scope="session", params=list(installations()) or [0], ids=lambda major: f"postgresql-{major}")
 def postgresql_by_major(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     """One server per installed major version; ``python -m lab fetch-postgresql`` brings more of them."""
-    with PostgresServer(None if request.param == "none" else request.param) as server:
+    with PostgresServer(request.param or None) as server:
         yield server
 
 

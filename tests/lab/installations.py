@@ -16,7 +16,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from lab.errors import MissingServer
@@ -60,7 +60,7 @@ class Installation:
         return f"PostgreSQL {self.version} ({self.source})"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _version(postgres: Path) -> str:
     answer = subprocess.run([postgres, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
     found = re.search(r"\b(\d+(?:\.\d+)?\w*)", answer.removeprefix("postgres (PostgreSQL)"))
@@ -87,9 +87,7 @@ def all_installations() -> list[Installation]:
         specification = importlib.util.find_spec(wheel)
         for location in (specification.submodule_search_locations or []) if specification else []:
             package = Path(location)
-            found += [
-                _installation(place, "wheel", package.parent) for place in sorted(package.glob("pginstall*/bin"))
-            ]
+            found += [_installation(place, "wheel", package.parent) for place in sorted(package.glob("pginstall*/bin"))]
     if FETCHED.is_dir():
         found += [_installation(place / "native" / "bin", "npm", place) for place in FETCHED.iterdir()]
     present = [each for each in found if each is not None]

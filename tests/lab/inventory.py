@@ -29,7 +29,7 @@ def write_inventory(
     unknown = set(host_variables) - {host for hosts in groups.values() for host in hosts}
     if unknown:
         raise ValueError(f"hosts in no group: {', '.join(sorted(unknown))}")
-    children = {group: {"hosts": dict.fromkeys(hosts, {})} for group, hosts in groups.items()}
+    children = {group: {"hosts": dict.fromkeys(hosts)} for group, hosts in groups.items()}
     _write(directory / "hosts.yml", {"all": {"children": children}})
     for host, variables in host_variables.items():
         _write(directory / "host_vars" / host / "lab.yml", variables)
@@ -38,25 +38,7 @@ def write_inventory(
     return directory
 
 
-class _Unsafe(str):
-    """Text that Ansible must take as it is: a random password may hold what looks like a template."""
-
-    __slots__ = ()
-
-
-class _Dumper(yaml.SafeDumper):
-    pass
-
-
-_Dumper.add_representer(_Unsafe, lambda dumper, value: dumper.represent_scalar("!unsafe", str(value), style="'"))
-
-
-def verbatim(text: str) -> str:
-    """A value that is written so that Ansible never evaluates it."""
-    return _Unsafe(text)
-
-
 def _write(path: Path, content: Variables) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    text = yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=110)
     write_private(path, HEADER + text)

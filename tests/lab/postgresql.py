@@ -27,7 +27,7 @@ from lab.server import Server
 from lab.users import Account, cache_directory, can_enter, give, ordinary_account, scratch_directory
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection  # noqa: N812
+    from psycopg2.extensions import connection as Connection
 
 __all__ = ["Installation", "PostgresServer", "all_installations", "default_installation", "installations"]
 
@@ -36,6 +36,7 @@ SUPERUSER = "postgres"
 TEMPLATE_PASSWORD = "template"
 
 Setting = str | int | float | bool
+Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 FAST: dict[str, Setting] = {
     # The data is worth nothing after the test, so nothing waits for the disk.
@@ -77,10 +78,10 @@ class PostgresServer(Server):
         environment: dict[str, str] | None = None,
     ) -> None:
         account = ordinary_account()
-        super().__init__(base, account=account, detached=detached, on_spawn=on_spawn, environment=environment)
         if isinstance(installation, int):
             installation = installation_of(installation)
         self.installation = reachable(installation or default_installation(), account)
+        super().__init__(base, account=account, detached=detached, on_spawn=on_spawn, environment=environment)
         self.settings = dict(settings or {})
         self.superuser = SUPERUSER
         self.password = password or secrets.token_urlsafe(16)
@@ -113,6 +114,20 @@ class PostgresServer(Server):
         """Directories outside ``base``, where the account could not have reached its files."""
         return list(self._extra_directories)
 
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        if not self._temporary and self._extra_directories and self.data.exists():
+            # The caller's directory keeps the data, and nothing is left outside of it.
+            self._kept.parent.mkdir(exist_ok=True)
+            _move(self.data, self._kept)
+            for each in self._extra_directories:
+                shutil.rmtree(each, ignore_errors=True)
+
+    @property
+    def _kept(self) -> Path:
+        """Where data that had to live elsewhere is kept between two ``with`` blocks."""
+        return self.base / "postgresql" / "data"
+
     def remove(self) -> None:
         super().remove()
         for each in self._extra_directories:
@@ -120,6 +135,12 @@ class PostgresServer(Server):
 
     # --- start
     def _prepare(self) -> None:
+        for each in self._extra_directories:
+            if not each.exists():
+                each.mkdir(mode=0o700)
+                give(each, self.account)
+        if self._kept.exists() and not self.data.exists():
+            _move(self._kept, self.data)
         if not (self.data / "PG_VERSION").exists():
             template = None if self._fresh else self._template()
             if template is None:
@@ -184,9 +205,8 @@ class PostgresServer(Server):
         except psycopg2.OperationalError as error:
             # A directory that was used before has its password already.
             if "password authentication failed" in str(error):
-                self._current_password = next(
-                    each for each in (self.password, TEMPLATE_PASSWORD, "") if each != self._current_password
-                )
+                others = {self.password, TEMPLATE_PASSWORD} - {self._current_password}
+                self._current_password = others.pop() if others else self.password
             return False
         try:
             self.server_version_num = connection.server_version
@@ -237,7 +257,7 @@ class PostgresServer(Server):
         connection.autocommit = autocommit
         return connection
 
-    def execute(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None, db: str = "postgres") -> None:
+    def execute(self, statement: str, parameters: Parameters = None, db: str = "postgres") -> None:
         """Run SQL as the superuser, outside a transaction block."""
         connection = self.connect(db)
         try:
@@ -246,9 +266,7 @@ class PostgresServer(Server):
         finally:
             connection.close()
 
-    def query(
-        self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None, db: str = "postgres"
-    ) -> list[tuple[Any, ...]]:
+    def query(self, statement: str, parameters: Parameters = None, db: str = "postgres") -> list[tuple[Any, ...]]:
         """All rows of a query run as the superuser."""
         connection = self.connect(db)
         try:
@@ -330,6 +348,13 @@ def _copy(source: Path, target: Path, account: Account | None) -> None:
         raise LabError(f"{source} could not be copied to {target}: {completed.stderr.strip()}")
     if account is not None and target.stat().st_uid != account.uid:
         raise LabError(f"{target} does not belong to {account.name} after the copy.")
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a data directory with its owner, also to another file system."""
+    completed = process.run_as(None, ["mv", "-T", source, target])
+    if completed.returncode:
+        raise LabError(f"{source} could not be moved to {target}: {completed.stderr.strip()}")
 
 
 def _quoted(value: Setting) -> str:

@@ -139,8 +139,8 @@ def spawn(
         else:
             prepare = _death_signal_setter(death_signal)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: PLW1509  (only where setpriv is missing)
+    with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -48,6 +48,10 @@ class PrometheusServer(Server):
         on_spawn: Callable[[Server], None] | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:
+        binary = prometheus_binary()
+        if binary is None:
+            raise MissingServer(f"No Prometheus server was found. {HOW_TO_INSTALL}")
+        self.binary = binary
         super().__init__(base, detached=detached, on_spawn=on_spawn, environment=environment)
         self.scrape_targets: dict[str, list[str]] = (
             {job: list(targets) for job, targets in scrape_targets.items()}
@@ -57,10 +61,6 @@ class PrometheusServer(Server):
         self.rules = rules
         self.scrape_interval = scrape_interval
         self.backfill = backfill
-        binary = prometheus_binary()
-        if binary is None:
-            raise MissingServer(f"No Prometheus server was found. {HOW_TO_INSTALL}")
-        self.binary = binary
 
     @property
     def url(self) -> str:
@@ -143,7 +143,7 @@ class PrometheusServer(Server):
         return process.wait_until(lambda: bool(self.query(expression)), seconds, 0.1)
 
     def wait_for_scrapes(self, seconds: float = 15.0) -> bool:
-        """Wait until every target was scraped, successfully or not."""
+        """Wait until every target was scraped, successfully or not: five seconds at least, its discovery's pace."""
 
         def all_scraped() -> bool:
             targets = self.get("/api/v1/targets")["data"]["activeTargets"]

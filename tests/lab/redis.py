@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -64,7 +64,7 @@ def default_binary() -> Path:
     return next(iter(found.values()))
 
 
-@lru_cache(maxsize=None)
+@cache
 def version(binary: Path) -> tuple[int, ...]:
     """The version of a server program, such as (7, 0, 15)."""
     answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
@@ -75,7 +75,7 @@ def version(binary: Path) -> tuple[int, ...]:
 class RedisServer(Server):
     """A server without persistence unless ``settings`` ask for it.
 
-    ``settings`` are lines of redis.conf; a list gives several lines of one name.
+    ``settings`` are lines of redis.conf, their values written as they are; a list gives several lines of one name.
     """
 
     label: ClassVar[str] = "Redis"
@@ -91,11 +91,11 @@ class RedisServer(Server):
         on_spawn: Callable[[Server], None] | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(base, detached=detached, on_spawn=on_spawn, environment=environment)
         if isinstance(binary, str) and binary in binaries():
             binary = binaries()[binary]
         self.binary = Path(binary) if binary is not None else default_binary()
         self.version = version(self.binary)
+        super().__init__(base, detached=detached, on_spawn=on_spawn, environment=environment)
         self.password = password
         self.settings = dict(settings or {})
         self._extra_directories: list[Path] = []
@@ -118,9 +118,9 @@ class RedisServer(Server):
         merged: dict[str, Setting | Sequence[Setting]] = {
             "bind": self.host,
             "port": self.port,
-            "unixsocket": str(self.socket),
+            "unixsocket": _in_quotes(str(self.socket)),
             "unixsocketperm": "700",
-            "dir": str(self.base),
+            "dir": _in_quotes(str(self.base)),
             "save": "",
             "appendonly": False,
             "daemonize": False,
@@ -128,10 +128,10 @@ class RedisServer(Server):
         if self.version >= (7,):
             merged["enable-debug-command"] = "local"
         if self.password:
-            merged["requirepass"] = self.password
+            merged["requirepass"] = _in_quotes(self.password)
         merged.update(self.settings)
         return "".join(
-            f"{name} {_quoted(each)}\n"
+            f"{name} {_written(each)}\n"
             for name, value in merged.items()
             for each in ([value] if isinstance(value, (str, int)) else value)
         )
@@ -179,8 +179,9 @@ class RedisServer(Server):
 
     def cli(self, *args: str | int, user: str | None = None, password: str | None = None, db: int = 0) -> str:
         """What redis-cli prints for a command; an error reply raises."""
-        beside = self.binary.with_name("redis-cli")
-        program = str(beside) if os.access(beside, os.X_OK) else shutil.which("redis-cli")
+        names = ("redis-cli", "valkey-cli")
+        beside = [str(self.binary.with_name(name)) for name in names]
+        program = next(filter(None, (shutil.which(each) for each in (*beside, *names))), None)
         if program is None:
             raise MissingServer(f"No redis-cli was found. {HOW_TO_INSTALL}")
         chosen = self.password if password is None else password
@@ -213,15 +214,17 @@ class RedisServer(Server):
         return f"redis://{secret}{self.host}:{self.port}/{db}"
 
 
-def _quoted(value: Setting) -> str:
+def _written(value: Setting) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return str(value)
-    # Words as they are (several arguments may stand in one line); anything unusual in quotes.
-    if value and re.fullmatch(r"[\w./:\-* ]+", value, re.ASCII):
-        return value
+    return value or '""'
+
+
+def _in_quotes(text: str) -> str:
+    """One argument of redis.conf, whatever is in it."""
     escaped = "".join(
-        chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02x}" for byte in value.encode()
+        chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02x}" for byte in text.encode()
     )
     return f'"{escaped}"'

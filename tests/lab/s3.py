@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lab.server import Server
 from lab.serve import ServedProcess
+from lab.server import Server
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

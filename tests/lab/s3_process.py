@@ -16,10 +16,10 @@ Application = Callable[[Environment, StartResponse], Iterable[bytes]]
 
 
 def make_application(access_key: str, control_key: str) -> Application:
-    """moto's S3, answering only to ``access_key`` (moto itself takes any), plus the lab's control path."""
+    """Moto's S3, answering only to ``access_key`` (moto itself takes any), plus the lab's control path."""
     # Parts of a multipart upload may be small here: tests upload bytes, not gigabytes.
     os.environ.setdefault("S3_UPLOAD_PART_MIN_SIZE", "1")
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     moto = DomainDispatcherApplication(create_backend_app)
 
@@ -61,6 +61,7 @@ def _refuse(start_response: StartResponse, code: str, message: str) -> Iterable[
 def _control(action: str, key: str, environ: Environment, start_response: StartResponse) -> Iterable[bytes]:
     length = int(environ.get("CONTENT_LENGTH") or 0)
     arguments = json.loads(environ["wsgi.input"].read(length) or b"{}")
+    answer: dict[str, Any]
     if not hmac.compare_digest(environ.get("HTTP_X_LAB_CONTROL", ""), key):
         status, answer = "403 Forbidden", {"error": "not for you"}
     elif action != "backdate":
@@ -77,7 +78,7 @@ def _control(action: str, key: str, environ: Environment, start_response: StartR
 
 def backdate(bucket: str, key: str, moment: str, version_id: str | None = None) -> int:
     """Set the time of an object's versions and delete markers in moto's memory; how many were set."""
-    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
 
     when = datetime.fromisoformat(moment).astimezone(timezone.utc).replace(tzinfo=None)

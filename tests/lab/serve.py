@@ -26,6 +26,7 @@ from lab.paths import PACKAGE_PARENT
 from lab.ports import LOOPBACK
 from lab.server import Server
 
+
 class ServedProcess(Server):
     """The parent's side: start the process, wait for its ready file, talk to its control path."""
 
@@ -41,7 +42,9 @@ class ServedProcess(Server):
         specification = self.base / f"{self.label.lower()}.json"
         specification.touch(mode=0o600)
         specification.write_text(json.dumps({**self.specification, "control": self._control_key()}), encoding="utf-8")
-        search = os.pathsep.join(filter(None, [str(PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")]))
+        # The process runs elsewhere, so relative places would not be found.
+        given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        search = os.pathsep.join([str(PACKAGE_PARENT), *(str(Path(each).absolute()) for each in given)])
         return process.spawn(
             [
                 *(sys.executable, "-m", "lab", "serve", self.kind),
@@ -126,7 +129,6 @@ def _run_wsgi(application: Any, ready_file: Path) -> None:
             """Only errors are worth a line."""
 
     server = make_server(LOOPBACK, 0, application, threaded=True, request_handler=Quiet)
-    server.daemon_threads = True
     announce(ready_file, server.server_port)
     server.serve_forever()
 
@@ -136,9 +138,7 @@ def run_http(settings: dict[str, Any], ready_file: Path) -> None:
     from lab.http_stub import HttpStub
 
     routes = call(settings["function"], settings["arguments"])
-    stub = HttpStub(
-        routes, token=settings.get("token"), open_paths=settings.get("open_paths", ()), keep_requests=False
-    )
+    stub = HttpStub(routes, token=settings.get("token"), open_paths=settings.get("open_paths", ()), keep_requests=False)
     with stub:
         announce(ready_file, stub.port)
         wait_for_the_end()

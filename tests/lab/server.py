@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,7 @@ class Server:
         self._on_spawn = on_spawn
         self._temporary = base is None
         self.base = scratch_directory("rbl-", account) if base is None else Path(base).absolute()
-        self.base.mkdir(parents=True, exist_ok=True)
+        self.base.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
         self._identity: Identity | None = None
 
@@ -114,9 +115,8 @@ class Server:
         self.stop()
         if ended is not None and any(phrase in since for phrase in ADDRESS_IN_USE):
             return False
-        how = (
-            f"ended with code {ended}" if ended is not None else f"did not answer within {self.start_seconds:.0f} seconds"
-        )
+        waited = f"did not answer within {self.start_seconds:.0f} seconds"
+        how = waited if ended is None else f"ended with code {ended}"
         last = "\n".join(since.splitlines()[-15:]) or "(the log is empty)"
         raise LabError(f"{self.label} {how}. The end of {self.log}:\n{last}")
 
@@ -132,7 +132,7 @@ class Server:
     def kill(self) -> None:
         """End it the hard way, as a crash or the kernel's memory killer would."""
         if self._identity is not None:
-            process.stop(self._identity, ((process.signal.SIGKILL, 5.0),), self._process)
+            process.stop(self._identity, ((signal.SIGKILL, 5.0),), self._process)
         self._identity = None
         self._process = None
 

@@ -104,9 +104,11 @@ def load(directory: Path) -> State | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise LabError(f"{path} cannot be read ({error}). Remove {directory} when nothing of it runs any more.") from error
+        remedy = f"Remove {directory} when nothing of it runs any more."
+        raise LabError(f"{path} cannot be read ({error}). {remedy}") from error
     if not isinstance(content, dict) or content.pop("version", None) != VERSION:
-        raise LabError(f"{path} was written by another version of the lab. Stop that lab with the version it came from.")
+        remedy = "Stop that lab with the version it came from."
+        raise LabError(f"{path} was written by another version of the lab. {remedy}")
     content["directory"] = directory
     content["builder"] = Identity(**content["builder"])
     content["members"] = [

@@ -5,24 +5,23 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import os
+import queue
 import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from lab import process
 from lab.down import tear_down
 from lab.errors import LabError, MissingServer
-from lab.installations import default_installation, installations
-from lab.inventory import Variables, verbatim, write_inventory
-from lab.paths import REPOSITORY, shown
+from lab.installations import Installation, default_installation
+from lab.inventory import Variables, write_inventory
+from lab.paths import shown
 from lab.postgresql import PostgresServer, installation_of
 from lab.process import Identity
 from lab.progress import Progress
@@ -35,7 +34,14 @@ from lab.state import MARK, Member, State, claim, load
 from lab.systems import System
 
 OPTIONAL = ("prometheus",)
-LIBRARIES = {"psycopg2": "psycopg2-binary", "redis": "redis", "boto3": "boto3", "moto": "moto[s3,server]", "yaml": "PyYAML"}
+LIBRARIES = {
+    "boto3": "boto3",
+    "celery": "celery[redis]",
+    "moto": "moto[s3,server]",
+    "psycopg2": "psycopg2-binary",
+    "redis": "redis",
+    "yaml": "PyYAML",
+}
 
 
 @dataclass(frozen=True)
@@ -87,18 +93,19 @@ def check_prerequisites(options: Options) -> None:
     missing = []
     absent = [package for module, package in LIBRARIES.items() if importlib.util.find_spec(module) is None]
     if absent:
-        missing.append(f"Python libraries are missing. Install them: {sys.executable} -m pip install {' '.join(absent)}")
-    checks: list[Callable[[], object]] = [
-        (lambda: installation_of(options.postgresql)) if options.postgresql else default_installation,
-        default_binary,
-    ]
-    for check in checks:
+        command = f"{sys.executable} -m pip install {' '.join(absent)}"
+        missing.append(f"Python libraries are missing. Install them: {command}")
+    for check in (lambda: _installation(options), default_binary):
         try:
             check()
         except MissingServer as error:
             missing.append(str(error))
     if missing:
         raise MissingServer("\n".join(missing))
+
+
+def _installation(options: Options) -> Installation:
+    return installation_of(options.postgresql) if options.postgresql else default_installation()
 
 
 @contextmanager
@@ -198,6 +205,8 @@ class Lab:
 
     def _launch(self, name: str, server: Server) -> None:
         """Start a server and write its final port down."""
+        if self._cancelled.is_set():
+            raise LabError("cancelled")
         with self.state._lock:
             self.state.extra_directories += map(str, getattr(server, "extra_directories", ()))
             self.state.save()
@@ -212,7 +221,7 @@ class Lab:
         return called(**{name: value for name, value in offered.items() if name in taken})
 
     def _facts(self) -> dict[str, Any]:
-        size: str | int = self.options.size
+        size = self.options.size
         return {
             "scenario": self.options.scenario,
             "size": int(size) if size.isdigit() else size,
@@ -222,29 +231,39 @@ class Lab:
 
     def start(self) -> None:
         """Everything at once; the first failure stops the rest."""
-        tasks: list[Callable[[], None]] = [self._postgresql, self._redis, self._s3, self._web]
-        pool = ThreadPoolExecutor(max_workers=len(tasks), thread_name_prefix="lab")
+        ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+        def run(task: Callable[[], None]) -> None:
+            try:
+                task()
+            except BaseException as error:
+                ended.put(error)
+            else:
+                ended.put(None)
+
+        tasks = [self._postgresql, self._redis, self._s3, self._web]
+        # Daemons: an interruption must not wait for a thread that is busy with something long.
+        threads = [threading.Thread(target=run, args=(task,), daemon=True) for task in tasks]
         try:
-            futures: list[Future[None]] = [pool.submit(task) for task in tasks]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+            for thread in threads:
+                thread.start()
+            for _ in threads:
+                _raise(ended.get())
         except BaseException:
             self._cancelled.set()
             # Threads that wait for a server or a query end when their server does.
             for member in self.state.alive:
                 member.identity.send(signal.SIGKILL)
+            for thread in threads:
+                thread.join(timeout=1)
             raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     def _host(self, part: str, **variables: Any) -> None:
         self.host_variables[self.system.hosts[part]] = variables
 
     # --- what runs side by side
     def _postgresql(self) -> None:
-        installation = installation_of(self.options.postgresql) if self.options.postgresql else None
-        server = PostgresServer(installation, **self._common("postgresql"))
+        server = PostgresServer(_installation(self.options), **self._common("postgresql"))
         with self.progress.step("PostgreSQL") as words:
             self._launch("postgresql", server)
             words.append(f"{server.installation} on port {server.port}")
@@ -262,7 +281,7 @@ class Lab:
             postgresql_login_host=server.host,
             postgresql_login_port=server.port,
             postgresql_login_user=self.system.monitor_role,
-            postgresql_login_password=verbatim(self.passwords[self.system.monitor_role]),
+            postgresql_login_password=self.passwords[self.system.monitor_role],
             postgresql_login_db=self.system.database,
             postgresql_ssl_mode="disable",
         )
@@ -314,7 +333,7 @@ class Lab:
             "redis",
             redis_login_host=server.host,
             redis_login_port=server.port,
-            redis_login_password=verbatim(server.password or ""),
+            redis_login_password=server.password or "",
         )
 
     def _s3(self) -> None:
@@ -331,7 +350,7 @@ class Lab:
                 aws_endpoint_url=server.endpoint_url,
                 aws_region=server.region,
                 aws_access_key=server.access_key,
-                aws_secret_key=verbatim(server.secret_key),
+                aws_secret_key=server.secret_key,
             )
 
     def _web(self) -> None:
@@ -350,7 +369,7 @@ class Lab:
                 self._launch(server.label, server)
             words.append(f"API on port {api.port}, Loki on port {loki.port}, metrics on port {exporter.port}")
         self.summary["http"] = f"API {api.url}, Loki {loki.url}, metrics {exporter.url}/metrics"
-        self._host("api", http_base_url=api.url, http_bearer_token=verbatim(self.token))
+        self._host("api", http_base_url=api.url, http_bearer_token=self.token)
         self._host("loki", loki_url=loki.url)
         self._prometheus(exporter)
 
@@ -362,7 +381,7 @@ class Lab:
             # An empty address means "not given", so the check has nothing to measure.
             self._host("prometheus", prometheus_url="")
             return
-        targets = {"storebridge": [f"{exporter.host}:{exporter.port}"]}
+        targets = {self.system.name: [f"{exporter.host}:{exporter.port}"]}
         server = PrometheusServer(targets, **self._common("prometheus"))
         with self.progress.step("Prometheus") as words:
             self._launch("prometheus", server)
@@ -375,7 +394,7 @@ class Lab:
         groups: dict[str, list[str]] = {}
         for part, host in self.system.hosts.items():
             groups.setdefault(self.system.groups[part], []).append(host)
-        overrides = getattr(self.module, "lab_variables", dict)()
+        overrides: Variables = getattr(self.module, "lab_variables", dict)()
         everyone = {
             # Endpoints are measured from the controller, with the interpreter that runs Ansible.
             "ansible_connection": "local",
@@ -385,10 +404,17 @@ class Lab:
         return write_inventory(self.options.directory / "inventory", groups, self.host_variables, {"all": everyone})
 
 
+def _raise(error: BaseException | None) -> None:
+    if error is not None:
+        raise error
+
+
 def _described(answer: Any) -> str:
     """What a populating function says about its work: a text, or numbers by name."""
     if isinstance(answer, str):
         return answer
-    if isinstance(answer, dict):
-        return ", ".join(f"{value:,} {name}" if isinstance(value, int) else f"{name} {value}" for name, value in answer.items())
+    if isinstance(answer, Mapping):
+        return ", ".join(
+            f"{each:,} {name}" if isinstance(each, int) else f"{name} {each}" for name, each in answer.items()
+        )
     return ""

@@ -70,7 +70,7 @@ def temporary_root() -> Path:
     """
     chosen = Path(tempfile.gettempdir())
     if len(str(chosen)) > 40 or not can_enter(chosen, ordinary_account()):
-        return Path("/tmp")  # noqa: S108  (mkdtemp below it, or an owned directory that is checked)
+        return Path("/tmp")
     return chosen
 
 

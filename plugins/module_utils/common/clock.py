@@ -29,7 +29,9 @@ def parse_moment(text: str, option: str = "reference_time") -> dt.datetime:
         # Python 3.9 does not read the Z suffix.
         moment = dt.datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace("z", "+00:00"))
     except ValueError:
-        raise InvalidOption(option, text, "an ISO 8601 moment with timezone, such as 2026-01-31T09:00:00+09:00") from None
+        raise InvalidOption(
+            option, text, "an ISO 8601 moment with timezone, such as 2026-01-31T09:00:00+09:00"
+        ) from None
     if moment.tzinfo is None:
         raise InvalidOption(option, text, "an ISO 8601 moment with timezone, such as 2026-01-31T09:00:00+09:00")
     return moment.astimezone(dt.timezone.utc)

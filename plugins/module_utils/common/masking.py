@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 MASK = "********"
@@ -13,12 +14,17 @@ MASK = "********"
 
 def mask_secrets(text: str, secrets: Iterable[str | None]) -> str:
     """Replace every given secret in C(text), also in its URL-encoded spellings, longest first."""
+    for spelling in _spellings(tuple(secret for secret in secrets if secret)):
+        text = text.replace(spelling, MASK)
+    return text
+
+
+@lru_cache(maxsize=16)
+def _spellings(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    # A report masks the same few secrets in thousands of texts.
     spellings = {
         spelling
         for secret in secrets
-        if secret
         for spelling in (secret, quote(secret, safe=""), quote(secret), quote_plus(secret))
     }
-    for spelling in sorted(spellings, key=len, reverse=True):
-        text = text.replace(spelling, MASK)
-    return text
+    return tuple(sorted(spellings, key=len, reverse=True))

@@ -11,8 +11,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional, Union
 
-Number = Union[int, float]
-Value = Optional[Number]
+from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import redact_text
+
+Value = Optional[Union[int, float, str]]
 
 
 def percentile(numbers: Iterable[float], share: float) -> float | None:
@@ -78,7 +79,7 @@ def body_kind(body: bytes, content_type: str) -> str:
 
 
 def extract_values(body: bytes, kind: str, wanted: Sequence[Mapping[str, str]]) -> dict[str, tuple[Value, str | None]]:
-    """The numbers at C(path) in a JSON body by C(name): C((number, None)) or C((None, why there is none)).
+    """What is at C(path) in a JSON body, by C(name): C((value, None)) or C((None, why there is none)).
 
     What is missing is unknown. An error body has no C(pagination.total), and no number is not zero.
     """
@@ -87,15 +88,15 @@ def extract_values(body: bytes, kind: str, wanted: Sequence[Mapping[str, str]]) 
     if kind != "json":
         return {item["name"]: (None, f"the body is {_article(kind)}, not JSON") for item in wanted}
     document = json.loads(body)
-    return {item["name"]: number_at(document, item["path"]) for item in wanted}
+    return {item["name"]: value_at(document, item["path"], item.get("type", "number")) for item in wanted}
 
 
 def _article(kind: str) -> str:
     return {"empty": "empty", "html": "HTML", "text": "text", "binary": "binary"}.get(kind, kind)
 
 
-def number_at(document: Any, path: str) -> tuple[Value, str | None]:
-    """Follow a dotted path (integers index lists) to a number, or say where and why it ends."""
+def value_at(document: Any, path: str, kind: str) -> tuple[Value, str | None]:
+    """Follow a dotted path (integers index lists) to a C(number), C(bool) or C(text), or say where and why it ends."""
     found = document
     walked: list[str] = []
     for part in path.split("."):
@@ -114,7 +115,7 @@ def number_at(document: Any, path: str) -> tuple[Value, str | None]:
             found = found[position]
         else:
             return None, f"{place} is {_type_name(found)}, so it has no {part!r}"
-    return _as_number(found, path)
+    return _typed(found, path, kind)
 
 
 def _index(part: str) -> int | None:
@@ -124,7 +125,11 @@ def _index(part: str) -> int | None:
         return None
 
 
-def _as_number(found: Any, path: str) -> tuple[Value, str | None]:
+def _typed(found: Any, path: str, kind: str) -> tuple[Value, str | None]:
+    if kind == "bool":
+        return (found, None) if isinstance(found, bool) else (None, f"{path} is {_type_name(found)}, not true or false")
+    if kind == "text":
+        return (short(found), None) if isinstance(found, str) else (None, f"{path} is {_type_name(found)}, not text")
     if isinstance(found, bool) or not isinstance(found, (int, float)):
         return None, f"{path} is {_type_name(found)} where a number is expected"
     if not math.isfinite(found):
@@ -137,6 +142,12 @@ def _type_name(found: Any) -> str:
         return "null"
     names = {bool: "true or false", str: "text", dict: "an object", list: "a list", int: "a number", float: "a number"}
     return names.get(type(found), type(found).__name__)
+
+
+def short(text: str) -> str:
+    """Text from an answer, in one line, not longer than a status needs, without what looks like a secret."""
+    line = redact_text(" ".join(text.split()))
+    return line if len(line) <= 200 else f"{line[:199]}…"
 
 
 def share_percent(part: int, whole: int) -> float | None:

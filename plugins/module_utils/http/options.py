@@ -6,18 +6,29 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.http.urls import secret_parameters, with_query
 
 # Fields of a request that carry nothing secret. Whatever else a person sets may be a credential: it never leaves
 # the server it was meant for, and it is never shown.
 HARMLESS_FIELDS = frozenset(
-    ("accept", "accept-language", "accept-encoding", "cache-control", "content-type", "user-agent", "x-scope-orgid")
+    (
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "api-version",
+        "cache-control",
+        "content-type",
+        "user-agent",
+        "x-api-version",
+        "x-scope-orgid",
+    )
 )
 
 
@@ -125,15 +136,20 @@ def secret_values(headers: Mapping[str, str]) -> list[str]:
     return [value for name, value in headers.items() if name.lower() not in HARMLESS_FIELDS]
 
 
-def harmless_values(headers: Mapping[str, Any] | None) -> set[str]:
-    """The values of header fields that are no credentials.
+def hidden_values(known: Iterable[str], params: Mapping[str, Any]) -> set[str]:
+    """What Ansible has to hide wherever it occurs in a result, for C(module.no_log_values).
 
-    C(headers) is a secret option, and Ansible hides the values of secret options wherever they occur in a result:
-    without this, C(Accept) C(application/json) would blot out every content type, and a C(1) every number with a
-    one in it.
+    Ansible hides every value of a secret option. That is too much for header fields: C(Accept) C(application/json)
+    would blot out every content type, and a C(1) every number with a one in it. And it is too little for URLs,
+    whose parameters may be credentials.
     """
-    return {
-        str(value)
-        for name, value in (headers or {}).items()
-        if str(name).lower() in HARMLESS_FIELDS or len(str(value)) < 4
-    }
+    probes = params.get("probes") or ()
+    headers = [params.get("headers") or {}, *(probe.get("headers") or {} for probe in probes)]
+    urls = [params.get("url"), params.get("base_url"), *(probe.get("url") or probe.get("path") for probe in probes)]
+    queries = [with_query("/", probe.get("query") or {}) for probe in probes]
+    harmless = {str(value) for each in headers for name, value in each.items() if str(name).lower() in HARMLESS_FIELDS}
+    secret = {str(value) for each in headers for name, value in each.items()} - harmless
+    secret |= {str(params[name]) for name in ("bearer_token", "url_password") if params.get(name)}
+    secret |= {value for url in (*urls, *queries) if url for value in secret_parameters(url)}
+    # Hiding a word of one or two letters ruins a result and protects nothing.
+    return {value for value in (set(known) - harmless) | secret if len(value) > 2}

@@ -22,7 +22,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.http.model import (
     rounded,
     share_percent,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.http.options import checked_headers, secret_values
+from ansible_collections.runbook.ops.plugins.module_utils.http.options import checked_headers
 from ansible_collections.runbook.ops.plugins.module_utils.http.urls import Url, join, parse_url, with_query
 
 MAX_SAMPLES = 100
@@ -133,7 +133,8 @@ def _wanted(each: Mapping[str, str], own: str) -> dict[str, str]:
     path = each["path"].strip()
     if not path or any(not part for part in path.split(".")):
         raise InvalidOption(f"{own}.json.path", each["path"], "a dotted path such as pagination.total or items.0.count")
-    return {"path": path, "name": checked_name(each.get("name") or path.split(".")[-1], f"{own}.json.name")}
+    name = checked_name(each.get("name") or path.split(".")[-1], f"{own}.json.name")
+    return {"path": path, "name": name, "type": each.get("type") or "number"}
 
 
 def checked_name(name: str, option: str) -> str:
@@ -141,11 +142,6 @@ def checked_name(name: str, option: str) -> str:
     if not _NAME.fullmatch(name):
         raise InvalidOption(option, name, "letters, digits, underscores and dashes")
     return name
-
-
-def probe_secrets(probe: Probe) -> list[str]:
-    """What a probe sends that may be a credential."""
-    return secret_values(probe.headers)
 
 
 def credentials_origin(probes: Sequence[Probe], base_url: str | None) -> tuple[str, str, int]:
@@ -176,7 +172,7 @@ def summarise(probe: Probe, samples: Sequence[Sample], moment: dt.datetime) -> d
     failed = sum(1 for sample in samples if _reason(probe, sample))
     kind = None if seen.failure is not None else _kind(seen)
     values, value_reasons = _values(probe, seen, worst[1] if worst else None, kind)
-    reason = worst[1] if worst else next(iter(value_reasons.values()), None)
+    reason = worst[1] if worst else None
     if failed and len(samples) > 1:
         reason = f"{failed} of {len(samples)} requests failed: {reason}"
     certificate = next((sample.certificate for sample in samples if sample.certificate), None)
@@ -190,6 +186,7 @@ def summarise(probe: Probe, samples: Sequence[Sample], moment: dt.datetime) -> d
         "status": seen.status,
         "expected_status": list(probe.expected_status),
         "samples_count": len(samples),
+        "answered_count": len(answered),
         "failed_count": failed,
         "failed_percent": share_percent(failed, len(samples)),
         "latency": latency([sample.total_seconds for sample in answered if sample.total_seconds is not None]),
@@ -248,9 +245,20 @@ def _values(probe: Probe, seen: Sample, reason: str | None, kind: str | None) ->
     return values, {name: why for name, (_, why) in found.items() if why}
 
 
-def unanswered(probe: Probe, reason: str) -> dict[str, Any]:
-    """The facts of a probe that was not sent."""
-    return summarise(probe, [Sample(None, failure=reason)], dt.datetime.now(dt.timezone.utc))
+def value_list(probes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every value of every probe as one list, for a rule about all of them."""
+    return [
+        {
+            "probe": probe["name"],
+            "name": name,
+            "value": value,
+            "known": value is not None,
+            "reason": probe["value_reasons"].get(name),
+            "probe_ok": probe["ok"],
+        }
+        for probe in probes
+        for name, value in probe["values"].items()
+    ]
 
 
 def skipped_values(probes: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -266,9 +274,18 @@ def skipped_values(probes: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
+def not_sent(probe: Probe) -> dict[str, str]:
+    """The entry for a probe that check mode keeps back."""
+    return {
+        "section": probe.name,
+        "reason": f"a {probe.method} is not sent in check mode",
+        "remedy": "Run without --check",
+    }
+
+
 def unavailable_reason(probes: Sequence[Mapping[str, Any]]) -> str | None:
     """Why the target counts as down: no probe got any answer. None if one did."""
-    if any(probe["reachable"] for probe in probes):
+    if not probes or any(probe["reachable"] for probe in probes):
         return None
     reasons = list(dict.fromkeys(str(probe["reason"]) for probe in probes))
     more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""

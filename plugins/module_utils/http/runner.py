@@ -1,22 +1,71 @@
 # Copyright: (c) The runbook.ops contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sending probes side by side."""
+"""Sending probes side by side, and the result of the module."""
 
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.http.client import HttpClient, Response, tls_context
 from ansible_collections.runbook.ops.plugins.module_utils.http.errors import HttpFailure
-from ansible_collections.runbook.ops.plugins.module_utils.http.options import Settings
-from ansible_collections.runbook.ops.plugins.module_utils.http.probes import Probe, Sample
+from ansible_collections.runbook.ops.plugins.module_utils.http.options import Settings, settings_from
+from ansible_collections.runbook.ops.plugins.module_utils.http.probes import (
+    Probe,
+    Sample,
+    credentials_origin,
+    not_sent,
+    plan_probes,
+    skipped_values,
+    summarise,
+    unavailable_reason,
+    value_list,
+)
 
 # A server that did not even begin to answer twice in a row is not asked the other 98 times.
 _PATIENCE = 2
+
+
+def measure(params: Mapping[str, Any], moment: dt.datetime, *, sends_posts: bool) -> dict[str, Any]:
+    """Everything C(http_probe_info) returns about its probes.
+
+    Args:
+        params: The options of the module.
+        moment: What the days of certificates are counted from.
+        sends_posts: Whether probes with the method POST are sent.
+
+    """
+    settings = settings_from(params)
+    planned = plan_probes(params, settings.timeout)
+    for option, lowest, highest in (("threads", 1, 32), ("max_body_bytes", 1024, 1 << 26)):
+        if not lowest <= params[option] <= highest:
+            raise InvalidOption(option, params[option], f"{lowest} to {highest}")
+    has_credentials = bool(settings.authorization or settings.headers)
+    origin = credentials_origin(planned, params.get("base_url") or None) if has_credentials else None
+    probes = [probe for probe in planned if sends_posts or probe.method != "POST"]
+    samples = run_probes(
+        probes,
+        settings,
+        credentials_for=origin,
+        threads=params["threads"],
+        max_body_bytes=params["max_body_bytes"],
+    )
+    seen = [summarise(probe, its, moment) for probe, its in zip(probes, samples)]
+    reason = unavailable_reason(seen)
+    return {
+        "available": reason is None,
+        "reason": reason,
+        "skipped": skipped_values(seen) + [not_sent(probe) for probe in planned if probe not in probes],
+        "values": {probe["name"]: probe["values"] for probe in seen if probe["values"]},
+        "value_list": value_list(seen),
+        "probes": seen,
+    }
 
 
 def run_probes(

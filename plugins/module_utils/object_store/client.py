@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ansible.module_utils.basic import missing_required_lib
+
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, MissingLibrary
 from ansible_collections.runbook.ops.plugins.module_utils.common.masking import mask_secrets
 from ansible_collections.runbook.ops.plugins.module_utils.object_store.errors import StoreError, store_error
@@ -43,6 +44,7 @@ except ImportError:
 
 
 _ATTEMPTS = 2
+_ADDRESS = "an address such as https://minio.example.com:9000"
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -121,15 +123,22 @@ class Store:
         while True:
             with self._translated(bucket, "list the parts of an upload"):
                 page = self._client.list_parts(**arguments)
-            total += sum(part["Size"] for part in page.get("Parts", ()))
+            total += sum(int(part["Size"]) for part in page.get("Parts", ()))
             if not page.get("IsTruncated") or not page.get("NextPartNumberMarker"):
                 return total
             arguments["PartNumberMarker"] = page["NextPartNumberMarker"]
 
     def read(
-        self, bucket: str, key: str, *, version_id: str | None = None, etag: str | None = None, start: int = 0
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        etag: str | None = None,
+        start: int = 0,
+        length: int | None = None,
     ) -> Iterator[bytes]:
-        """The bytes of an object from C(start) on, in chunks of at most one mebibyte.
+        """The bytes of an object, in chunks of at most one mebibyte.
 
         Args:
             bucket: The bucket.
@@ -137,6 +146,7 @@ class Store:
             version_id: This version and no other.
             etag: Refuse the object if it was replaced by another since it was listed.
             start: First byte.
+            length: How many bytes; to the end, if not given.
 
         """
         arguments: dict[str, Any] = {"Bucket": bucket, "Key": key}
@@ -144,8 +154,8 @@ class Store:
             arguments["VersionId"] = version_id
         if etag:
             arguments["IfMatch"] = etag
-        if start:
-            arguments["Range"] = f"bytes={start}-"
+        if start or length is not None:
+            arguments["Range"] = f"bytes={start}-" + ("" if length is None else str(start + length - 1))
         body: Any = None
         try:
             with self._translated(bucket, "read an object"):
@@ -240,7 +250,7 @@ def connect(options: Mapping[str, Any], *, connections: int = 8) -> Store:
         profile = given.get("profile") or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
         raise InvalidOption("profile", profile, "a profile of the AWS configuration files on the host") from None
     except ValueError:
-        raise InvalidOption("endpoint_url", _shown(endpoint), "an address such as https://minio.example.com:9000") from None
+        raise InvalidOption("endpoint_url", _shown(endpoint), _ADDRESS) from None
     except BotoCoreError as error:
         names = tuple(base.__name__ for base in type(error).__mro__)
         detail = mask_secrets(str(error), (secret, token))
@@ -257,7 +267,7 @@ def _check(given: Mapping[str, Any], endpoint: str | None) -> None:
         raise InvalidOption(missing, "", "access_key and secret_key together, or neither of them")
     if endpoint and not _is_address(endpoint):
         # Not shown: what cannot be read cannot be cleared of a password either.
-        raise InvalidOption("endpoint_url", "(given)", "an address such as https://minio.example.com:9000")
+        raise InvalidOption("endpoint_url", "(given)", _ADDRESS)
     for option in ("connect_timeout", "read_timeout"):
         if option in given and not 0 < float(given[option]) <= 3600:
             raise InvalidOption(option, given[option], "seconds above 0, at most 3600")

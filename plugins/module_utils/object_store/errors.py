@@ -31,6 +31,11 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "It is gone from bucket {bucket} since it was listed.",
     ),
     (
+        "replaced",
+        ("PreconditionFailed", "412"),
+        "It was replaced by another object since it was listed. Look again.",
+    ),
+    (
         "unknown_access_key",
         ("InvalidAccessKeyId", "UnrecognizedClientException", "InvalidClientTokenId"),
         "{store} does not know the access key. Correct access_key, or the profile it comes from.",
@@ -53,7 +58,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "access_denied",
         ("AccessDenied", "AllAccessDisabled", "AccountProblem", "UnauthorizedAccess", "Forbidden", "403", "401"),
-        "{store} refuses to {action} in bucket {bucket}. Grant the access key {permission}, or check the bucket policy.",
+        "{store} refuses to {action} in bucket {bucket}. Grant the access key {permission}.",
     ),
     (
         "wrong_region",
@@ -104,12 +109,12 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "timeout",
         ("ConnectTimeoutError", "ReadTimeoutError"),
-        "{store} does not answer in time. Look at the store and the network between, or raise connect_timeout and read_timeout.",
+        "{store} does not answer in time. Look at it and at the network, or raise connect_timeout and read_timeout.",
     ),
     (
         "tls",
         ("SSLError",),
-        "The certificate of {store} is not accepted ({detail}). Give its authority in ca_bundle, or correct endpoint_url.",
+        "The certificate of {store} is not accepted ({detail}). Name its authority in ca_bundle.",
     ),
     (
         "interrupted",

@@ -139,9 +139,7 @@ def _add_versions(tally: Tally, page: tuple[list[Version], list[DeleteMarker]]) 
         tally.add_marker(marker)
 
 
-def _consume(
-    pages: Iterator[Page], add: Callable[[Tally, Page], None], limits: Limits
-) -> tuple[Tally, str | None]:
+def _consume(pages: Iterator[Page], add: Callable[[Tally, Page], None], limits: Limits) -> tuple[Tally, str | None]:
     tally = Tally()
     stopped: str | None = None
     for page in pages:
@@ -153,9 +151,7 @@ def _consume(
     return tally, None
 
 
-def _uploads(
-    store: Store, place: Place, limits: Limits, skips: list[Skip]
-) -> tuple[UploadTally | None, str | None]:
+def _uploads(store: Store, place: Place, limits: Limits, skips: list[Skip]) -> tuple[UploadTally | None, str | None]:
     tally = UploadTally()
     parts_refused = False
     try:

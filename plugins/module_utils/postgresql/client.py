@@ -72,6 +72,8 @@ class Session:
         self._secrets = secrets
         self._read_only = read_only
         self._patience = statement_timeout_seconds + _GRACE_SECONDS if statement_timeout_seconds > 0 else None
+        # A database without an encoding holds any bytes; the server would refuse to send them as UTF-8.
+        self._as_bytes = connection.get_parameter_status("server_encoding") == "SQL_ASCII"
         self.server_version_num: int = connection.server_version
 
     def __enter__(self) -> Session:
@@ -105,10 +107,10 @@ class Session:
         if self._connection.closed:
             raise Unavailable(f"The connection to PostgreSQL at {self._server} is closed. Run the task again.")
         try:
-            return self._fetch(statement, params, as_bytes=False)
+            return self._fetch(statement, params, as_bytes=self._as_bytes)
         except UnicodeDecodeError:
-            # Bytes that are no UTF-8 reach us from SQL_ASCII databases and from statements of databases in other
-            # encodings that pg_stat_activity shows. Only what can be repeated safely is read again, leniently.
+            # pg_stat_activity shows statements of databases in other encodings as they are. Only what can be
+            # repeated safely is read again, leniently.
             if not self._read_only:
                 raise QueryError("the result holds text that is not valid UTF-8", "22021") from None
             return self._fetch(statement, params, as_bytes=True)
@@ -128,6 +130,23 @@ class Session:
         finally:
             if not self._connection.closed:
                 self.query("ROLLBACK")
+
+    def prepare(self, statement_timeout_seconds: float) -> None:
+        """Set what every statement relies on."""
+        settings = {
+            # pg_temp last: otherwise a temporary table could stand in for a catalog.
+            "search_path": "pg_catalog, pg_temp",
+            "statement_timeout": _milliseconds(statement_timeout_seconds),
+            "lock_timeout": _milliseconds(_LOCK_TIMEOUT_SECONDS),
+            "idle_in_transaction_session_timeout": _milliseconds(60.0),
+            "default_transaction_read_only": "on" if self._read_only else "off",
+            "TimeZone": "UTC",
+            "IntervalStyle": "postgres",
+            "client_min_messages": "warning",
+        }
+        if self._as_bytes:
+            settings["client_encoding"] = "SQL_ASCII"
+        self.configure(settings)
 
     def configure(self, settings: Mapping[str, str], *, for_transaction: bool = False) -> None:
         """Set parameters of the session, or of the open transaction, in one statement."""
@@ -163,7 +182,7 @@ class Session:
             if isinstance(error, UnicodeDecodeError):
                 raise
             # Dates before year 1 or after 9999 exist in PostgreSQL and not in Python.
-            raise QueryError(f"a value in the result cannot be read: {self._mask(str(error))}", "22008") from None
+            raise QueryError(f"a value cannot be exchanged with Python: {self._mask(str(error))}", "22008") from None
         return [{name: _lenient(value) for name, value in row.items()} for row in rows] if as_bytes else rows
 
     def _translate(self, error: Any) -> QueryError | Unavailable:
@@ -234,7 +253,7 @@ def connect(
         read_only=read_only,
     )
     try:
-        _prepare(session, statement_timeout_seconds, read_only)
+        session.prepare(statement_timeout_seconds)
     except QueryError as error:
         session.close()
         raise Unavailable(
@@ -253,21 +272,6 @@ def _register_numbers(connection: Any) -> None:
 
 def _cast_number(text: str | bytes | None, _cursor: Any) -> int | float | None:
     return number_from_text(text.decode("ascii") if isinstance(text, bytes) else text)
-
-
-def _prepare(session: Session, statement_timeout_seconds: float, read_only: bool) -> None:
-    settings = {
-        # pg_temp last: otherwise a temporary table could stand in for a catalog.
-        "search_path": "pg_catalog, pg_temp",
-        "statement_timeout": _milliseconds(statement_timeout_seconds),
-        "lock_timeout": _milliseconds(_LOCK_TIMEOUT_SECONDS),
-        "idle_in_transaction_session_timeout": _milliseconds(60.0),
-        "default_transaction_read_only": "on" if read_only else "off",
-        "TimeZone": "UTC",
-        "IntervalStyle": "postgres",
-        "client_min_messages": "warning",
-    }
-    session.configure(settings)
 
 
 def _milliseconds(seconds: float) -> str:

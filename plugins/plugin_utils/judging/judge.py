@@ -190,7 +190,9 @@ class _Court:
                         return _Verdict("unknown", None, None, f"{note}; {remedy}" if remedy else note, remedy)
         for holder in self._holders(rule.each or path):
             if holder.get("available") is False and path[-1] != "available":
-                return _Verdict("unknown", None, None, f"not measured: {plain_line(str(holder.get('reason') or 'not available'))}")
+                return _Verdict(
+                    "unknown", None, None, f"not measured: {plain_line(str(holder.get('reason') or 'not available'))}"
+                )
         return _Verdict("unknown", None, None, f"could not be judged: {'.'.join(path)} {reason}")
 
     def _holders(self, path: Segments) -> Iterator[Mapping[str, Any]]:
@@ -237,7 +239,9 @@ class _Court:
     def _all_fine(self, rule: Rule, judged: int) -> Finding:
         what = rule.each_text.rsplit(".", 1)[-1].replace("_", " ").replace("*", "items").strip('"')
         summary = f"{judged:,} of {judged:,} {what} ok" if judged else f"no {what} to judge"
-        return self._aggregate(rule, "ok", judged, "", f"{summary}: {rule.description}" if rule.description else summary)
+        return self._aggregate(
+            rule, "ok", judged, "", f"{summary}: {rule.description}" if rule.description else summary
+        )
 
     def _the_rest(self, rule: Rule, rest: Sequence[_Verdict]) -> Finding:
         counts = Counter(verdict.severity for verdict in rest)
@@ -303,7 +307,11 @@ def _worst_first(entry: tuple[_Verdict, Scope, str]) -> tuple[int, float]:
     """Severity, then how far the value lies beyond the threshold; equal ones keep their order."""
     verdict = entry[0]
     distance = 0.0
-    if verdict.crossed is not None and isinstance(verdict.value, (int, float)) and verdict.crossed.direction != "equality":
+    if (
+        verdict.crossed is not None
+        and isinstance(verdict.value, (int, float))
+        and verdict.crossed.direction != "equality"
+    ):
         distance = abs(float(verdict.value) - float(verdict.crossed.literal))
     return (RANK[verdict.severity], -distance)
 

@@ -128,7 +128,7 @@ def expand(facts: Any, segments: Segments) -> Iterator[Chain | Gap]:
 
 
 def _expand(container: Any, segments: Segments, chain: Chain, walked: Segments) -> Iterator[Chain | Gap]:
-    head, tail = segments, ()
+    head, tail = segments, segments[:0]
     if "*" in segments:
         star = segments.index("*")
         head, tail = segments[:star], segments[star + 1 :]

@@ -153,7 +153,9 @@ def _identified(rules: Any, problems: list[str]) -> list[dict[str, Any]]:
     mappings = []
     for number, rule in enumerate(rules, start=1):
         if not isinstance(rule, Mapping):
-            problems.append(f"rule number {number}: {_kind(rule)} is not accepted. Accepted: a mapping with at least id and value.")
+            problems.append(
+                f"rule number {number}: {_kind(rule)} is not accepted. Accepted: a mapping with at least id and value."
+            )
             continue
         rule_id = rule.get("id")
         if not isinstance(rule_id, str) or not rule_id:
@@ -176,40 +178,50 @@ def _identified(rules: Any, problems: list[str]) -> list[dict[str, Any]]:
 def _apply_overrides(mappings: list[dict[str, Any]], overrides: object, problems: list[str]) -> set[str]:
     """Merge the overrides into the rules; returns the ids of the rules that are switched off."""
     removed: set[str] = set()
-    if overrides is None or overrides == "":
+    if overrides is None or (isinstance(overrides, str) and not overrides):
         return removed
     if isinstance(overrides, Undefined) or not isinstance(overrides, Mapping):
-        problems.append(f"overrides: {_kind(overrides)} is not accepted. Accepted: a mapping from rule id to the keys to change.")
+        problems.append(
+            f"overrides: {_kind(overrides)} is not accepted. Accepted: a mapping from rule id to the keys to change."
+        )
         return removed
     known = {mapping["id"]: mapping for mapping in mappings}
     for rule_id in overrides:
         change = overrides[rule_id]
+        start = f"overrides, rule '{rule_id}'"
         if rule_id not in known:
-            problems.append(
-                f"overrides, rule '{rule_id}': there is no such rule.{_near(rule_id, known)} Accepted: {', '.join(known) or 'nothing'}."
-            )
+            accepted = ", ".join(known) or "nothing"
+            problems.append(f"{start}: there is no such rule.{_near(rule_id, known)} Accepted: {accepted}.")
         elif isinstance(change, Undefined) or not isinstance(change, Mapping):
-            problems.append(
-                f"overrides, rule '{rule_id}': {_kind(change)} is not accepted. "
-                "Accepted: a mapping of the keys to change, such as {warning: '> 70'} or {enabled: false}."
-            )
+            accepted = "a mapping of the keys to change, such as {warning: '> 70'} or {enabled: false}"
+            problems.append(f"{start}: {_kind(change)} is not accepted. Accepted: {accepted}.")
         else:
             _merge(known[rule_id], change, removed, problems)
     return removed
 
 
 def _merge(rule: dict[str, Any], change: Mapping[str, Any], removed: set[str], problems: list[str]) -> None:
+    start = f"overrides, rule '{rule['id']}'"
     for key in change:
         value = change[key]
         if key == "enabled":
             if not isinstance(value, bool):
-                problems.append(f"overrides, rule '{rule['id']}', key 'enabled': {_kind(value)} is not accepted. Accepted: true or false.")
+                problems.append(f"{start}, key 'enabled': {_kind(value)} is not accepted. Accepted: true or false.")
             elif not value:
                 removed.add(rule["id"])
-        elif key == "id" and value != rule["id"]:
-            problems.append(f"overrides, rule '{rule['id']}', key 'id': {_kind(value)} is not accepted. Accepted: an id cannot be changed.")
+        elif key == "id" and (isinstance(value, Undefined) or value != rule["id"]):
+            problems.append(f"{start}, key 'id': {_kind(value)} is not accepted. Accepted: an id cannot be changed.")
         else:
             rule[key] = value
+
+
+def _reason(error: ThresholdError | PathError) -> str:
+    """Why, in the words that follow "is not accepted"."""
+    text = str(error)
+    if isinstance(error, PathError):
+        return f". Accepted: {text}"
+    shape = text.removeprefix("accepted: ")
+    return f". Accepted: {shape}" if shape != text else f": {text}"
 
 
 class _Linter:
@@ -230,39 +242,47 @@ class _Linter:
         if not _ID.fullmatch(self.id):
             self.problem("id", _ID_WANTED)
         unit = self._unit()
-        each_text = self._text("each")
-        rule = {
-            "id": self.id,
-            "value": self._path("value", required=True),
-            "value_text": self._text("value", check=False),
-            "each": self._path("each"),
-            "each_text": each_text,
-            "name": self._template("name"),
-            "where": self._where(),
-            "unit": unit,
-            "summary": self._template("summary"),
-            "remedy": self._text("remedy"),
-            "priorities": self._priorities(),
-            "limit": self._limit(),
-            "gate": self._gate(),
-            "description": self._text("description"),
-        }
-        unit_is_good = unit is not None or self.rule.get("unit") is None
-        if unit_is_good:
-            rule["warning"], rule["critical"] = self._ladder(unit)
-        return Rule(**rule) if len(self.problems) == before else None
+        each_text = self._text("each", check=False)
+        value, value_text = self._path("value", required=True), self._text("value", check=False)
+        each, name, where = self._path("each"), self._template("name"), self._where()
+        # A ladder in a unit that does not exist would only repeat that mistake.
+        warning, critical = self._ladder(unit) if unit or self.rule.get("unit") is None else (None, None)
+        summary, remedy, description = self._template("summary"), self._text("remedy"), self._text("description")
+        priorities, limit, gate = self._priorities(), self._limit(), self._gate()
+        if len(self.problems) > before or value is None:
+            return None
+        return Rule(
+            id=self.id,
+            value=value,
+            value_text=value_text,
+            each=each,
+            each_text=each_text,
+            name=name,
+            where=where,
+            warning=warning,
+            critical=critical,
+            unit=unit,
+            summary=summary,
+            remedy=remedy,
+            priorities=priorities,
+            limit=limit,
+            gate=gate,
+            description=description,
+        )
 
     def _keys(self) -> None:
         for key in self.rule:
             if key == "enabled":
                 self.problem("enabled", "enabled only in overrides; leave the rule out instead")
             elif key not in KEYS:
-                self.problems.append(f"rule '{self.id}': there is no key {key!r}.{_near(key, KEYS)} Accepted: {', '.join(KEYS)}.")
+                self.problems.append(
+                    f"rule '{self.id}': there is no key {key!r}.{_near(key, KEYS)} Accepted: {', '.join(KEYS)}."
+                )
 
     def _text(self, key: str, *, check: bool = True) -> str:
         value = self.rule.get(key)
         if value is None or isinstance(value, Undefined) or not isinstance(value, str):
-            if check and value is not None and key not in ("each",):
+            if check and value is not None:
                 self.problem(key, "text")
             return ""
         return value
@@ -271,7 +291,7 @@ class _Linter:
         value = self.rule.get(key)
         if value is None and not required:
             return None
-        if value is None or value == "":
+        if value is None or (isinstance(value, str) and not value):
             self.problems.append(f"rule '{self.id}', key '{key}': it is missing. Accepted: {WANTED}.")
             return ()
         try:
@@ -306,7 +326,7 @@ class _Linter:
         try:
             return parse_threshold(value, unit)
         except ThresholdError as error:
-            self.problems.append(f"rule '{self.id}', key '{key}': {_kind(value)} is not accepted: {error}.")
+            self.problems.append(f"rule '{self.id}', key '{key}': {_kind(value)} is not accepted{_reason(error)}.")
             return None
 
     def _ladder(self, unit: str | None) -> tuple[Threshold | None, Threshold | None]:
@@ -329,16 +349,18 @@ class _Linter:
 
     def _condition(self, text: object) -> Condition | None:
         match = _CONDITION.fullmatch(text.strip()) if isinstance(text, str) else None
+        if match is None:
+            return self._bad_condition(text, f". Accepted: {_WHERE_WANTED}")
         try:
-            if match is None:
-                raise PathError(_WHERE_WANTED)
             path = parse_path(match[1])
             threshold = parse_threshold(f"{match[2]} {match[3]}", _unit_of_condition(path[-1], match[3]))
         except (PathError, ThresholdError) as error:
-            accepted = str(error).removeprefix("accepted: ")
-            self.problems.append(f"rule '{self.id}', key 'where': {_kind(text)} is not accepted. Accepted: {accepted}.")
-            return None
+            return self._bad_condition(text, _reason(error))
         return Condition(path, threshold, " ".join(match[0].split()))
+
+    def _bad_condition(self, text: object, reason: str) -> Condition | None:
+        self.problems.append(f"rule '{self.id}', key 'where': {_kind(text)} is not accepted{reason}.")
+        return None
 
     def _priorities(self) -> dict[str, str]:
         value = self.rule.get("priority")

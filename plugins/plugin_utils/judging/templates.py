@@ -67,7 +67,9 @@ def parse_template(text: str) -> Template:
     for match in _PLACEHOLDER.finditer(text):
         unit = match[2].strip() if match[2] is not None else None
         if unit is not None and unit not in HUMANISERS:
-            raise TemplateError(f"{match[0]}: {unit!r} is not accepted after the bar; accepted: {', '.join(HUMANISERS)}")
+            raise TemplateError(
+                f"{match[0]}: {unit!r} is not accepted after the bar; accepted: {', '.join(HUMANISERS)}"
+            )
         parts += [text[position : match.start()], _Placeholder(match[1], parse_path(match[1]), unit)]
         position = match.end()
     parts.append(text[position:])

@@ -121,7 +121,9 @@ def _number(number: float, suffix: str, raw: str, unit: str | None) -> Literal:
             return raw
         raise ThresholdError(f"{suffix!r} is no unit known here; {_accepted(unit)}")
     if unit is None:
-        raise ThresholdError(f"it is in {suffix!r} but the rule has no unit; accepted: a bare number, or set the rule's unit")
+        raise ThresholdError(
+            f"it is in {suffix!r} but the rule has no unit; accepted: a bare number, or set the rule's unit"
+        )
     if measure.dimension != DIMENSIONS[unit]:
         raise ThresholdError(f"it is in {suffix!r} but the rule's unit is {unit}; {_accepted(unit)}")
     return _finite(convert(number, measure, unit))
@@ -160,18 +162,27 @@ def comparable(value: object, kind: str) -> Literal:
 _WANTED = {"number": "a number", "bool": "true or false", "text": "text"}
 
 
+_BEFORE = "accepted: a warning that comes before critical"
+
+
 def ladder_problem(warning: Threshold, critical: Threshold) -> str | None:
     """What is wrong with a warning and a critical threshold together; None when the ladder is sound."""
     if warning.direction != critical.direction:
-        return f"warning '{warning.text}' and critical '{critical.text}' point in different directions; accepted: both above (> or >=), both below (< or <=), or both == / !="
+        return (
+            f"warning '{warning.text}' and critical '{critical.text}' point in different directions; "
+            "accepted: both above (> or >=), both below (< or <=), or both == / !="
+        )
     if warning.kind != critical.kind:
-        return f"warning '{warning.text}' is a {warning.kind} and critical '{critical.text}' is a {critical.kind}; accepted: the same kind for both"
+        return (
+            f"warning '{warning.text}' holds a {warning.kind} and critical '{critical.text}' a {critical.kind}; "
+            "accepted: the same kind in both"
+        )
     if warning.literal == critical.literal:
-        return f"warning '{warning.text}' equals critical '{critical.text}'; accepted: a warning that comes before critical"
+        return f"warning '{warning.text}' equals critical '{critical.text}'; {_BEFORE}"
     if warning.direction == "equality":
         if warning.operator == "==" and critical.operator == "!=":
-            return f"warning '{warning.text}' can never be reached because critical '{critical.text}' covers it; accepted: a warning outside critical"
+            return f"warning '{warning.text}' is covered by critical '{critical.text}'; {_BEFORE}"
         return None
     if OPERATORS[">" if warning.direction == "above" else "<"](warning.literal, critical.literal):
-        return f"warning '{warning.text}' lies beyond critical '{critical.text}'; accepted: a warning that comes before critical"
+        return f"warning '{warning.text}' lies beyond critical '{critical.text}'; {_BEFORE}"
     return None

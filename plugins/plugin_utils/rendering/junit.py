@@ -20,7 +20,7 @@ FAIL_ON: dict[str, tuple[str, ...]] = {"critical": ("critical",), "warning": ("c
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(findings: Iterable[Mapping[str, Any]], *, fail_on: str = "critical", name: str = "runbook.ops") -> str:
+def findings_junit(findings: Iterable[Mapping[str, Any]], name: str = "runbook.ops", fail_on: str = "critical") -> str:
     """One test suite a host, one test case a finding.
 
     What C(fail_on) says is a failure; unknown is always an error; everything else passes, a warning that

@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import sorted_findings
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import plain_line
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import (
+    LONGEST,
     NOTHING,
     totals_text,
     value_text,
@@ -25,13 +26,13 @@ _INSIDE = re.compile(r"([\\`*_\[\]<>|~&])")
 
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, also inside a table."""
-    text = plain_line(text, 2000)
+    text = plain_line(text, LONGEST)
     return _SPECIAL.sub(r"\\\1", text[:1]) + _INSIDE.sub(r"\\\1", text[1:])
 
 
 def code(text: str) -> str:
     """Text as inline code, also when it holds backticks or bars."""
-    text = plain_line(text, 2000).replace("|", "\\|")
+    text = plain_line(text, LONGEST).replace("|", "\\|")
     if not text:
         return ""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
@@ -40,7 +41,7 @@ def code(text: str) -> str:
     return f"{fence}{space}{text}{space}{fence}"
 
 
-def markdown(findings: Iterable[Mapping[str, Any]], *, title: str = "Findings", show_ok: bool = False) -> str:
+def findings_markdown(findings: Iterable[Mapping[str, Any]], title: str = "Findings", *, show_ok: bool = False) -> str:
     """A heading, the totals and one table, worst first; ok findings only with C(show_ok)."""
     ordered = sorted_findings(findings)
     lines = [f"# {escape(title)}", ""]
@@ -59,7 +60,11 @@ def _row(each: Mapping[str, Any]) -> str:
     severity = f"**{each['severity']}**" if each["severity"] == "critical" else str(each["severity"])
     priority = f" {each['priority']}" if each.get("priority") else ""
     where = where_text(each)
-    what = ": ".join(part for part in (f"**{escape(where)}**" if where else "", escape(str(each.get("summary") or each["id"]))) if part)
+    what = ": ".join(
+        part
+        for part in (f"**{escape(where)}**" if where else "", escape(str(each.get("summary") or each["id"])))
+        if part
+    )
     cells = (
         severity + priority,
         what,

@@ -12,6 +12,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import I
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import sorted_findings
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import plain_line
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import (
+    LONGEST,
     NOTHING,
     totals_text,
     value_text,
@@ -28,7 +29,7 @@ _COLOURS = {"critical": "\033[1;31m", "warning": "\033[33m", "unknown": "\033[35
 _BOLD, _RESET = "\033[1m", "\033[0m"
 
 
-def table(
+def findings_table(
     findings: Iterable[Mapping[str, Any]], *, columns: int = 100, color: bool = False, show_ok: bool = False
 ) -> str:
     """The table, worst first, at most C(columns) wide; nothing is cut, long cells take several lines.
@@ -60,10 +61,10 @@ def _cells(each: Mapping[str, Any]) -> tuple[str, list[str], str, str, str]:
     return (
         str(each["severity"]).upper(),
         # The name and the sentence each begin a line of their own.
-        [f"{priority}{where_text(each)}", plain_line(str(each.get("summary") or each["id"]))],
+        [f"{priority}{where_text(each)}", plain_line(str(each.get("summary") or each["id"]), LONGEST)],
         value_text(each),
         plain_line(str(each.get("threshold") or "")),
-        plain_line(str(each.get("remedy") or "")),
+        plain_line(str(each.get("remedy") or ""), LONGEST),
     )
 
 

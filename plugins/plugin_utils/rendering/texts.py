@@ -11,6 +11,8 @@ from typing import Any
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import SEVERITIES, totals
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import humanise, plain_line
 
+# Enough for any sentence; a cut is marked.
+LONGEST = 2000
 NOTHING = "No findings: nothing was checked."
 
 

@@ -11,10 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import parse_moment
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import (
     SEVERITIES,
     counted,
@@ -25,7 +24,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.findings import (
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import humanise
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.thresholds import ThresholdError, parse_threshold
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.bars import Bar, Limit, ladder_bar
-from ansible_collections.runbook.ops.plugins.plugin_utils.report.evidence import Excerpt, FactsIndex, excerpt
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.evidence import Clean, Excerpt, FactsIndex, excerpt
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.history import Run
 
 Finding = Mapping[str, Any]
@@ -178,20 +177,6 @@ class Document:
     notes: tuple[str, ...] = field(default=())
 
 
-def zone_of(name: str) -> dt.tzinfo:
-    """The business timezone.
-
-    Raises:
-        InvalidOption: when the controller's timezone database does not know it.
-    """
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidOption(
-            "timezone", name, "a name of the timezone database such as Asia/Seoul or UTC (is the tzdata package installed?)"
-        ) from None
-
-
 def measured_moment(findings: Sequence[Finding], reference_time: str | None, now: dt.datetime) -> dt.datetime:
     """The moment the report stands for: the one asked for, else the newest measurement, else now.
 
@@ -224,6 +209,7 @@ def build_document(
     findings: Sequence[Finding],
     facts: Mapping[str, Mapping[str, Any]],
     history: Sequence[Run],
+    clean: Clean,
     *,
     title: str,
     moment: dt.datetime,
@@ -232,16 +218,15 @@ def build_document(
 ) -> Document:
     """Put findings, facts (host -> source -> facts) and past runs (oldest first) into the page's order.
 
-    Everything given must already be free of secrets.
+    Findings and history must already be free of secrets. Facts can be huge, so only what is shown of them goes
+    through C(clean), which takes secrets out of data.
     """
     ordered = sorted_findings(findings)
     counts: dict[str, int] = {severity: number for severity, number in totals(ordered).items() if severity in SEVERITIES}
     past = _Past(history, zone)
-    shown_facts, anchors, facts_left_out = _facts(facts)
-    builder = _CardBuilder(facts, anchors, past, zone)
-    sections = tuple(
-        _section(name, members, builder) for name, members in _by_system(ordered)
-    )
+    shown_facts, anchors, facts_left_out = _facts(facts, clean)
+    builder = _CardBuilder(facts, clean, anchors, past, zone)
+    sections = tuple(_section(name, members, builder) for name, members in _by_system(ordered))
     gone = past.gone(ordered)
     hosts = _hosts(ordered, sections)
     headline, detail = verdict(ordered, counts)
@@ -316,6 +301,24 @@ def split_remedy(text: str) -> Remedy:
 _COMMAND = re.compile(r"(?<![\w/.-])(?:ansible-playbook|ansible-galaxy|ansible|kubectl|psql|redis-cli|curl|systemctl|aws)\s+\S")
 
 
+def command_pieces(command: str) -> list[str]:
+    """A command in pieces that should not be torn apart: an option stays with its value.
+
+    >>> command_pieces("ansible-playbook x -e a=1 --check")
+    ['ansible-playbook', 'x', '-e a=1', '--check']
+    """
+    pieces: list[str] = []
+    for word in command.split():
+        if pieces and _OPTION.fullmatch(pieces[-1]) and not word.startswith("-"):
+            pieces[-1] += f" {word}"
+        else:
+            pieces.append(word)
+    return pieces
+
+
+_OPTION = re.compile(r"--?[A-Za-z][\w-]*")
+
+
 class _Past:
     """What the runs before knew of a finding."""
 
@@ -382,9 +385,15 @@ class _Past:
 
 class _CardBuilder:
     def __init__(
-        self, facts: Mapping[str, Mapping[str, Any]], anchors: Mapping[tuple[str, str], str], past: _Past, zone: dt.tzinfo
+        self,
+        facts: Mapping[str, Mapping[str, Any]],
+        clean: Clean,
+        anchors: Mapping[tuple[str, str], str],
+        past: _Past,
+        zone: dt.tzinfo,
     ) -> None:
         self._facts = facts
+        self._clean = clean
         self._anchors = anchors
         self._past = past
         self._zone = zone
@@ -440,7 +449,7 @@ class _CardBuilder:
         if index is None:
             index = self._indexes[(host, source)] = FactsIndex(facts)
         found = index.find(finding)
-        return excerpt(found[1], found[0], _EXCERPT_CHARACTERS) if found else None
+        return excerpt(found[1], found[0], _EXCERPT_CHARACTERS, self._clean) if found else None
 
 
 def _section(name: str, members: Sequence[Finding], builder: _CardBuilder) -> Section:
@@ -498,7 +507,7 @@ def _hosts(ordered: Sequence[Finding], sections: Sequence[Section]) -> tuple[Hos
 
 
 def _facts(
-    facts: Mapping[str, Mapping[str, Any]],
+    facts: Mapping[str, Mapping[str, Any]], clean: Clean
 ) -> tuple[tuple[FactsOf, ...], dict[tuple[str, str], str], int]:
     """The facts as text, the anchor of each, and how many sources found no more room."""
     shown: list[FactsOf] = []
@@ -510,7 +519,7 @@ def _facts(
                 left_out += 1
                 continue
             anchor = f"facts-{len(shown) + 1}"
-            piece = excerpt(facts[host][source], source, _FACTS_CHARACTERS)
+            piece = excerpt(facts[host][source], source, _FACTS_CHARACTERS, clean)
             room -= len(piece.text)
             shown.append(FactsOf(anchor, host, source, piece))
             anchors[(host, source)] = anchor

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 # A fact tree can hold 20,000 tables; beyond this many values the search gives up rather than slow the round down.
-_MOST_NODES = 60_000
+_MOST_NODES = 30_000
 _LONGEST_TEXT = 600
 _MOST_ITEMS = 12
 _MOST_KEYS = 60
@@ -21,6 +22,7 @@ _DEEPEST = 8
 _ENOUGH = 4
 
 Path = tuple[str, ...]
+Clean = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -50,41 +52,52 @@ class _Cuts:
         return f"Shortened: {', '.join(said)}." if said else ""
 
 
-def excerpt(value: Any, path: str, most_characters: int) -> Excerpt:
-    """A value as indented JSON of at most about C(most_characters) characters, with a note on what was left out."""
+def excerpt(value: Any, path: str, most_characters: int, clean: Clean) -> Excerpt:
+    """A value as indented JSON of at most about C(most_characters) characters, with a note on what was left out.
+
+    C(clean) takes out secrets. It sees the pieces that will be shown, but whole texts: half a secret would not be
+    recognised.
+    """
     cuts = _Cuts()
-    text = json.dumps(_shorten(value, cuts, 0), ensure_ascii=False, indent=2, default=str)
+    shown = _cut_texts(clean(_few(value, cuts, 0)), cuts)
+    text = json.dumps(shown, ensure_ascii=False, indent=2, default=str)
     cut_at = None
     if len(text) > most_characters:
         cut_at = most_characters
         text = text[:most_characters].rsplit("\n", 1)[0] + "\n..."
-    return Excerpt(path, text, cuts.note(cut_at))
+    return Excerpt(clean(path), text, cuts.note(cut_at))
 
 
-def _shorten(value: Any, cuts: _Cuts, depth: int) -> Any:
-    if isinstance(value, str):
-        if len(value) > _LONGEST_TEXT:
-            cuts.texts += 1
-            return f"{value[:_LONGEST_TEXT]}... ({len(value) - _LONGEST_TEXT:,} more characters)"
-        return value
+def _few(value: Any, cuts: _Cuts, depth: int) -> Any:
+    """Only the first entries of long lists and mappings, and no endless depth."""
+    if isinstance(value, (Mapping, list, tuple)) and depth >= _DEEPEST and value:
+        cuts.items += len(value)
+        return f"({len(value):,} entries)"
     if isinstance(value, Mapping):
-        if depth >= _DEEPEST and value:
-            cuts.items += len(value)
-            return f"({len(value):,} entries)"
-        shown = {str(key): _shorten(item, cuts, depth + 1) for key, item in list(value.items())[:_MOST_KEYS]}
+        shown = {str(key): _few(item, cuts, depth + 1) for key, item in islice(value.items(), _MOST_KEYS)}
         if len(value) > _MOST_KEYS:
             cuts.items += len(value) - _MOST_KEYS
             shown["..."] = f"{len(value) - _MOST_KEYS:,} more"
         return shown
     if isinstance(value, (list, tuple)):
-        if depth >= _DEEPEST and value:
-            cuts.items += len(value)
-            return f"({len(value):,} entries)"
-        items = [_shorten(item, cuts, depth + 1) for item in value[:_MOST_ITEMS]]
+        items = [_few(item, cuts, depth + 1) for item in value[:_MOST_ITEMS]]
         if len(value) > _MOST_ITEMS:
             cuts.items += len(value) - _MOST_ITEMS
             items.append(f"... {len(value) - _MOST_ITEMS:,} more")
         return items
+    return value
+
+
+def _cut_texts(value: Any, cuts: _Cuts) -> Any:
+    if isinstance(value, str):
+        if len(value) <= _LONGEST_TEXT:
+            return value
+        cuts.texts += 1
+        return f"{value[:_LONGEST_TEXT]}... ({len(value) - _LONGEST_TEXT:,} more characters)"
+    if isinstance(value, Mapping):
+        return {key: _cut_texts(item, cuts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cut_texts(item, cuts) for item in value]
     return value
 
 

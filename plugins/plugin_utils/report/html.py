@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.bars import bar_svg
-from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import Card, Document
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import Card, Document, command_pieces
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.sparkline import runs_svg, sparkline_svg
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -33,6 +33,7 @@ def render_html(document: Document) -> str:
         style=Markup(style),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
+        command_pieces=command_pieces,
         bar=_bar,
         spark=_spark,
         runs=lambda past: Markup(runs_svg(past)),

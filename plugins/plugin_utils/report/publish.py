@@ -22,7 +22,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.findings import (
     sorted_findings,
     totals,
 )
-from ansible_collections.runbook.ops.plugins.plugin_utils.redact import redact
+from ansible_collections.runbook.ops.plugins.plugin_utils.redact import redact, redact_text
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.junit import findings_junit
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.markdown import findings_markdown
 from ansible_collections.runbook.ops.plugins.plugin_utils.report import history
@@ -30,10 +30,10 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import
     SPARK_RUNS,
     build_document,
     measured_moment,
-    zone_of,
 )
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.files import differs, read_text, write_atomically
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.html import render_html
+from ansible_collections.runbook.ops.plugins.plugin_utils.timezones import timezone
 
 FILE_NAMES = {"html": "report.html", "json": "findings.json", "junit": "findings.xml", "markdown": "report.md"}
 KEYS = tuple(finding("", "ok", ""))
@@ -79,10 +79,10 @@ def prepare(request: Request) -> Report:
     """
     if request.formats and request.destination is None:
         raise InvalidOption("destination", "", "a directory for the files, or an empty list of formats")
-    zone = zone_of(request.timezone)
+    zone = timezone(request.timezone)
     findings = [
         _normalised(each, request.system)
-        for each in sorted_findings(redact(checked_findings(list(request.findings)), request.secrets))
+        for each in sorted_findings(_without_secrets(checked_findings(list(request.findings)), request.secrets))
     ]
     moment = measured_moment(findings, request.reference_time, utc_now())
     past: list[history.Run] = []
@@ -99,8 +99,13 @@ def prepare(request: Request) -> Report:
         assert request.destination is not None
         paths[form] = request.destination / FILE_NAMES[form]
     if "html" in request.formats:
-        facts = redact(request.facts, request.secrets)
-        document = build_document(findings, facts, past, title=request.title, moment=moment, zone=zone, notes=problems)
+
+        def clean(data: Any) -> Any:
+            return redact(data, request.secrets)
+
+        document = build_document(
+            findings, request.facts, past, clean, title=request.title, moment=moment, zone=zone, notes=problems
+        )
         texts["html"] = render_html(document)
     if "json" in request.formats:
         texts["json"] = json.dumps(findings, ensure_ascii=False, indent=2, allow_nan=False, default=str) + "\n"
@@ -109,6 +114,20 @@ def prepare(request: Request) -> Report:
     if "markdown" in request.formats:
         texts["markdown"] = findings_markdown(findings, request.title)
     return Report(findings, totals(findings), moment, zone, texts, paths, surplus, problems)
+
+
+def _without_secrets(findings: Sequence[Finding], secrets: Sequence[str]) -> list[Finding]:
+    """The findings with their texts redacted; hosts, units and remedies repeat, so each text is looked at once."""
+    seen: dict[str, str] = {}
+
+    def clean(value: Any) -> Any:
+        if not isinstance(value, str):
+            return redact(value, secrets) if isinstance(value, (Mapping, list, tuple)) else value
+        if value not in seen:
+            seen[value] = redact_text(value, secrets)
+        return seen[value]
+
+    return [{key: clean(value) for key, value in each.items()} for each in findings]
 
 
 def _normalised(each: Mapping[str, Any], system: str) -> Finding:

@@ -61,8 +61,8 @@ def test_a_plan_asks_for_one_row_more_than_allowed() -> None:
         ),
         pytest.param(
             [{"name": "a", "sql": "SELECT %(x)s", "parameters": {"x": {"b": 1}}}],
-            "queries.a.parameters.x: {'b': 1} is not accepted. Accepted: text, a number, true, false, null or a list of "
-            "these.",
+            "queries.a.parameters.x: {'b': 1} is not accepted. Accepted: text, a number, true, false, null or a list "
+            "of these.",
             id="dict as parameter",
         ),
         pytest.param(

@@ -21,6 +21,8 @@ SELECT current_setting('server_version_num')::int AS version_num,
        pg_has_role(current_user, 'pg_read_all_settings', 'USAGE') AS reads_settings,
        has_function_privilege('pg_ls_archive_statusdir()', 'EXECUTE') AS lists_archive_status,
        has_function_privilege('pg_ls_waldir()', 'EXECUTE') AS lists_wal,
+       current_setting('pg_stat_statements.max', true) IS NOT NULL AS preloads_statements,
+       EXISTS (SELECT FROM pg_available_extensions() a WHERE a.name = 'pg_stat_statements') AS offers_statements,
        pg_is_in_recovery() AS in_recovery,
        pg_postmaster_start_time() AS started_at,
        -- Since when the database's counters have counted, at least. They are lost in a crash; then the
@@ -39,12 +41,15 @@ FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
 # quite PostgreSQL exist.
 COLUMNS_SQL = """
 SELECT c.relname::text AS relation, array_agg(a.attname::text ORDER BY a.attnum) AS columns
-FROM pg_class c
+FROM (
+    SELECT k.oid FROM pg_class k
+    WHERE k.relname = ANY (%(relations)s::name[]) AND k.relnamespace = 'pg_catalog'::regnamespace
+    UNION ALL
+    SELECT d.objid FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+    WHERE e.extname = 'pg_stat_statements' AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
+) r
+JOIN pg_class c ON c.oid = r.oid
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE (c.relnamespace = 'pg_catalog'::regnamespace AND c.relname = ANY (%(relations)s))
-   OR EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-              WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-                AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'pg_stat_statements')
 GROUP BY c.oid, c.relname
 """
 
@@ -88,6 +93,8 @@ class Capabilities:
     reads_settings: bool = False
     lists_archive_status: bool = False
     lists_wal: bool = False
+    preloads_statements: bool = False
+    offers_statements: bool = False
     in_recovery: bool = False
     started_at: Optional[dt.datetime] = None
     stats_since: Optional[dt.datetime] = None
@@ -125,6 +132,8 @@ def parse(
         reads_settings=role["reads_settings"],
         lists_archive_status=role["lists_archive_status"],
         lists_wal=role["lists_wal"],
+        preloads_statements=role["preloads_statements"],
+        offers_statements=role["offers_statements"],
         in_recovery=role["in_recovery"],
         started_at=role["started_at"],
         stats_since=role["stats_since"],

@@ -24,17 +24,17 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.sect
 # others do no harm.
 _COLLATIONS = """
 WITH used AS (
-    SELECT DISTINCT u.collation
-    FROM pg_index i CROSS JOIN LATERAL unnest(i.indcollation) u (collation)
+    SELECT DISTINCT u.oid
+    FROM pg_index i CROSS JOIN LATERAL unnest(i.indcollation) u (oid)
     UNION
-    SELECT u.collation FROM pg_partitioned_table p CROSS JOIN LATERAL unnest(p.partcollation) u (collation)
+    SELECT u.oid FROM pg_partitioned_table p CROSS JOIN LATERAL unnest(p.partcollation) u (oid)
 )
 SELECT n.nspname::text AS schema, c.collname::text AS name, c.collprovider AS provider,
        c.collversion AS recorded, pg_collation_actual_version(c.oid) AS actual
 FROM pg_collation c
 JOIN pg_namespace n ON n.oid = c.collnamespace
 WHERE c.collversion IS NOT NULL
-  AND (c.oid IN (SELECT u.collation FROM used u) OR n.nspname <> 'pg_catalog')
+  AND (c.oid IN (SELECT u.oid FROM used u) OR n.nspname <> 'pg_catalog')
 ORDER BY 1, 2
 """
 
@@ -58,7 +58,7 @@ _AFFECTED = """
 WITH drifted AS (
     SELECT c.oid FROM pg_collation c
     WHERE c.collversion IS NOT NULL AND c.collversion <> pg_collation_actual_version(c.oid)
-      AND c.oid IN (SELECT u.collation FROM pg_index i CROSS JOIN LATERAL unnest(i.indcollation) u (collation))
+      AND c.oid IN (SELECT u.oid FROM pg_index i CROSS JOIN LATERAL unnest(i.indcollation) u (oid))
     UNION ALL
     SELECT 'pg_catalog.default'::regcollation::oid
     WHERE $default_drifted
@@ -70,7 +70,7 @@ JOIN pg_class ic ON ic.oid = i.indexrelid
 JOIN pg_class t ON t.oid = i.indrelid
 JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE ic.relkind = 'i' AND $user_schemas
-  AND EXISTS (SELECT FROM unnest(i.indcollation) u (collation) JOIN drifted d ON d.oid = u.collation)
+  AND EXISTS (SELECT FROM unnest(i.indcollation) u (oid) JOIN drifted d ON d.oid = u.oid)
 ORDER BY ic.relpages DESC, ic.oid
 LIMIT %(top)s
 """
@@ -88,7 +88,9 @@ def _queries(capabilities: Capabilities) -> list[Query]:
     affected = compose(_AFFECTED, default_drifted=default_drifted, user_schemas=USER_SCHEMAS)
     return [
         Query("collations", _COLLATIONS, "versions of collations"),
-        Query("databases", _DATABASES, "versions of databases") if records else Query("default", _DEFAULT, "default_version"),
+        Query("databases", _DATABASES, "versions of databases")
+        if records
+        else Query("default", _DEFAULT, "default_version"),
         Query("affected", affected, "affected indexes"),
     ]
 

@@ -77,7 +77,7 @@ def _queries(_capabilities: Capabilities) -> list[Query]:
     ]
 
 
-def _skips(capabilities: Capabilities) -> list[Skip]:
+def _skips(capabilities: Capabilities, _answers: Answers) -> list[Skip]:
     if capabilities.reads_stats:
         return []
     reason = "The role sees no details of other roles' sessions: states, applications, waiting and idle are unknown."

@@ -33,7 +33,8 @@ SELECT d.oid::bigint AS oid, d.datname::text AS name, d.datistemplate AS is_temp
        age(d.datfrozenxid) AS xid_age, mxid_age(d.datminmxid) AS multixact_age,
        s.numbackends AS connections, s.xact_commit, s.xact_rollback, s.blks_hit, s.blks_read, s.deadlocks, s.conflicts,
        s.temp_files, s.temp_bytes, s.checksum_failures, s.stats_reset,
-       $sessions_abandoned AS sessions_abandoned, $sessions_fatal AS sessions_fatal, $sessions_killed AS sessions_killed,
+       $sessions_abandoned AS sessions_abandoned, $sessions_fatal AS sessions_fatal,
+       $sessions_killed AS sessions_killed,
        (SELECT b.stats_reset FROM pg_stat_bgwriter b) AS server_stats_reset,
        statement_timestamp() AS now
 FROM pg_database d LEFT JOIN pg_stat_database s ON s.datid = d.oid
@@ -62,10 +63,10 @@ def _queries(capabilities: Capabilities) -> list[Query]:
     ]
 
 
-def _skips(capabilities: Capabilities) -> list[Skip]:
-    if capabilities.reads_stats:
+def _skips(capabilities: Capabilities, answers: Answers) -> list[Skip]:
+    if all(row["size_bytes"] is not None for row in answers.rows("sizes") or ()):
         return []
-    reason = "The role may not read the size of databases it may not connect to, so total_size_bytes may be unknown."
+    reason = "The role may not read the size of databases it may not connect to."
     return [Skip("databases", reason, monitor_remedy(capabilities))]
 
 
@@ -108,6 +109,7 @@ def _database(row: Row, size_bytes: int | None) -> dict[str, Any]:
         "rollback_percent": percent(row["xact_rollback"], finished),
         "cache_hit_percent": percent(row["blks_hit"], blocks),
         "deadlocks_total": row["deadlocks"],
+        "deadlocks_per_day": ratio(row["deadlocks"], None if age is None else age / 86400),
         "conflicts_total": row["conflicts"],
         "temp_files_total": row["temp_files"],
         "temp_bytes_total": row["temp_bytes"],

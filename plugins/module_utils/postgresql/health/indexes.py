@@ -86,8 +86,8 @@ WITH $locked, supporting AS MATERIALIZED (
            (SELECT count(*) FROM x WHERE NOT x.is_valid AND x.is_building) AS building_count
 ), ranked AS (
     (SELECT 'largest' AS ranking, x.schema, x."table", x.name, x.size_bytes, x.scans, x.last_scan, x.table_writes,
-            x.is_partial, x.is_expression, 0::bigint AS partition_count, x.method, x.is_unique, x.is_primary, x.is_valid,
-            x.is_building
+            x.is_partial, x.is_expression, 0::bigint AS partition_count, x.method, x.is_unique, x.is_primary,
+            x.is_valid, x.is_building
      FROM x WHERE x.relkind = 'i' ORDER BY x.size_bytes DESC, x.oid LIMIT %(top)s)
     UNION ALL
     (SELECT 'unused', u.schema, u."table", u.name, u.size_bytes, u.scans, u.last_scan, u.table_writes,
@@ -190,23 +190,21 @@ def _queries(capabilities: Capabilities) -> list[Query]:
             "sizes, unused and invalid indexes",
         ),
         Query("duplicates", compose(_DUPLICATES, nulls=nulls, **common), "duplicate indexes"),
-        Query(
-            "foreign_keys", compose(_FOREIGN_KEYS, supports=_SUPPORTS, **common), "foreign keys without an index"
-        ),
+        Query("foreign_keys", compose(_FOREIGN_KEYS, supports=_SUPPORTS, **common), "foreign keys without an index"),
     ]
     if capabilities.reads_stats:
         queries.append(Query("standbys", _STANDBYS, "standby_count"))
     return queries
 
 
-def _skips(capabilities: Capabilities) -> list[Skip]:
+def _skips(capabilities: Capabilities, _answers: Answers) -> list[Skip]:
     if capabilities.reads_stats:
         return []
     reason = (
-        "The role does not see standbys nor running CREATE INDEX commands: standby_count is unknown, and an index "
-        "that is being built counts as invalid."
+        "The role does not see standbys nor running CREATE INDEX commands, so an index that is being built "
+        "counts as invalid."
     )
-    return [Skip("indexes", reason, monitor_remedy(capabilities))]
+    return [Skip("indexes.standby_count", reason, monitor_remedy(capabilities))]
 
 
 def _facts(answers: Answers, capabilities: Capabilities, _limits: Limits) -> Facts:

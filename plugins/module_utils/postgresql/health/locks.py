@@ -92,7 +92,7 @@ def _queries(capabilities: Capabilities) -> list[Query]:
     ]
 
 
-def _skips(capabilities: Capabilities) -> list[Skip]:
+def _skips(capabilities: Capabilities, _answers: Answers) -> list[Skip]:
     if capabilities.reads_stats:
         return []
     reason = "The role sees no details of other roles' sessions: states, statements and some waiting times are unknown."
@@ -155,26 +155,26 @@ def find_roots(edges: Mapping[int, Sequence[int]]) -> list[int]:
 
 def below(root: int, edges: Mapping[int, Sequence[int]]) -> list[tuple[int, int]]:
     """The tree below a root as (depth, process id), depth first, every process once at its least depth."""
-    depths: dict[int, int] = {root: 0}
+    waiters: dict[int, list[int]] = {}
+    for pid in sorted(edges):
+        for blocker in edges[pid]:
+            waiters.setdefault(blocker, []).append(pid)
+    children: dict[int, list[int]] = {}
+    seen = {root}
     level = [root]
     while level:
-        following = [
-            pid for pid in sorted(edges) if pid not in depths and any(blocker in level for blocker in edges[pid])
-        ]
-        depths.update((pid, depths[level[0]] + 1) for pid in following)
+        following: list[int] = []
+        for blocker in level:
+            children[blocker] = [pid for pid in waiters.get(blocker, ()) if pid not in seen]
+            seen.update(children[blocker])
+            following += children[blocker]
         level = following
     ordered: list[tuple[int, int]] = []
-    seen: set[int] = set()
-
-    def visit(pid: int) -> None:
-        for waiter in sorted(edges):
-            if waiter in seen or depths.get(waiter) != depths[pid] + 1 or pid not in edges[waiter]:
-                continue
-            seen.add(waiter)
-            ordered.append((depths[waiter], waiter))
-            visit(waiter)
-
-    visit(root)
+    stack = [(1, pid) for pid in reversed(children[root])]
+    while stack:
+        depth, pid = stack.pop()
+        ordered.append((depth, pid))
+        stack += [(depth + 1, child) for child in reversed(children[pid])]
     return ordered
 
 

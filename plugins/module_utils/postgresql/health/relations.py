@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 # Nobody may create a schema that begins with pg_, so this leaves out catalogs, TOAST and temporary schemas.
-USER_SCHEMAS = (
-    "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> ALL (%(excluded)s::text[])"
-)
+USER_SCHEMAS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> ALL (%(excluded)s::text[])"
 
 # Asking for the size of a table waits for its lock. During ALTER TABLE, which is when people look, that would cost the
 # whole section, so the few relations under such a lock, held or requested, are left out and estimated.

@@ -126,7 +126,7 @@ def _queries(capabilities: Capabilities) -> list[Query]:
     return queries
 
 
-def _skips(capabilities: Capabilities) -> list[Skip]:
+def _skips(capabilities: Capabilities, _answers: Answers) -> list[Skip]:
     if capabilities.reads_stats:
         return []
     reason = "The role does not see standbys nor the WAL receiver; slots and replay lag are delivered."
@@ -156,7 +156,13 @@ def _facts(answers: Answers, capabilities: Capabilities, limits: Limits) -> Fact
 
 def _standby_facts(rows: Sequence[Row] | None, settings: Row, top: int) -> Facts:
     if rows is None:
-        names = ("standby_count", "is_synchronous_missing", "max_replay_lag_bytes", "max_replay_lag_seconds", "standbys")
+        names = (
+            "standby_count",
+            "is_synchronous_missing",
+            "max_replay_lag_bytes",
+            "max_replay_lag_seconds",
+            "standbys",
+        )
         return dict.fromkeys(names)
     # pg_basebackup is a walsender as well, but follows nobody.
     receiving = [row for row in rows if row["state"] in _RECEIVING]

@@ -32,7 +32,8 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, g.grantees[1:10] AS g
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL (
-    SELECT array_agg(DISTINCT CASE WHEN p.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(p.grantee)::text END) AS grantees
+    SELECT array_agg(DISTINCT CASE WHEN p.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(p.grantee)::text END)
+               AS grantees
     FROM aclexplode(c.relacl) p
     WHERE p.grantee <> c.relowner AND p.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
 ) g

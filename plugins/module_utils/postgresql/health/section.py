@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import string
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
@@ -43,11 +43,16 @@ class Query:
     sql: str
     gives: str
     remedy: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Skip:
-    """Something that could not be read, and how to make it readable."""
+    """Something that could not be read, and how to make it readable.
+
+    C(section) is the path of the facts concerned below C(health), as short as it is true: C(statements),
+    C(wal.archiver.ready_count). Judging matches it against the paths of rules.
+    """
 
     section: str
     reason: str
@@ -78,7 +83,7 @@ class Answers:
         return self._rows.get(name) is not None
 
 
-def no_skips(_capabilities: Capabilities) -> list[Skip]:
+def no_skips(_capabilities: Capabilities, _answers: Answers) -> list[Skip]:
     """For a section that needs no privilege."""
     return []
 
@@ -90,7 +95,7 @@ class Section:
     name: str
     queries: Callable[[Capabilities], list[Query]]
     facts: Callable[[Answers, Capabilities, Limits], Facts]
-    skips: Callable[[Capabilities], list[Skip]] = no_skips
+    skips: Callable[[Capabilities, Answers], list[Skip]] = no_skips
 
 
 def compose(template: str, **fragments: str) -> str:

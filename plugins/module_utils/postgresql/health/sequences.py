@@ -27,13 +27,14 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.sect
 _SEQUENCES = """
 WITH fed AS (
     SELECT d.objid AS sequence, d.refobjid AS relation, d.refobjsubid AS attnum
-    FROM pg_depend d
-    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-      AND d.refobjsubid > 0
+    FROM pg_sequence q JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = q.seqrelid
+    WHERE d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
     UNION
     SELECT d.refobjid, e.adrelid, e.adnum
-    FROM pg_depend d JOIN pg_attrdef e ON e.oid = d.objid
-    WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> e.adrelid
+    FROM pg_depend d
+    JOIN pg_attrdef e ON e.oid = d.objid
+    JOIN pg_sequence q ON q.seqrelid = d.refobjid
+    WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
 ), s AS MATERIALIZED (
     SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, q.seqtypid, q.seqstart, q.seqincrement, q.seqmax,
            q.seqmin, q.seqcycle,
@@ -74,19 +75,21 @@ WITH fed AS (
     SELECT j.*,
            CASE WHEN NOT j.is_readable THEN NULL
                 WHEN j.last_value IS NULL THEN 0
-                -- Counted from where the range begins; a start value within it is the owner's choice.
-                ELSE 100.0 * abs(j.last_value::numeric - least(j.near_end, j.seqstart)::numeric + sign(j.seqincrement))
-                     / nullif(abs(j.last_possible::numeric - least(j.near_end, j.seqstart)::numeric + sign(j.seqincrement)), 0)
+                ELSE 100.0 * (abs(j.last_value::numeric - j.near_end) + 1)
+                     / (abs(j.last_possible::numeric - j.near_end) + 1)
            END::float8 AS used_percent,
            CASE WHEN NOT j.is_readable THEN NULL
-                ELSE greatest(floor((j.last_possible::numeric - coalesce(j.last_value, j.seqstart - j.seqincrement)::numeric)
-                                    / j.seqincrement), 0) END AS remaining
+                WHEN j.last_value IS NULL
+                THEN greatest(floor((j.last_possible::numeric - j.seqstart) / j.seqincrement) + 1, 0)
+                ELSE greatest(floor((j.last_possible::numeric - j.last_value) / j.seqincrement), 0) END AS remaining
     FROM judged j
 )
 SELECT m.*, format_type(m.seqtypid, NULL) AS data_type,
        NOT m.seqcycle OR m.last_possible <> m.far_end AS ends_in_error,
        count(*) OVER () AS total,
        count(*) FILTER (WHERE NOT m.is_readable) OVER () AS unreadable,
+       (SELECT string_agg(DISTINCT quote_ident(u.schema), ', ') FROM measured u WHERE NOT u.is_readable)
+           AS unreadable_schemas,
        max(m.used_percent) FILTER (WHERE NOT m.seqcycle OR m.last_possible <> m.far_end) OVER () AS max_used_percent
 FROM measured m
 ORDER BY m.used_percent DESC NULLS LAST, m.oid
@@ -96,6 +99,15 @@ LIMIT %(top)s
 
 def _queries(_capabilities: Capabilities) -> list[Query]:
     return [Query("sequences", compose(_SEQUENCES, user_schemas=USER_SCHEMAS), "sequences")]
+
+
+def _skips(capabilities: Capabilities, answers: Answers) -> list[Skip]:
+    first = answers.row("sequences")
+    if not first.get("unreadable"):
+        return []
+    schemas = first["unreadable_schemas"]
+    remedy = f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA {schemas} TO {capabilities.quoted_user};"
+    return [Skip("sequences", f"The role may not read {first['unreadable']} of {first['total']} sequences.", remedy)]
 
 
 def _facts(answers: Answers, capabilities: Capabilities, _limits: Limits) -> Facts:
@@ -135,4 +147,4 @@ def _sequence(row: Row) -> dict[str, Any]:
     }
 
 
-SECTION = Section("sequences", _queries, _facts)
+SECTION = Section("sequences", _queries, _facts, _skips)

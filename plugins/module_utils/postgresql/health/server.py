@@ -22,7 +22,8 @@ SELECT current_setting('server_version') AS version,
        (SELECT s.reset_val FROM pg_settings s WHERE s.name = 'TimeZone') AS timezone,
        pg_conf_load_time() AS config_loaded_at,
        current_setting('cluster_name') AS cluster_name,
-       (SELECT pg_encoding_to_char(d.encoding)::text FROM pg_database d WHERE d.datname = current_database()) AS encoding
+       (SELECT pg_encoding_to_char(d.encoding)::text FROM pg_database d WHERE d.datname = current_database())
+           AS encoding
 """
 
 _SYSTEM_IDENTIFIER = "SELECT system_identifier::text AS system_identifier FROM pg_control_system()"

@@ -76,7 +76,7 @@ def _queries(capabilities: Capabilities) -> list[Query]:
     ]
 
 
-def _skips(capabilities: Capabilities) -> list[Skip]:
+def _skips(capabilities: Capabilities, _answers: Answers) -> list[Skip]:
     if capabilities.reads_stats:
         return []
     reason = "The role sees no details of other roles' sessions."

@@ -112,7 +112,9 @@ class Advice:
 DANGEROUS = (
     Advice("fsync", ("off",), "A crash of the machine corrupts the whole cluster."),
     Advice("full_page_writes", ("off",), "A crash can leave half-written pages that recovery does not repair."),
-    Advice("zero_damaged_pages", ("on",), "Damaged pages are replaced by empty ones, and their rows are lost silently."),
+    Advice(
+        "zero_damaged_pages", ("on",), "Damaged pages are replaced by empty ones, and their rows are lost silently."
+    ),
     Advice("ignore_checksum_failure", ("on",), "Damaged pages are read as if they were good."),
     Advice("ignore_system_indexes", ("on",), "Meant for repairing catalogs, not for operation."),
     Advice("allow_system_table_mods", ("on",), "Catalogs can be altered by mistake."),
@@ -148,8 +150,8 @@ def _skips(capabilities: Capabilities, answers: Answers) -> list[Skip]:
     if answers.rows("preloaded"):
         return []
     remedy = f"GRANT pg_read_all_settings TO {capabilities.quoted_user};"
-    reason = "The role may not read every setting: shared_preload_libraries is unknown, and pending restarts may be missing."
-    return [Skip("settings", reason, remedy)]
+    reason = "The role may not read every setting, so pending restarts may be missing, too."
+    return [Skip("settings.shared_preload_libraries", reason, remedy)]
 
 
 def _facts(answers: Answers, _capabilities: Capabilities, _limits: Limits) -> Facts:

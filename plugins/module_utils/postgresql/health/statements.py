@@ -33,9 +33,9 @@ _VIEW, _INFO = "pg_stat_statements", "pg_stat_statements_info"
 # The columns were renamed in extension 1.8 (PostgreSQL 13), and an upgraded server may still carry the old version.
 _STATEMENTS = """
 WITH s AS MATERIALIZED (
-    SELECT p.queryid, p.dbid, p.userid, p.calls, p.$total_time AS total_ms, p.$mean_time AS mean_ms, p.$max_time AS max_ms,
-           p.$stddev_time AS stddev_ms, p.rows, p.shared_blks_hit, p.shared_blks_read, p.temp_blks_written,
-           $wal_bytes AS wal_bytes, $toplevel AS toplevel, p.query
+    SELECT p.queryid, p.dbid, p.userid, p.calls, p.$total_time AS total_ms, p.$mean_time AS mean_ms,
+           p.$max_time AS max_ms, p.$stddev_time AS stddev_ms, p.rows, p.shared_blks_hit, p.shared_blks_read,
+           p.temp_blks_written, $wal_bytes AS wal_bytes, $toplevel AS toplevel, p.query
     FROM $schema.pg_stat_statements p
 ), totals AS (
     SELECT count(*) AS entries,
@@ -94,26 +94,31 @@ def _queries(capabilities: Capabilities) -> list[Query]:
         wal_bytes=capabilities.pick(_VIEW, "wal_bytes", alias="p", otherwise="NULL::numeric"),
         toplevel=capabilities.pick(_VIEW, "toplevel", alias="p", otherwise="true"),
     )
-    queries = [Query("statements", sql, "statements", _preload_remedy()), Query("maximum", _MAXIMUM, "max_entries")]
+    queries = [Query("statements", sql, "statements", _PRELOAD), Query("maximum", _MAXIMUM, "max_entries")]
     if capabilities.has(_INFO):
-        queries.append(Query("evictions", compose(_EVICTIONS, schema=schema), "evicted_total", _preload_remedy()))
+        queries.append(Query("evictions", compose(_EVICTIONS, schema=schema), "evicted_total", _PRELOAD))
     return queries
 
 
-def _preload_remedy() -> str:
-    return "Set shared_preload_libraries = 'pg_stat_statements' and restart the server."
+_PRELOAD = "Add pg_stat_statements to shared_preload_libraries and restart the server."
 
 
-def _skips(capabilities: Capabilities) -> list[Skip]:
+def _how_to_install(capabilities: Capabilities) -> str:
+    """The steps that are still missing on this server."""
+    steps = [
+        ""
+        if capabilities.offers_statements
+        else "Install the package with PostgreSQL's contrib modules on the server.",
+        "" if capabilities.preloads_statements else _PRELOAD,
+        f"In database {capabilities.quoted_database}: CREATE EXTENSION pg_stat_statements;",
+    ]
+    return " ".join(step for step in steps if step)
+
+
+def _skips(capabilities: Capabilities, _answers: Answers) -> list[Skip]:
     if EXTENSION not in capabilities.extensions:
-        return [
-            Skip(
-                "statements",
-                f"The extension pg_stat_statements is not installed in database {capabilities.database}.",
-                f"If it is not preloaded yet: {_preload_remedy()} "
-                f"Then, in database {capabilities.quoted_database}: CREATE EXTENSION pg_stat_statements;",
-            )
-        ]
+        reason = f"The extension pg_stat_statements is not installed in database {capabilities.database}."
+        return [Skip("statements", reason, _how_to_install(capabilities))]
     if not capabilities.reads_stats:
         reason = "The role does not see the text of other roles' statements; their figures are delivered."
         return [Skip("statements", reason, monitor_remedy(capabilities))]
@@ -135,7 +140,9 @@ def _facts(answers: Answers, capabilities: Capabilities, _limits: Limits) -> Fac
         "calls_total": totals.get("all_calls"),
         "total_ms": rounded(totals.get("all_ms")),
         **shown,
-        "truncated": any((totals.get("entries") or 0) > len(ranking) for ranking in shown.values() if ranking is not None),
+        "truncated": any(
+            (totals.get("entries") or 0) > len(ranking) for ranking in shown.values() if ranking is not None
+        ),
     }
 
 

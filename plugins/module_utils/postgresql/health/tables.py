@@ -40,7 +40,8 @@ WITH $locked, locked_tables AS MATERIALIZED (
            coalesce(current_setting('autovacuum_vacuum_max_threshold', true)::float8, -1) AS vacuum_most,
            current_setting('autovacuum_vacuum_insert_threshold')::float8 AS insert_base,
            current_setting('autovacuum_vacuum_insert_scale_factor')::float8 AS insert_scale,
-           current_setting('autovacuum_analyze_threshold')::float8 AS analyze_base,
+           current_setting('autovacuum_analyze_threshold')::float8
+                   AS analyze_base,
            current_setting('autovacuum_analyze_scale_factor')::float8 AS analyze_scale,
            current_setting('block_size')::bigint AS block_size
 ), measured AS MATERIALIZED (
@@ -81,7 +82,8 @@ WITH $locked, locked_tables AS MATERIALIZED (
                    AS insert_base,
                max(p.option_value) FILTER (WHERE p.option_name = 'autovacuum_vacuum_insert_scale_factor')::float8
                    AS insert_scale,
-               max(p.option_value) FILTER (WHERE p.option_name = 'autovacuum_analyze_threshold')::float8 AS analyze_base,
+               max(p.option_value) FILTER (WHERE p.option_name = 'autovacuum_analyze_threshold')::float8
+                   AS analyze_base,
                max(p.option_value) FILTER (WHERE p.option_name = 'autovacuum_analyze_scale_factor')::float8
                    AS analyze_scale
         FROM pg_options_to_table(c.reloptions) p

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.capabilities import Capabilities
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import (
     Answers,
@@ -81,26 +83,23 @@ def _queries(capabilities: Capabilities) -> list[Query]:
     return queries
 
 
-def _skips(capabilities: Capabilities) -> list[Skip]:
-    missing = [
-        fact
-        for fact, allowed in (
-            ("archiver.ready_count", capabilities.lists_archive_status),
-            ("directory_bytes", capabilities.lists_wal),
-        )
-        if not allowed
-    ]
-    if not missing:
-        return []
-    reason = f"The role may not list the WAL directory: {' and '.join(missing)} are unknown."
-    return [Skip("wal", reason, monitor_remedy(capabilities))]
+def _skips(capabilities: Capabilities, _answers: Answers) -> list[Skip]:
+    listed = {
+        "wal.archiver.ready_count": capabilities.lists_archive_status,
+        "wal.directory_bytes": capabilities.lists_wal,
+        "wal.directory_percent": capabilities.lists_wal,
+    }
+    reason = "The role may not list the files of the WAL directory."
+    return [Skip(fact, reason, monitor_remedy(capabilities)) for fact, allowed in listed.items() if not allowed]
 
 
-def _facts(answers: Answers, _capabilities: Capabilities, _limits: Limits) -> Facts:
+def _facts(answers: Answers, capabilities: Capabilities, _limits: Limits) -> Facts:
     settings, directory = answers.row("settings"), answers.row("directory")
+    # The library, from PostgreSQL 15, is hidden from some roles.
+    has_library = False if capabilities.version_num < 150000 else settings.get("has_library")
     return {
         "level": settings.get("level"),
-        "archiver": _archiver(settings, answers.row("archiver"), answers.row("ready").get("ready_count")),
+        "archiver": _archiver(settings, has_library, answers.row("archiver"), answers.row("ready").get("ready_count")),
         "directory_bytes": directory.get("bytes"),
         "directory_files": directory.get("files"),
         "max_wal_size_bytes": settings.get("max_wal_size_bytes"),
@@ -110,18 +109,17 @@ def _facts(answers: Answers, _capabilities: Capabilities, _limits: Limits) -> Fa
     }
 
 
-def _archiver(settings: Row, row: Row, ready_count: int | None) -> Facts:
+def _archiver(settings: Row, has_library: bool | None, row: Row, ready_count: int | None) -> Facts:
     mode, now = settings.get("mode"), row.get("now")
     is_enabled = None if mode is None else mode != "off"
     archived, failed = row.get("last_archived_time"), row.get("last_failed_time")
     is_failing = None
     if is_enabled is not None and row:
         is_failing = is_enabled and failed is not None and (archived is None or failed > archived)
-    has_library = settings.get("has_library")
     return {
         "mode": mode,
         "is_enabled": is_enabled,
-        "has_command": None if mode is None else bool(settings["has_command"] or has_library),
+        "has_command": None if mode is None else settings["has_command"] or has_library,
         "is_failing": is_failing,
         "archived_total": row.get("archived_count"),
         "failed_total": row.get("failed_count"),
@@ -131,10 +129,16 @@ def _archiver(settings: Row, row: Row, ready_count: int | None) -> Facts:
         "last_failed_wal": row.get("last_failed_wal"),
         "last_failed_at": moment(failed),
         "last_failed_age_seconds": age_seconds(now, failed),
-        "failing_seconds": 0.0 if is_failing is False else age_seconds(now, archived) if is_failing else None,
+        "failing_seconds": _failing_seconds(is_failing, now, archived or row.get("stats_reset")),
         "ready_count": ready_count,
         "stats_reset_at": moment(row.get("stats_reset")),
     }
+
+
+def _failing_seconds(is_failing: bool | None, now: dt.datetime | None, since: dt.datetime | None) -> float | None:
+    if is_failing is None:
+        return None
+    return age_seconds(now, since) if is_failing else 0.0
 
 
 def _statistics(row: Row) -> Facts:

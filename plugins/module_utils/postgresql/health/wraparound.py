@@ -68,7 +68,8 @@ SELECT n.nspname::text AS schema, coalesce(t.relname, o.relname)::text AS name, 
 FROM oldest o
 LEFT JOIN pg_class t ON o.relkind = 't' AND t.reltoastrelid = o.oid
 JOIN pg_namespace n ON n.oid = coalesce(t.relnamespace, o.relnamespace)
-ORDER BY greatest(o.xid_age::float8 / o.freeze_max_age, o.multixact_age::float8 / o.multixact_freeze_max_age) DESC, o.oid
+ORDER BY greatest(o.xid_age::float8 / o.freeze_max_age, o.multixact_age::float8 / o.multixact_freeze_max_age) DESC,
+         o.oid
 """
 
 # A walsender's xmin is the feedback of its standby, or belongs to the slot it uses, which is listed itself.
@@ -79,13 +80,16 @@ SELECT CASE WHEN a.backend_type = 'walsender' THEN 'standby' ELSE 'session' END 
        coalesce(a.xact_start, a.backend_start) AS since, a.backend_type, clock_timestamp() AS now
 FROM pg_stat_activity a
 WHERE (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL) AND a.pid <> pg_backend_pid()
+  -- VACUUM has an xmin and holds nobody back.
+  AND a.pid NOT IN (SELECT v.pid FROM pg_stat_progress_vacuum v)
 UNION ALL
 SELECT 'prepared transaction', NULL, p.database::text, p.owner::text, NULL, NULL, p.gid, age(p.transaction), p.prepared,
        NULL, clock_timestamp()
 FROM pg_prepared_xacts p
 UNION ALL
-SELECT 'replication slot', s.active_pid, s.database::text, NULL, NULL, CASE WHEN s.active THEN 'active' ELSE 'inactive' END,
-       s.slot_name::text, greatest(age(s.xmin), age(s.catalog_xmin)), NULL, NULL, clock_timestamp()
+SELECT 'replication slot', s.active_pid, s.database::text, NULL, NULL,
+       CASE WHEN s.active THEN 'active' ELSE 'inactive' END, s.slot_name::text,
+       greatest(age(s.xmin), age(s.catalog_xmin)), NULL, NULL, clock_timestamp()
 FROM pg_replication_slots s
 WHERE s.xmin IS NOT NULL OR s.catalog_xmin IS NOT NULL
 """
@@ -102,10 +106,12 @@ def _queries(_capabilities: Capabilities) -> list[Query]:
     ]
 
 
-def _skips(capabilities: Capabilities) -> list[Skip]:
+def _skips(capabilities: Capabilities, _answers: Answers) -> list[Skip]:
     if capabilities.reads_stats:
         return []
-    reason = "The role does not see which sessions and standbys hold back VACUUM; prepared transactions and slots are shown."
+    reason = (
+        "The role does not see which sessions and standbys hold back VACUUM; prepared transactions and slots are shown."
+    )
     return [Skip("wraparound", reason, monitor_remedy(capabilities))]
 
 
@@ -129,6 +135,7 @@ def _facts(answers: Answers, capabilities: Capabilities, limits: Limits) -> Fact
         ],
         "tables": None if tables is None else [_table(row) for row in tables],
         "table_count": None if tables is None else tables[0]["total"] if tables else 0,
+        "horizon_xid_age": (listed[0]["xid_age"] if listed else 0) if sees_all and listed is not None else None,
         "horizon": _horizon(listed) if sees_all else None,
         "holders": None if listed is None else listed[: limits.top],
         "truncated": max(len(databases or ()), len(listed or ())) > limits.top
@@ -192,7 +199,9 @@ def _holder(row: Row) -> dict[str, Any]:
         who = row["backend_type"] if background else row["application"] or row["user"] or "unknown client"
         facts["name"] = f"pid {pid} ({who} on {row['database']})"
         facts["fix"] = (
-            "Wait until it is done." if background else "End its transaction in the application, or terminate the session."
+            "Wait until it is done."
+            if background
+            else "End its transaction in the application, or terminate the session."
         )
     elif kind == "standby":
         facts["name"] = f"standby {row['application'] or row['user']} (pid {pid})"

@@ -91,7 +91,7 @@ def server_facts(snapshot: Snapshot) -> dict[str, Any]:
     info = snapshot.info
     skew = None
     if snapshot.server_time is not None and snapshot.local_time is not None:
-        skew = round(snapshot.server_time - snapshot.local_time, 1) + 0.0  # never -0.0
+        skew = round(abs(snapshot.server_time - snapshot.local_time), 1)
     return {
         "name": info.get("server_name") or ("redis" if "redis_version" in info else None),
         "version": version_of(info),

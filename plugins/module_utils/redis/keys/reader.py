@@ -75,6 +75,11 @@ def _single_keys(client: RedisClient, reading: KeyReading, answers: Sequence[Ans
             answer.exists = name != "none"
             answer.type = name if answer.exists else None
     _details(client, [answer for answer in answers if answer.exists])
+    for answer in answers:
+        if answer.exists is False and answer.request.missing == "unknown":
+            answer.note = f"the key {show(answer.request.key or b'')} does not exist in {reading.endpoint.place}"
+            remedy = "Before its first use there may legitimately be no key yet; otherwise check its name and login_db."
+            reading.skipped.append({"section": answer.request.name, "reason": answer.note, "remedy": remedy})
 
 
 def _details(client: RedisClient, answers: Sequence[Answer]) -> None:

@@ -1,0 +1,61 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Log lines that say the same thing, counted together. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+MAX_MESSAGE = 200
+
+# What differs between two lines about the same thing, most specific first. Numbers last: they are in all others.
+_VARIABLE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (r"\x1b\[[0-9;]*m", ""),
+        # A moment, with or without date, fraction and zone.
+        (r"\d{4}[-/]\d{2}[-/]\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:[.,]\d+)?)?\s*(?:Z|[+-]\d{2}:?\d{2})?", "<time>"),
+        (r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s+\d{1,2}\s+\d{2}:\d{2}:\d{2}\b", "<time>"),
+        (r"\b\d{2}:\d{2}:\d{2}(?:[.,]\d+)?\b", "<time>"),
+        (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
+        (r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b", "<address>"),
+        (r"\b(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}\b", "<address>"),
+        (r"\b0x[0-9a-f]+\b", "<hex>"),
+        # Hexadecimal with a digit in it: words such as "deadbeef" alone are rare, "facade" is not.
+        (r"\b(?=[a-f]*\d)[0-9a-f]{8,}\b", "<hex>"),
+        (r"(?<![\w<])[+-]?\d+(?:[.,]\d+)*", "<n>"),
+        # Numbers at the end of a word (worker-3, req42, 12ms).
+        (r"(?<=[a-z_-])\d+\b", "<n>"),
+        (r"<n>(?=[a-z%])", "<n>"),
+    )
+)
+
+
+def normalise(line: str) -> str:
+    """A line without what varies from one occurrence to the next: moments, ids, addresses, hex, numbers."""
+    for pattern, replacement in _VARIABLE:
+        line = pattern.sub(replacement, line)
+    line = " ".join(line.split())
+    # A moment at the beginning says nothing about the message.
+    line = re.sub(r"^(?:\[?<time>\]?[\s|:-]*)+", "", line)
+    return line if len(line) <= MAX_MESSAGE else f"{line[: MAX_MESSAGE - 1]}…"
+
+
+def top_messages(lines: Iterable[str], top: int) -> list[dict[str, Any]]:
+    """The C(top) most frequent messages as C({message, count, example}), the most frequent first.
+
+    C(example) is the first line of its kind. Equal counts keep the order of appearance.
+    """
+    counts: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for line in lines:
+        message = normalise(line)
+        counts[message] += 1
+        examples.setdefault(message, line)
+    return [
+        {"message": message, "count": count, "example": examples[message]} for message, count in counts.most_common(top)
+    ]

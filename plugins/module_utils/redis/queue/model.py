@@ -1,0 +1,166 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known about a job queue, in one shape for every queue system. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+# The states every system is mapped to. Unknown ones are null.
+#   waiting    ready to be executed, not yet with a worker
+#   active     with a worker
+#   delayed    to be executed later (ETA, retry, schedule)
+#   failed     failed and still kept
+#   completed  succeeded and still kept
+STATES = ("waiting", "active", "delayed", "failed", "completed")
+
+TOP_REASONS = 10
+TOP_TASKS = 10
+EXAMPLE_CHARACTERS = 200
+
+
+@dataclass
+class FailureGroup:
+    """Failures with the same normalised reason."""
+
+    reason: str
+    count: int
+    example: str
+
+    def facts(self) -> dict[str, Any]:
+        """The entry of C(failures)."""
+        return {"reason": self.reason, "count": self.count, "example": self.example}
+
+
+class Failures:
+    """Failures, grouped by reason."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._groups: dict[str, FailureGroup] = {}
+
+    def add(self, reason: str, example: str) -> None:
+        """Count one failure; the first of a group is its example."""
+        self.count += 1
+        group = self._groups.setdefault(reason, FailureGroup(reason, 0, example[:EXAMPLE_CHARACTERS]))
+        group.count += 1
+
+    @property
+    def reasons(self) -> int:
+        """How many different reasons there are."""
+        return len(self._groups)
+
+    def top(self, limit: int = TOP_REASONS) -> list[dict[str, Any]]:
+        """The most frequent groups."""
+        ranked = sorted(self._groups.values(), key=lambda group: (-group.count, group.reason))
+        return [group.facts() for group in ranked[:limit]]
+
+
+@dataclass
+class QueueFacts:
+    """One queue. None means that it cannot be known; C(notes) say why."""
+
+    name: str
+    system: str
+    prefix: str = ""
+    # The name as the server knows it; it need not be UTF-8.
+    raw: bytes = b""
+    exists: bool = True
+    reason: str | None = None
+    library_version: str | None = None
+    paused: bool | None = None
+    counts: dict[str, int | None] = field(default_factory=dict)
+    priorities: list[dict[str, int]] = field(default_factory=list)
+    consumers: int | None = None
+    oldest_age_seconds: float | None = None
+    oldest_age_exact: bool = False
+    oldest_age_note: str | None = None
+    unacked: int | None = None
+    oldest_unacked_seconds: float | None = None
+    stuck: int | None = None
+    redelivery_risk: int | None = None
+    unread: int | None = None
+    malformed: int | None = None
+    opaque: int | None = None
+    sampled: int = 0
+    tasks: dict[str, int] = field(default_factory=dict)
+    failures: Failures = field(default_factory=Failures)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def backlog(self) -> int | None:
+        """Jobs that should be done by now: waiting and active, without those that are meant for later."""
+        waiting, active = self.counts.get("waiting"), self.counts.get("active")
+        return None if waiting is None or active is None else waiting + active
+
+    def facts(self) -> dict[str, Any]:
+        """The entry of the result's C(queues)."""
+        return {
+            "name": self.name,
+            "system": self.system,
+            "prefix": self.prefix,
+            "exists": self.exists,
+            "reason": self.reason,
+            "library_version": self.library_version,
+            "paused": self.paused,
+            "counts": {state: self.counts.get(state) for state in STATES},
+            "priorities": self.priorities,
+            "backlog": self.backlog,
+            "consumers": self.consumers,
+            "oldest_age_seconds": self.oldest_age_seconds,
+            "oldest_age_exact": self.oldest_age_exact,
+            "oldest_age_note": self.oldest_age_note,
+            "unacked": self.unacked,
+            "oldest_unacked_seconds": self.oldest_unacked_seconds,
+            "stuck": self.stuck,
+            "redelivery_risk": self.redelivery_risk,
+            "unread": self.unread,
+            "malformed": self.malformed,
+            "opaque": self.opaque,
+            "sampled": self.sampled,
+            "tasks": top_counts(self.tasks, TOP_TASKS),
+            "tasks_count": len(self.tasks),
+            "failures": self.failures.top(),
+            "failure_reasons_count": self.failures.reasons,
+            "failures_truncated": self.failures.reasons > TOP_REASONS,
+            "notes": self.notes,
+        }
+
+
+@dataclass
+class SystemFacts:
+    """What one queue system keeps in a database, beyond its queues."""
+
+    queues: list[QueueFacts] = field(default_factory=list)
+    complete: bool = True
+    keys_seen: int = 0
+    # Failures that were seen; their number, once it is certain that there are no others.
+    failed_seen: int | None = None
+    failed_count: int | None = None
+    failures: Failures = field(default_factory=Failures)
+    results: dict[str, int] = field(default_factory=dict)
+    consumers: int | None = None
+    unattributed: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+
+
+def top_counts(counts: dict[str, int], limit: int) -> list[dict[str, Any]]:
+    """The most frequent names: C([{name, count}])."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [{"name": name, "count": count} for name, count in ranked[:limit]]
+
+
+def plural(count: int, noun: str) -> str:
+    """C(1 message), C(2 messages)."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Iterable[str], limit: int = 20) -> str:
+    """Names for a sentence; more than C(limit) are counted."""
+    every = sorted(names)
+    shown = ", ".join(every[:limit])
+    return f"{shown} and {len(every) - limit} more" if len(every) > limit else shown

@@ -1,0 +1,89 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What redis_queue_info is asked. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import parse_moment
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery_format import (
+    PRIORITY_STEPS,
+    SEPARATOR,
+    VISIBILITY_TIMEOUT_SECONDS,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Budget, budget_from
+
+MOST_SAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class QueueRequest:
+    """Which queues to read, and how their application names things. Times are in seconds."""
+
+    system: str = "celery"
+    queues: tuple[bytes, ...] = ()
+    prefix: bytes | None = None
+    result_prefix: bytes | None = None
+    result_db: int | None = None
+    separator: bytes = SEPARATOR
+    steps: tuple[int, ...] = PRIORITY_STEPS
+    visibility_timeout: int = VISIBILITY_TIMEOUT_SECONDS
+    sample: int = 100
+    max_unacked: int = 10000
+    failures: bool = True
+    failed_within: float | None = None
+    missing: str = "error"
+    reference: dt.datetime | None = None
+    budget: Budget = field(default_factory=Budget)
+
+
+def request_from(params: Mapping[str, Any]) -> QueueRequest:
+    """Check the options of redis_queue_info; raises InvalidOption before anything is touched."""
+    queues = [name for name in params["queues"] if name]
+    doubled = sorted({name for name in queues if queues.count(name) > 1})
+    if doubled:
+        raise InvalidOption("queues", doubled[0], "each name once")
+    if not params["separator"]:
+        raise InvalidOption("separator", "", "at least one character")
+    if params["result_db"] is not None and params["result_db"] < 0:
+        raise InvalidOption("result_db", params["result_db"], "0 or a positive number")
+    for name, least, most in (("sample", 0, MOST_SAMPLES), ("max_unacked", 1, 1_000_000)):
+        if not least <= params[name] <= most:
+            raise InvalidOption(name, params[name], f"a number from {least} to {most}")
+    for name in ("visibility_timeout", "failed_within"):
+        if params[name] is not None and params[name] <= 0:
+            raise InvalidOption(name, params[name], "a number of seconds greater than 0")
+    reference = params["reference_time"]
+    return QueueRequest(
+        system=params["system"],
+        queues=tuple(_bytes(name) for name in queues),
+        prefix=_bytes(params["key_prefix"]) if params["key_prefix"] else None,
+        result_prefix=_bytes(params["result_key_prefix"]) if params["result_key_prefix"] else None,
+        result_db=params["result_db"],
+        separator=_bytes(params["separator"]),
+        steps=_steps(params["priority_steps"]),
+        visibility_timeout=params["visibility_timeout"],
+        sample=params["sample"],
+        max_unacked=params["max_unacked"],
+        failures=params["failures"],
+        failed_within=params["failed_within"],
+        missing=params["missing_queues"],
+        reference=parse_moment(reference) if reference else None,
+        budget=budget_from(params),
+    )
+
+
+def _steps(steps: Sequence[int]) -> tuple[int, ...]:
+    if not steps or any(step < 0 for step in steps) or list(steps) != sorted(set(steps)):
+        raise InvalidOption("priority_steps", list(steps), "numbers from 0 upwards, each larger than the one before")
+    return tuple(steps)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

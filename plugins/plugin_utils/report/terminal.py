@@ -1,0 +1,131 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the round says at the end of a run on a terminal.
+
+Unlike the findings_table filter, the remedy stands on lines of its own, so that its command can be copied whole.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.runbook.ops.plugins.plugin_utils.findings import SEVERITIES
+from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import plain_line
+from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import NOTHING, value_text, where_text
+from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.widths import pad, width, wrap
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import command_pieces, split_remedy
+
+# Names that Ansible's own colouring knows.
+COLOURS = {"critical": "bright red", "warning": "yellow", "unknown": "bright purple", "ok": "green"}
+COMMAND_COLOUR = "cyan"
+# A terminal is for the worst; everything is in the files.
+MOST_LISTED = 100
+_GAP = 2
+_SEVERITY = len("CRITICAL P0")
+_INDENT = " " * (_SEVERITY + _GAP)
+
+Paint = Callable[[str, str], str]
+
+
+def terminal_lines(
+    findings: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    moment: str,
+    paths: Mapping[str, object],
+    columns: int,
+    paint: Paint,
+) -> list[str]:
+    """The lines to print, none wider than C(columns) except for paths and for words of a command that are wider.
+
+    Args:
+        findings: Worst first.
+        title: Heading.
+        moment: When it was measured, as people read it.
+        paths: The written files by name of format.
+        columns: The width to keep to.
+        paint: Gets a text and a colour name and returns the text, coloured or not.
+    """
+    listed = [each for each in findings if each["severity"] != "ok"]
+    shown = listed[:MOST_LISTED]
+    lines = ["", *wrap(plain_line(f"{title}, {moment}"), columns)]
+    if shown:
+        value = min(max([len("VALUE"), *(width(value_text(each)) for each in shown)]), columns * 15 // 100)
+        threshold = min(max([len("THRESHOLD"), *(width(_threshold(each)) for each in shown)]), columns * 18 // 100)
+        what = columns - _SEVERITY - value - threshold - 3 * _GAP
+        widths = (_SEVERITY, what, value, threshold)
+        lines.append(_joined(("SEVERITY", "WHAT", "VALUE", "THRESHOLD"), widths))
+        lines.append("-" * columns)
+        for each in shown:
+            lines += _rows(each, widths, columns, paint)
+        lines.append("-" * columns)
+    if len(listed) > len(shown):
+        rest = Counter(str(each["severity"]) for each in listed[len(shown) :])
+        said = ", ".join(f"{rest[severity]:,} {severity}" for severity in SEVERITIES if rest[severity])
+        lines.append(f"and {said} more, which only the files list")
+    lines.append(_totals(findings, paint) if findings else NOTHING)
+    if paths:
+        size = max(len(name) for name in paths) + _GAP
+        lines += [f"{name.ljust(size)}{path}" for name, path in paths.items()]
+    lines.append("")
+    return lines
+
+
+def _threshold(each: Mapping[str, Any]) -> str:
+    return plain_line(str(each.get("threshold") or ""))
+
+
+def _rows(each: Mapping[str, Any], widths: tuple[int, ...], columns: int, paint: Paint) -> Iterator[str]:
+    severity = str(each["severity"])
+    label = " ".join((severity.upper(), plain_line(str(each.get("priority") or ""), 12))).strip()
+    cells = [
+        [label],
+        wrap(where_text(each) or "-", widths[1]),
+        wrap(value_text(each), widths[2]),
+        wrap(_threshold(each), widths[3]),
+    ]
+    for number in range(max(len(cell) for cell in cells)):
+        row = _joined([cell[number] if number < len(cell) else "" for cell in cells], widths)
+        yield paint(row[: len(label)], COLOURS[severity]) + row[len(label) :] if number == 0 else row
+    room = columns - len(_INDENT)
+    for line in wrap(plain_line(str(each.get("summary") or each["id"])), room):
+        yield _INDENT + line
+    for kind, said in split_remedy(str(each.get("remedy") or "")).parts:
+        if kind == "command":
+            for line in _command(plain_line(said, 2000), room):
+                yield _INDENT + paint(line, COMMAND_COLOUR)
+        else:
+            for line in wrap(plain_line(said, 2000), room):
+                yield _INDENT + line
+
+
+def _command(command: str, room: int) -> list[str]:
+    """A command over several lines as a shell reads it: all but the last end in a backslash."""
+    if width(command) <= room:
+        return [command]
+    lines: list[str] = []
+    line = ""
+    for piece in command_pieces(command):
+        # Two columns for the backslash, two for the indentation of what follows.
+        if line and width(line) + 1 + width(piece) > room - 4:
+            lines.append(line)
+            line = f"  {piece}"
+        else:
+            line = f"{line} {piece}" if line else piece
+    return [*(f"{line} \\" for line in lines), line]
+
+
+def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return (" " * _GAP).join(pad(cell, size) for cell, size in zip(cells, widths, strict=True)).rstrip()
+
+
+def _totals(findings: Sequence[Mapping[str, Any]], paint: Paint) -> str:
+    counts = Counter(str(each["severity"]) for each in findings)
+    said = []
+    for severity in SEVERITIES:
+        text = f"{counts[severity]:,} {severity}"
+        said.append(paint(text, COLOURS[severity]) if counts[severity] else text)
+    return ", ".join(said)
