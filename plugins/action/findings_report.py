@@ -18,7 +18,6 @@ from ansible.utils.display import Display
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.table import NARROWEST
-from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import show_moment
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.publish import (
     FILE_NAMES,
     Report,
@@ -30,6 +29,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report.publish import 
     write,
 )
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.terminal import terminal_lines
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import show_moment
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "findings": {"type": "list", "elements": "dict", "required": True},

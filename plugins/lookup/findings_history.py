@@ -11,7 +11,8 @@ short_description: Read the findings of past runs
 version_added: 0.1.0
 author: The runbook.ops contributors (@runbook-ops)
 description:
-  - Reads the files that M(runbook.ops.findings_report) keeps in its O(runbook.ops.findings_report#module:history_directory).
+  - Reads the files that M(runbook.ops.findings_report) keeps in its
+    O(runbook.ops.findings_report#module:history_directory).
   - A file that cannot be used is left out with a warning.
 options:
   _terms:
@@ -78,7 +79,9 @@ class LookupModule(LookupBase):
                 raise InvalidOption("days", days, "a number of days above 0")
             now = moment(self.get_option("reference_time"))
             for term in terms:
-                found, problems = read_runs(Path(str(term)).expanduser(), before=now, since=now - dt.timedelta(days=days))
+                found, problems = read_runs(
+                    Path(str(term)).expanduser(), before=now, since=now - dt.timedelta(days=days)
+                )
                 runs += found
                 for problem in problems:
                     Display().warning(problem)

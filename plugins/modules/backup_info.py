@@ -254,9 +254,21 @@ inventory:
         name:
           description: Backup.
           type: str
+        complete:
+          description: V(false).
+          type: bool
+        is_empty:
+          description: Without any data.
+          type: bool
+        is_newest:
+          description: The newest backup.
+          type: bool
         reason:
           description: What is wrong.
           type: str
+    newest_is_incomplete:
+      description: Whether the newest backup was read and is not whole. V(false) too when it could not be read.
+      type: bool
     empty_count:
       description: Backups without any data, such as the 20 bytes that gzip makes of nothing.
       type: int
@@ -267,7 +279,7 @@ inventory:
       description: Size of the newest backup against that median; -60 is a loss of 60 %. V(null) without a history.
       type: float
     gap_count:
-      description: Backups missing in the last O(gap_window).
+      description: Backups missing in the last O(gap_window), before the newest one.
       type: int
     gaps:
       description: Which.
@@ -280,6 +292,9 @@ inventory:
         name:
           description: The name that the rule foretells. V(null) when names hold a time.
           type: str
+    gap_dates:
+      description: The first of them as text.
+      type: str
     duplicate_count:
       description: Groups of backups with different dates and the same bytes.
       type: int
@@ -288,10 +303,16 @@ inventory:
       type: list
       elements: dict
       contains:
+        name:
+          description: The first three as text.
+          type: str
         names:
           description: Backups.
           type: list
           elements: str
+        are_equal:
+          description: V(true).
+          type: bool
         size_bytes:
           description: Their size.
           type: int
@@ -309,6 +330,9 @@ inventory:
         name:
           description: Backup.
           type: str
+        diverges:
+          description: V(true).
+          type: bool
         reason:
           description: What does not fit.
           type: str
@@ -364,6 +388,9 @@ inventory:
     unrecognised_newer_count:
       description: Those of them written after the newest backup, perhaps backups whose name nobody will find.
       type: int
+    unrecognised_newer_names:
+      description: The first of those as text.
+      type: str
     unrecognised:
       description: Which, newest first.
       type: list
@@ -467,6 +494,10 @@ artefacts:
         complete:
           description: Whether it is whole. V(null) when that cannot be told, which is not good news.
           type: bool
+        verdict:
+          description: The same in words, with the reason.
+          type: str
+          sample: "whole: gzip decoded, end marker found"
         reason:
           description: What is wrong with it, or why it cannot be told.
           type: str

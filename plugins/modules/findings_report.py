@@ -11,7 +11,8 @@ module: findings_report
 short_description: Report findings as a terminal table, an HTML page, Markdown, JSON and JUnit
 version_added: 0.1.0
 description:
-  - Prints findings to the terminal, worst first, and writes them as one self-contained HTML page, as JSON, as JUnit XML and as Markdown.
+  - Prints findings to the terminal, worst first, and writes them as one self-contained HTML page, as JSON, as JUnit XML
+    and as Markdown.
   - Keeps one small file for each run, so that the page can draw trends and say what is new and what has gone.
   - Runs on the controller, inside the playbook. Nothing is copied to or started on a target.
   - Secrets are masked in everything that is printed and written.
@@ -76,7 +77,8 @@ options:
   reference_time:
     description:
       - The moment the report stands for, ISO 8601 with a timezone.
-      - When it is not given, the newest RV(ignore:measured_at) of the findings counts, so that reporting the same findings twice changes nothing.
+      - When it is not given, the newest C(measured_at) of the findings counts, so that reporting the same findings
+        twice changes nothing.
     type: str
   timezone:
     description:
@@ -113,7 +115,8 @@ attributes:
     details:
       - Of the HTML page only the size is shown.
 notes:
-  - The table is coloured where Ansible colours its own output. It is plain with C(ANSIBLE_NOCOLOR), without a terminal, and in AWX.
+  - The table is coloured where Ansible colours its own output. It is plain with C(ANSIBLE_NOCOLOR), without a terminal,
+    and in AWX.
 seealso:
   - plugin: runbook.ops.judge
     plugin_type: filter
@@ -156,8 +159,8 @@ message:
   returned: success
   type: str
   sample: >-
-    StoreBridge daily check: 2 critical, 3 warning. Worst: storebridge-postgres: 93.8 % of the usable connections are taken.
-    Report: /srv/reports/storebridge/report.html.
+    StoreBridge daily check: 2 critical, 3 warning. Worst: storebridge-postgres: 93.8 % of the usable connections
+    are taken. Report: /srv/reports/storebridge/report.html.
 totals:
   description: How many findings there are.
   returned: success

@@ -214,6 +214,9 @@ value_list:
   type: list
   elements: dict
   contains:
+    id:
+      description: The probe and the value's name with a dot between, which is the value's path in RV(values).
+      type: str
     probe:
       description: The probe.
       type: str

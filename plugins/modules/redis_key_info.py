@@ -78,12 +78,17 @@ EXAMPLES = r"""
     login_password: "{{ redis_login_password }}"
     keys:
       - name: domeggook_today
-        key: "domeggook:daily_calls:{{ now(utc=true) | runbook.ops.business_day('Asia/Seoul') | json_query('date') }}"
+        key: "domeggook:daily_calls:{{ ('' | runbook.ops.business_day('Asia/Seoul')).date }}"
       - name: naver_limiter
         pattern: "naver:ratelimit:*"
         operation: sum
         missing: zero
   register: counters
+
+# A dictionary has a method of the name keys: write ['keys'], not .keys.
+- name: Show what is left
+  ansible.builtin.debug:
+    msg: "{{ 15000 - counters['keys'].domeggook_today.value }} calls are left"
 
 - name: Do cache keys expire?
   runbook.ops.redis_key_info:

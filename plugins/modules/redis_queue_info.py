@@ -320,6 +320,10 @@ failures:
   returned: always
   type: list
   elements: dict
+most_frequent_failure:
+  description: The most frequent reason over all queues with its number, or V(none).
+  returned: always
+  type: str
 failure_reasons_count:
   description: How many reasons there are.
   returned: always

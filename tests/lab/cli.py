@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
     up = commands.add_parser("up", help="start a system, fill it, and write an inventory for it")
     _add_where(up, required=True)
-    up.add_argument("--scenario", choices=("healthy", "degraded"), default="healthy", help="default: %(default)s")
+    up.add_argument("--scenario", choices=("healthy", "degraded"), default="degraded", help="default: %(default)s")
     up.add_argument("--size", default="medium", type=_size, metavar="small|medium|N", help="default: %(default)s")
     up.add_argument("--seed", default=1, type=int, help="the same seed gives the same data; default: %(default)s")
     up.add_argument("--without", action="append", choices=OPTIONAL, default=[], help="leave a server out")

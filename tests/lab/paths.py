@@ -6,6 +6,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE_PARENT = REPOSITORY / "tests"
+INVENTORIES = REPOSITORY / "inventories"
 BUILD = REPOSITORY / "build"
 LABS = BUILD / "lab"
 FETCHED = BUILD / "cache" / "postgresql"

@@ -57,10 +57,12 @@ class PostgresServer(Server):
 
     ``settings`` go into its configuration and win over the fast defaults. ``checksums`` are on unless asked
     otherwise. ``fresh`` runs initdb anew instead of copying the cached directory, for tests that need another
-    system identifier.
+    system identifier. ``standby_of`` makes it a streaming standby of a running server of the same major.
     """
 
     label: ClassVar[str] = "PostgreSQL"
+    installation: Installation
+    password: str
     # Fast shutdown, then immediate, then the end (the server's own signals: pg_ctl(1), postgres(1)).
     ladder: ClassVar[process.Ladder] = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 
@@ -73,11 +75,14 @@ class PostgresServer(Server):
         password: str | None = None,
         checksums: bool = True,
         fresh: bool = False,
+        standby_of: PostgresServer | None = None,
         detached: bool = False,
         on_spawn: Callable[[Server], None] | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:
         account = ordinary_account()
+        if standby_of is not None:
+            installation, password = standby_of.installation, standby_of.password
         if isinstance(installation, int):
             installation = installation_of(installation)
         self.installation = reachable(installation or default_installation(), account)
@@ -88,7 +93,8 @@ class PostgresServer(Server):
         self.server_version_num = 0
         self._checksums = checksums
         self._fresh = fresh
-        self._current_password = TEMPLATE_PASSWORD
+        self._primary = standby_of
+        self._current_password = TEMPLATE_PASSWORD if standby_of is None else self.password
         self._extra_directories: list[Path] = []
         # The account must reach its data, and the name of a socket may have 107 bytes at most.
         self.data = self._place("data") / "data"
@@ -141,12 +147,35 @@ class PostgresServer(Server):
                 give(each, self.account)
         if self._kept.exists() and not self.data.exists():
             _move(self._kept, self.data)
-        if not (self.data / "PG_VERSION").exists():
+        if (self.data / "PG_VERSION").exists():
+            return
+        if self._primary is not None:
+            self._copy_from(self._primary)
+        else:
             template = None if self._fresh else self._template()
             if template is None:
                 initdb(self.installation, self.data, self.account, checksums=self._checksums)
             else:
                 _copy(template, self.data, self.account)
+
+    def _copy_from(self, primary: PostgresServer) -> None:
+        completed = process.run_as(
+            self.account,
+            [
+                *(client_program("pg_basebackup", self.installation), "-D", self.data),
+                *("-X", "stream", "-R", "--checkpoint=fast", "--no-sync"),
+            ],
+            # pg_basebackup -R writes these, with the password, into the standby's primary_conninfo.
+            env={
+                "PGHOST": primary.host,
+                "PGPORT": str(primary.port),
+                "PGUSER": primary.superuser,
+                "PGPASSWORD": primary.password,
+                "PGAPPNAME": "standby",
+            },
+        )
+        if completed.returncode:
+            raise LabError(f"The copy of the primary failed: {completed.stderr.strip()}")
 
     def _template(self) -> Path:
         """An initdb'ed directory for this installation, made once and copied from then on."""

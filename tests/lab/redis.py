@@ -165,6 +165,8 @@ class RedisServer(Server):
     def client(self, **options: Any) -> redis_library.Redis:
         """A client of the redis library; the password is the server's unless ``options`` name another."""
         import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
         return redis.Redis(
             **{
@@ -173,6 +175,8 @@ class RedisServer(Server):
                 "password": self.password,
                 "socket_timeout": 10,
                 "socket_connect_timeout": 5,
+                # The library's default is to try ten times, with pauses of up to a second.
+                "retry": Retry(NoBackoff(), 0),
                 **options,
             }
         )

@@ -20,8 +20,8 @@ from typing import Any
 from lab.down import tear_down
 from lab.errors import LabError, MissingServer
 from lab.installations import Installation, default_installation
-from lab.inventory import Variables, write_inventory
-from lab.paths import shown
+from lab.inventory import Variables, compressed, inherited, write_inventory
+from lab.paths import INVENTORIES, shown
 from lab.postgresql import PostgresServer, installation_of
 from lab.process import Identity
 from lab.progress import Progress
@@ -48,7 +48,7 @@ LIBRARIES = {
 class Options:
     system: System
     directory: Path
-    scenario: str = "healthy"
+    scenario: str = "degraded"
     size: str = "medium"
     seed: int = 1
     without: frozenset[str] = frozenset()
@@ -394,12 +394,15 @@ class Lab:
         groups: dict[str, list[str]] = {}
         for part, host in self.system.hosts.items():
             groups.setdefault(self.system.groups[part], []).append(host)
-        overrides: Variables = getattr(self.module, "lab_variables", dict)()
+        for part, variables in self.system.compressed.items():
+            host, group = self.system.hosts[part], self.system.groups[part]
+            for name, changes in variables.items():
+                known = inherited(INVENTORIES / self.system.name, group, host, name)
+                self.host_variables[host] = {**self.host_variables[host], name: compressed(known, changes)}
         everyone = {
             # Endpoints are measured from the controller, with the interpreter that runs Ansible.
             "ansible_connection": "local",
             "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-            **overrides,
         }
         return write_inventory(self.options.directory / "inventory", groups, self.host_variables, {"all": everyone})
 

@@ -10,7 +10,9 @@ what, only a restore proves.
 from __future__ import annotations
 
 import contextlib
+import lzma
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -33,6 +35,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import 
 # The first bytes hold every header read here; the last ones the marker and what pg_dump may write after it.
 HEAD_BYTES = 65536
 TAIL_BYTES = 65536
+
+# Enough to see what is inside a compressed backup: the magic of a tar archive ends at byte 262.
+_BEGINNING_BYTES = 512
 
 PROVE = "prove it with verify_backups"
 EMPTY = "it holds no data: the program that should have written it produced nothing (a failed pg_dump in a pipe?)"
@@ -160,7 +165,7 @@ def _inspect(open_at: Callable[[int], Iterator[bytes]], size_bytes: int, finding
     if compression is None:
         _check_budget(size_bytes, meter, len(head))
         return _inspect_content(reader, findings, meter)
-    findings.kind = compression
+    findings.kind = _inside(identify(_beginning(head, compression)), compression)
     _check_budget(size_bytes, meter, len(head))
     content = Reader(decompress(compression, reader, meter))
     inner = content.peek(HEAD_BYTES)
@@ -173,6 +178,14 @@ def _inspect(open_at: Callable[[int], Iterator[bytes]], size_bytes: int, finding
         # To the end, so that the checksum behind the last byte is verified whatever the content was.
         for _ in content.rest():
             meter.check_time()
+
+
+def _beginning(head: bytes, compression: str) -> bytes:
+    """The first few decoded bytes, before damage further on ends the decoding; a null byte when there are none."""
+    try:
+        return bytes(COMPRESSIONS[compression][1]().decompress(head, _BEGINNING_BYTES)) or b"\0"
+    except (zlib.error, OSError, lzma.LZMAError, EOFError):
+        return b"\0"
 
 
 def _check_budget(size_bytes: int, meter: Meter, already_read: int) -> None:

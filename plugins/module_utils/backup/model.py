@@ -243,7 +243,12 @@ def artefact_facts(artefact: Artefact, clocks: Clocks) -> dict[str, Any]:
         "companions": sorted(artefact.companions),
         "diverges": reason is not None,
         "divergence_reason": reason,
-        "inspected": {"complete": inspection.complete, "reason": inspection.reason, "method": inspection.method},
+        "inspected": {
+            "complete": inspection.complete,
+            "verdict": _verdict(inspection),
+            "reason": inspection.reason,
+            "method": inspection.method,
+        },
         "header": inspection.header or None,
         # Filled by the verification of backups, which restores them.
         "verified": None,
@@ -269,7 +274,10 @@ def inventory(
     missing = gaps(ordered, clocks, interval_seconds, gap_window_seconds)
     doubles = duplicates(ordered)
     diverging = [
-        {"name": each.name, "reason": reason} for each in ordered for reason in [divergence(each, clocks)] if reason
+        {"name": each.name, "diverges": True, "reason": reason}
+        for each in ordered
+        for reason in [divergence(each, clocks)]
+        if reason
     ]
     pointers = [pointer_facts(pointer, ordered, clocks) for pointer in contents.pointers]
     newest_written = max((each.entry.modified_at for each in ordered if each.entry.modified_at), default=None)
@@ -286,15 +294,24 @@ def inventory(
         "complete_count": sum(each.inspection.complete is True for each in ordered),
         "incomplete_count": sum(each.inspection.complete is False for each in ordered),
         "incomplete": [
-            {"name": each.name, "reason": each.inspection.reason}
+            {
+                "name": each.name,
+                "complete": False,
+                "is_empty": each.inspection.kind == "empty",
+                "is_newest": each is newest,
+                "reason": each.inspection.reason,
+            }
             for each in ordered
             if each.inspection.complete is False
         ][:top],
+        # Not the same as whole: a backup that could not be read is neither.
+        "newest_is_incomplete": newest is not None and newest.inspection.complete is False,
         "empty_count": sum(each.inspection.kind == "empty" for each in ordered),
         "previous_median_bytes": int(median(previous)) if previous else None,
         "size_change_percent": _change(sizes[0] if sizes else None, previous),
         "gap_count": len(missing),
         "gaps": missing[:top],
+        "gap_dates": _names(str(gap["date"]) for gap in missing),
         "duplicate_count": len(doubles),
         "duplicates": doubles[:top],
         "diverging_count": len(diverging),
@@ -306,9 +323,15 @@ def inventory(
         "stale_pointer_count": sum(pointer["is_stale"] is True for pointer in pointers),
         "unrecognised_count": len(strangers),
         "unrecognised_newer_count": sum(each["is_newer"] for each in strangers),
+        "unrecognised_newer_names": _names(str(each["name"]) for each in strangers if each["is_newer"]),
         "unrecognised": strangers[:top],
         "truncated": max(len(missing), len(doubles), len(diverging), len(pointers), len(strangers)) > top,
     }
+
+
+def _verdict(inspection: Inspection) -> str:
+    word = {True: "whole", False: "not whole", None: "unproven"}[inspection.complete]
+    return f"{word}: {inspection.method or inspection.reason}"
 
 
 def _change(newest_bytes: int | None, previous: Sequence[int]) -> float | None:
@@ -316,6 +339,12 @@ def _change(newest_bytes: int | None, previous: Sequence[int]) -> float | None:
         return None
     middle = median(previous)
     return round(100.0 * (newest_bytes - middle) / middle, 1)
+
+
+def _names(names: Iterable[str], most: int = 3) -> str:
+    """A few names in a sentence; their number stands beside it."""
+    every = list(names)
+    return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "") or "none"
 
 
 def _overwritten(artefacts: Sequence[Artefact]) -> int | None:
@@ -344,8 +373,8 @@ def gaps(
 ) -> list[dict[str, str | None]]:
     """Backups that the naming rule and the interval promise and that are not there, oldest first.
 
-    Looked for between the oldest backup and now, at most C(window_seconds) back. The period that has not ended yet is
-    not missed: how late it may be is a matter of the newest backup's age.
+    Looked for between the oldest and the newest backup, at most C(window_seconds) back. What is missing after the
+    newest backup is told by its age.
 
     With an interval of whole days, days of the rule's timezone are compared (whatever the clock does in spring);
     otherwise moments, and a distance of one and a half intervals counts as a gap.
@@ -358,14 +387,11 @@ def gaps(
         return float(rule.date(moment).toordinal()) if by_day else moment.timestamp()
 
     start = place(now - dt.timedelta(seconds=window_seconds))
-    # The day of today is not over; a moment in between is.
-    end = place(now) + (0 if by_day else step / 2)
     points = sorted({place(each.period.start) for each in artefacts if each.period.start <= now})
     missing: list[float] = []
-    for index, point in enumerate(points):
-        following = points[index + 1] if index + 1 < len(points) else end
+    for point, following in zip(points, points[1:]):
         expected = point + step
-        while expected <= following - step / 2 and expected < end:
+        while expected <= following - step / 2:
             if expected >= start:
                 missing.append(expected)
             elif following - expected > 10_000 * step:
@@ -394,7 +420,13 @@ def duplicates(artefacts: Sequence[Artefact]) -> list[dict[str, Any]]:
         if each.entry.size_bytes and evidence:
             groups.setdefault((each.entry.size_bytes, *evidence), []).append(each)
     return [
-        {"names": sorted(each.name for each in group), "size_bytes": key[0], "evidence": key[1]}
+        {
+            "name": " = ".join(sorted(each.name for each in group)[:3]),
+            "names": sorted(each.name for each in group),
+            "are_equal": True,
+            "size_bytes": key[0],
+            "evidence": key[1],
+        }
         for key, group in groups.items()
         if len({each.period.start for each in group}) > 1
     ]

@@ -38,6 +38,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import I
 # Enough of both ends to tell two backups of equal size apart: an archive's header has its time, gzip's last bytes
 # its checksum, a plain dump of today's minor versions a random token.
 _SAMPLE_BYTES = 4096
+_READ_MORE = "Raise inspect, inspect_max_bytes or timeout."
 # How many backups to try when the newest is wanted and is not whole.
 _LOOK_BACK = 7
 
@@ -95,6 +96,7 @@ def survey(repository: Repository, wishes: Wishes, clocks: Clocks, meter: Meter)
         gap_window_seconds=wishes.gap_window_seconds,
         top=wishes.top,
     )
+    skipped += _unproven(ordered, facts)
     return {
         "repository": {
             "location": repository.location,
@@ -109,6 +111,18 @@ def survey(repository: Repository, wishes: Wishes, clocks: Clocks, meter: Meter)
         "truncated": len(ordered) > wishes.top or bool(facts["truncated"]),
         "skipped": skipped,
     }
+
+
+def _unproven(ordered: Sequence[Artefact], facts: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Why the verdict on the newest backup, or a whole one, is missing."""
+    found = []
+    if ordered and ordered[0].inspection.complete is None:
+        reason = f"{ordered[0].name}: {ordered[0].inspection.reason}"
+        found.append({"section": "newest.inspected", "reason": reason, "remedy": _READ_MORE})
+    if ordered and facts["newest_complete"] is None:
+        reason = f"of {facts['count']} backups {facts['inspected_count']} were read, and none is whole"
+        found.append({"section": "newest_complete", "reason": reason, "remedy": _READ_MORE})
+    return found
 
 
 def _is_ignored(name: str, patterns: Sequence[str]) -> bool:

@@ -249,6 +249,7 @@ def value_list(probes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Every value of every probe as one list, for a rule about all of them."""
     return [
         {
+            "id": f"{probe['name']}.{name}",
             "probe": probe["name"],
             "name": name,
             "value": value,

@@ -34,11 +34,23 @@ _VARIABLE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
+# An HTTP status is what a message is about, not what varies in it. Its digits are shifted out of the way meanwhile,
+# into Unicode's private area, where no pattern finds them.
+_STATUS = re.compile(r"(\b(?:status|code|http(?:/\d(?:\.\d)?)?|api)\W{1,3})([1-5]\d\d)\b", re.IGNORECASE)
+_SHIFT = 0xE000
+_SPELT_OUT = re.compile("[\ue030-\ue039]{3}")
+
+
+def _spell_out(match: re.Match[str]) -> str:
+    return match[1] + "".join(chr(ord(digit) + _SHIFT) for digit in match[2])
+
 
 def normalise(line: str) -> str:
     """A line without what varies from one occurrence to the next: moments, ids, addresses, hex, numbers."""
+    line = _STATUS.sub(_spell_out, line)
     for pattern, replacement in _VARIABLE:
         line = pattern.sub(replacement, line)
+    line = _SPELT_OUT.sub(lambda match: "".join(chr(ord(letter) - _SHIFT) for letter in match[0]), line)
     line = " ".join(line.split())
     # A moment at the beginning says nothing about the message.
     line = re.sub(r"^(?:\[?<time>\]?[\s|:-]*)+", "", line)

@@ -83,7 +83,7 @@ def query_facts(
     if total == 0 and stream_lines == 0 and not query.allow_silence:
         total = None
         reason = (
-            f"no line at all from {query.selector} in the last {query.window.seconds} s: "
+            f"no line at all from {query.selector} in {span_text(query.window.seconds)}: "
             "the selector is wrong, or its logs do not arrive"
         )
     groups = sorted(counts or (), key=lambda pair: -pair[1]) if query.by else []
@@ -101,8 +101,16 @@ def query_facts(
         "top": top_messages((line.text for line in lines), top),
         "samples": [_sample(line) for line in lines[: query.samples]],
         "read_count": len(lines),
-        "truncated": total is None or total > len(lines) or len(groups) > top,
+        "truncated": (total or 0) > len(lines) or len(groups) > top,
     }
+
+
+def span_text(seconds: int) -> str:
+    """A span in its largest whole unit, such as C(1 h)."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def _sample(line: Line) -> dict[str, Any]:

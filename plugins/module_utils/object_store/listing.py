@@ -26,6 +26,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.object_store.model imp
 # Refusals that leave another way: without versions the current objects can still be counted.
 _WITHOUT = ("access_denied", "unsupported", "not_a_store", "other")
 
+_VERSION_FACTS = ("noncurrent_bytes", "delete_marker_percent", "stored_bytes")
+
 Page = TypeVar("Page")
 Skip = dict[str, str]
 
@@ -77,7 +79,7 @@ def _measure_one(
         return {**facts, **_unavailable(state)}, []
     skips: list[Skip] = []
     if isinstance(state, StoreError):
-        skips.append(_skip(place, "versioning", state, "read the versioning state"))
+        skips += _skip(place, ("versioning",), state, "read the versioning state")
     try:
         tally, with_versions, stopped = _listing(store, place, state, limits, skips)
     except StoreError as error:
@@ -118,7 +120,7 @@ def _listing(
         except StoreError as error:
             if error.kind not in _WITHOUT:
                 raise
-            skips.append(_skip(place, "noncurrent_bytes", error, "list versions"))
+            skips += _skip(place, _VERSION_FACTS, error, "list versions")
         else:
             return tally, True, stopped
     tally, stopped = _consume(store.object_pages(place.bucket, place.prefix, page_size), _add_objects, limits)
@@ -168,20 +170,22 @@ def _uploads(store: Store, place: Place, limits: Limits, skips: list[Skip]) -> t
                         # Completed or aborted in this very moment.
                         continue
                     parts_refused = True
-                    skips.append(_skip(place, "unfinished_uploads", error, "list the parts of an upload"))
+                    skips += _skip(place, ("unfinished_uploads", "stored_bytes"), error, "list the parts of an upload")
                 tally.add(upload, size)
     except StoreError as error:
-        skips.append(_skip(place, "unfinished_uploads", error, "list unfinished uploads"))
+        skips += _skip(place, ("unfinished_uploads", "stored_bytes"), error, "list unfinished uploads")
         return None, None
     return tally, None
 
 
-def _skip(place: Place, section: str, error: StoreError, action: str) -> Skip:
+def _skip(place: Place, sections: Sequence[str], error: StoreError, action: str) -> list[Skip]:
+    """One entry for each fact that is missing because of one failure."""
     permission = PERMISSIONS[action]
     remedy = f"Grant the access key {permission}." if error.kind == "access_denied" else "Try again."
     if error.kind in ("unsupported", "not_a_store"):
         remedy = "Nothing to do: the store does not offer it."
-    return {"section": section, "reason": f"{place.name}: {error.message}", "remedy": remedy}
+    reason = f"{place.name}: {error.message}"
+    return [{"section": section, "reason": reason, "remedy": remedy} for section in sections]
 
 
 def _stopped(place: Place, stopped: str, tally: Tally) -> Skip:

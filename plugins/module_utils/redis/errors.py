@@ -49,7 +49,11 @@ CODE_OF_TEXT = (
     (re.compile(r"authentication required|HELLO must be called", re.IGNORECASE), "NOAUTH"),
 )
 
-CODE_IN_TEXT = re.compile(r"^([A-Z][A-Z0-9]+) ")
+# A text may also begin with another word in capitals ("SELECT is not allowed…"), so the codes are listed.
+CODE_IN_TEXT = re.compile(
+    r"^(ERR|NOPERM|NOAUTH|WRONGPASS|WRONGTYPE|LOADING|BUSY|MISCONF|DENIED|MASTERDOWN|READONLY|OOM|NOSCRIPT|MOVED|ASK"
+    r"|CLUSTERDOWN|CROSSSLOT|TRYAGAIN|EXECABORT|NOREPLICAS|BUSYKEY|NOGROUP|IOERR|UNKILLABLE|NOTBUSY) "
+)
 KEY_PERMISSION = re.compile(r"access (a key|one of the keys|the .* key)", re.IGNORECASE)
 
 

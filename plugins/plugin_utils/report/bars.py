@@ -97,17 +97,19 @@ def _axis(value: float | None, unit: str | None, numbers: list[float]) -> tuple[
     """Where the axis begins and ends: at zero where that is honest, a little past the last step, past the value."""
     lowest, highest = min(numbers), max(numbers)
     natural = {"percent": 100.0, "ratio": 1.0}.get(unit or "")
-    inside = natural is not None and 0 <= lowest and highest <= natural and (value is None or 0 <= value <= natural)
+    inside = natural is not None and lowest >= 0 and highest <= natural and (value is None or 0 <= value <= natural)
     # An error rate of 1 and 5 % on an axis to 100 % would be a smudge in the corner.
     if natural is not None and inside and max(highest, value or 0.0) >= natural * 0.35:
         low, high = 0.0, natural
     else:
         low = 0.0 if lowest >= 0 else lowest * 1.4
         high = highest * 1.5 if highest > 0 else 0.0
-        if value is not None:
-            near = highest <= 0 or value <= highest * _FAR
-            high = max(high, value * 1.15 if near else highest * 2)
-            low = min(low, value) if value >= low - (high - low) else low
+        # Against a step at zero no value is far: there is no ladder that it could crush.
+        reach = max(abs(lowest), abs(highest)) * _FAR or math.inf
+        if value is not None and value > high:
+            high = value * 1.15 if value <= reach else max(high, reach * 0.7)
+        if value is not None and value < low:
+            low = value * 1.15 if -value <= reach else min(low, -reach * 0.7)
     if high <= low:
         high = low + 1.0
     # Room for the outermost zones, so that each of them can be seen.
@@ -137,13 +139,14 @@ def _ticks(positions: list[tuple[str, float, str]]) -> tuple[Tick, ...]:
     if len(ordered) == 2 and ordered[1][1] - ordered[0][1] < _NEAR:
         anchors = ["end", "start"] if ordered[0][1] > 0.2 else ["start", "start"]
     else:
-        anchors = ["start" if share < 0.12 else "end" if share > 0.88 else "middle" for _severity, share, _label in ordered]
+        anchors = [
+            "start" if share < 0.12 else "end" if share > 0.88 else "middle" for _severity, share, _label in ordered
+        ]
     # Two steps at the same place carry one label, the worse one's.
     if len(ordered) == 2 and ordered[1][1] - ordered[0][1] < 0.02:
         ordered, anchors = ordered[1:], ["middle"]
     return tuple(
-        Tick(severity, share, label, anchor)
-        for (severity, share, label), anchor in zip(ordered, anchors, strict=True)
+        Tick(severity, share, label, anchor) for (severity, share, label), anchor in zip(ordered, anchors, strict=True)
     )
 
 
@@ -155,7 +158,8 @@ def bar_svg(bar: Bar, severity: str, label: str) -> str:
 
     middle = _TRACK_TOP + _TRACK_HEIGHT / 2
     parts = [
-        f'<svg class="bar{"" if bar.marker is not None else " bar-unmeasured"}" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+        f'<svg class="bar{"" if bar.marker is not None else " bar-unmeasured"}" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'width="{WIDTH}" height="{HEIGHT}" '
         f'role="img" aria-label="{html.escape(label)}">',
         '<g class="track">',
         *(
@@ -173,9 +177,7 @@ def bar_svg(bar: Bar, severity: str, label: str) -> str:
             f"{html.escape(tick.label)}</text>"
         )
     if bar.marker is None:
-        parts.append(
-            f'<line class="unmeasured" x1="2" x2="{WIDTH - 2}" y1="{middle}" y2="{middle}"/>'
-        )
+        parts.append(f'<line class="unmeasured" x1="2" x2="{WIDTH - 2}" y1="{middle}" y2="{middle}"/>')
     else:
         at = min(max(bar.marker * WIDTH, 6.0), WIDTH - 6.0)
         parts.append(

@@ -29,13 +29,14 @@ def gather_facts(hosts: object, names: object) -> dict[str, dict[str, Any]]:
         raise InvalidOption("names", type(names).__name__, "the list of host names")
     gathered: dict[str, dict[str, Any]] = {}
     for name in names:
-        variables = hosts[name] if name in hosts else {}
+        # Not .get(): hostvars answer it with an undefined value instead of the default.
+        variables = hosts[name] if name in hosts else {}  # noqa: SIM401
         # Only these are touched: every variable of a host is a template that is rendered on access.
         for key in sorted(key for key in variables if isinstance(key, str) and _FACTS.fullmatch(key)):
             facts = variables[key]
             if isinstance(facts, Mapping) and facts:
                 role = key.removesuffix("_facts")
-                findings = variables[f"{role}_findings"] if f"{role}_findings" in variables else []
+                findings = variables[f"{role}_findings"] if f"{role}_findings" in variables else []  # noqa: SIM401
                 gathered.setdefault(str(name), {}).update(_by_source(role, facts, _sources(findings)))
     return gathered
 
@@ -72,9 +73,9 @@ def gather_secrets(hosts: object, names: object, variables: object) -> list[str]
             raise InvalidOption(option, type(value).__name__, "a list of names")
     found: set[str] = set()
     for name in names:  # type: ignore[attr-defined]
-        host = hosts[name] if name in hosts else {}
+        host = hosts[name] if name in hosts else {}  # noqa: SIM401
         for variable in variables:  # type: ignore[attr-defined]
-            value = host[variable] if variable in host else None
+            value = host[variable] if variable in host else None  # noqa: SIM401
             if isinstance(value, str) and len(value) >= _SHORTEST_SECRET:
                 found.add(str(value))
     return sorted(found)

@@ -22,17 +22,17 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.findings import (
     sorted_findings,
     totals,
 )
+from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import plain_line
 from ansible_collections.runbook.ops.plugins.plugin_utils.redact import redact, redact_text
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.junit import findings_junit
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.markdown import findings_markdown
+from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import where_text
 from ansible_collections.runbook.ops.plugins.plugin_utils.report import history
-from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import (
-    SPARK_RUNS,
-    build_document,
-    measured_moment,
-)
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import build_document
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.files import differs, read_text, write_atomically
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.html import render_html
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.past import SPARK_RUNS
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import measured_moment
 from ansible_collections.runbook.ops.plugins.plugin_utils.timezones import timezone
 
 FILE_NAMES = {"html": "report.html", "json": "findings.json", "junit": "findings.xml", "markdown": "report.md"}
@@ -145,7 +145,7 @@ def changes(report: Report, mode: int) -> list[str]:
 
 
 def diffs(report: Report, names: Sequence[str]) -> list[dict[str, str]]:
-    """Before and after of the files, as Ansible shows differences. A page of HTML would drown the rest: it is named only."""
+    """Before and after of the files, as Ansible shows differences; of the page only the size."""
     shown = []
     for name in names:
         path, before = report.paths[name], read_text(report.paths[name])
@@ -153,9 +153,7 @@ def diffs(report: Report, names: Sequence[str]) -> list[dict[str, str]]:
         if name == "html":
             before = None if before is None else _described(before)
             after = _described(after)
-        shown.append(
-            {"before_header": str(path), "after_header": str(path), "before": before or "", "after": after}
-        )
+        shown.append({"before_header": str(path), "after_header": str(path), "before": before or "", "after": after})
     return shown
 
 
@@ -181,16 +179,17 @@ def write(report: Report, names: Sequence[str], mode: int) -> None:
 def message(report: Report, title: str) -> str:
     """One sentence (or three) for the person on call: counts, the worst finding, where to read on.
 
-    E.g. C(StoreBridge daily check: 2 critical, 3 warning, 1 unknown. Worst: jobs holds 31 % dead rows. Report: /x.html.)
+    E.g. C(StoreBridge: 2 critical, 3 warning, 1 unknown. Worst: pg1: Table jobs is bloated. Report: /x.html.)
     """
     counts = report.totals
     said = [f"{counts[severity]:,} {severity}" for severity in ("critical", "warning", "unknown") if counts[severity]]
     if not said:
         said = [f"{counts['ok']:,} ok"] if counts["ok"] else ["nothing was checked"]
-    text = f"{title}: {', '.join(said)}."
+    text = f"{plain_line(title)}: {', '.join(said)}."
     if report.findings and report.findings[0]["severity"] != "ok":
         worst = report.findings[0]
-        where = " ".join(part for part in (worst["host"], worst["object"]) if part)
-        text += f" Worst: {f'{where}: ' if where else ''}{str(worst['summary']).rstrip('.')}."
+        where = where_text(worst)
+        summary = plain_line(str(worst["summary"] or worst["id"])).rstrip(".")
+        text += f" Worst: {f'{where}: ' if where else ''}{summary}."
     shown = next((report.paths[name] for name in ("html", "markdown", "json", "junit") if name in report.paths), None)
     return f"{text} Report: {shown}." if shown else text

@@ -51,7 +51,9 @@ def sparkline_svg(values: Sequence[float | None], severity: str, label: str) -> 
             parts.append(f'<polygon class="spark-area spark-{severity}" points="{path} {floor}"/>')
             parts.append(f'<polyline class="spark-line spark-{severity}" points="{path}"/>')
         else:
-            parts.append(f'<circle class="spark-dot spark-{severity}" cx="{piece[0][0]:.1f}" cy="{piece[0][1]:.1f}" r="1.5"/>')
+            parts.append(
+                f'<circle class="spark-dot spark-{severity}" cx="{piece[0][0]:.1f}" cy="{piece[0][1]:.1f}" r="1.5"/>'
+            )
     x, y = pieces[-1][-1]
     if values and values[-1] is not None:
         parts.append(f'<circle class="spark-end spark-{severity}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>')
@@ -65,15 +67,19 @@ def runs_svg(runs: Sequence[Mapping[str, int]]) -> str:
     tallest = max((sum(run[severity] for severity in _BAD) for run in runs), default=0) or 1
     width = len(runs) * (column + gap) - gap
     last = runs[-1]
-    label = f"Findings that were not ok in the last {len(runs)} runs; in this run {sum(last[severity] for severity in _BAD)}"
-    parts = [f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" aria-label="{label}">']
+    bad = sum(last[severity] for severity in _BAD)
+    label = f"Findings that were not ok in the last {len(runs)} runs; in this run {bad}"
+    size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
+    parts = [f'<svg {size} role="img" aria-label="{label}">']
     for at, run in enumerate(runs):
         x, top = at * (column + gap), height
         for severity in _BAD:
             if run[severity]:
-                size = max(2.0, run[severity] / tallest * (height - 2))
-                top -= size
-                parts.append(f'<rect class="run-{severity}" x="{x:g}" y="{top:.1f}" width="{column:g}" height="{size:.1f}"/>')
+                tall = max(2.0, run[severity] / tallest * (height - 2))
+                top -= tall
+                parts.append(
+                    f'<rect class="run-{severity}" x="{x:g}" y="{top:.1f}" width="{column:g}" height="{tall:.1f}"/>'
+                )
         if top == height:
             parts.append(f'<rect class="run-none" x="{x:g}" y="{height - 2:g}" width="{column:g}" height="2"/>')
     parts.append("</svg>")

@@ -16,7 +16,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.findings import SEVERI
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import plain_line
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import NOTHING, value_text, where_text
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.widths import pad, width, wrap
-from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import command_pieces, split_remedy
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import command_pieces, split_remedy
 
 # Names that Ansible's own colouring knows.
 COLOURS = {"critical": "bright red", "warning": "yellow", "unknown": "bright purple", "ok": "green"}

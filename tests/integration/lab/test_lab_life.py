@@ -115,7 +115,7 @@ def test_up_status_up_again_and_down(tiny: Tiny) -> None:
     assert (again.returncode, again.stdout.splitlines()[0][:21]) == (0, "Tiny runs already in ")
     assert set(tiny.processes()) == set(running)
 
-    other = tiny.run("up", "--scenario", "degraded")
+    other = tiny.run("up", "--scenario", "healthy")
     assert other.returncode == 1
     assert "Stop it first (python -m lab down tiny --directory" in other.stderr
 
@@ -170,7 +170,7 @@ def test_the_inventory_leads_to_the_servers(tiny: Tiny) -> None:
     request = urllib.request.Request(
         f"{api['http_base_url']}/v1/things", headers={"Authorization": f"Bearer {api['http_bearer_token']}"}
     )
-    assert json.load(urllib.request.urlopen(request, timeout=5)) == {"scenario": "healthy"}
+    assert json.load(urllib.request.urlopen(request, timeout=5)) == {"scenario": "degraded"}
     query = f"{hosts['tiny-prometheus']['prometheus_url']}/api/v1/query?query=tiny_seed"
     assert json.load(urllib.request.urlopen(query, timeout=5))["data"]["result"][0]["value"][1] == "1"
 

@@ -116,6 +116,13 @@ def test_root_runs_it_as_somebody_else_also_below_a_private_directory(tmp_path: 
     assert not outside.exists()
 
 
+def test_a_standby_follows_its_primary(postgresql_server: PostgresServer) -> None:
+    with PostgresServer(standby_of=postgresql_server) as standby:
+        assert standby.psql("SELECT pg_is_in_recovery()") == "t"
+        streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+        assert process.wait_until(lambda: postgresql_server.psql(streaming) == "1", 10)
+
+
 # --- Redis
 
 

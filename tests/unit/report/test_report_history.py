@@ -54,7 +54,9 @@ def test_a_file_holds_the_agreed_keys_and_nothing_else(make_finding: Callable[..
 @pytest.fixture
 def kept(tmp_path: Path, make_finding: Callable[..., dict[str, Any]]) -> Path:
     for day in (1, 2, 3, 4):
-        (tmp_path / history.file_name(moment(day))).write_text(history.dump([make_finding(value=day)]), encoding="utf-8")
+        (tmp_path / history.file_name(moment(day))).write_text(
+            history.dump([make_finding(value=day)]), encoding="utf-8"
+        )
     (tmp_path / "notes.txt").write_text("not ours")
     return tmp_path
 
@@ -84,7 +86,11 @@ def test_no_directory_is_an_empty_history(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{broken", "cannot be read as JSON"), ('{"a": 1}', "is not a list of findings"), ("[1]", "is not a list of findings")],
+    [
+        ("{broken", "cannot be read as JSON"),
+        ('{"a": 1}', "is not a list of findings"),
+        ("[1]", "is not a list of findings"),
+    ],
 )
 def test_a_broken_file_is_left_out_and_said(kept: Path, content: str, said: str) -> None:
     broken = kept / history.file_name(moment(2))

@@ -44,8 +44,12 @@ WITH locks AS MATERIALIZED (
                                  WHERE t.pid = w.pid AND t.granted AND t.locktype = 'tuple')) AS relation_database,
            CASE WHEN 0 = ANY (w.blocked_by) THEN
                ARRAY(SELECT p.gid
-                     FROM locks h JOIN pg_prepared_xacts p ON h.virtualtransaction = '-1/' || p.transaction::text
-                     WHERE h.granted AND h.locktype = w.locktype
+                     FROM locks h
+                     -- A prepared transaction has no process; its lock on its own id tells which one it is.
+                     JOIN locks x ON x.virtualtransaction = h.virtualtransaction AND x.locktype = 'transactionid'
+                          AND x.pid IS NULL AND x.granted
+                     JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
+                     WHERE h.pid IS NULL AND h.granted AND h.locktype = w.locktype
                        AND h.database IS NOT DISTINCT FROM w.database
                        AND h.relation IS NOT DISTINCT FROM w.relation
                        AND h.transactionid IS NOT DISTINCT FROM w.transactionid

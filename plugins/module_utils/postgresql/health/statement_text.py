@@ -9,21 +9,23 @@ import re
 
 SHOWN_CHARACTERS = 500
 
-# What a statement is cut into. The order matters: a comment or quoted text may contain anything.
+# What a statement is cut into. The order matters: quoted text may contain anything.
 _TOKENS = re.compile(
     r"""
-      (?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
+      (?P<space>(?:\s|--[^\n]*)+)
+    | (?P<comment>/\*)
     | (?P<escaped>\b[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z))
     | (?P<text>(?:\b(?:[bBxXnN]|[uU]&))?'(?:[^']|'')*(?:'|\Z))
-    | (?P<dollar>\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z))
+    | (?P<dollar>\$(?P<tag>(?:[^\W\d]\w*)?)\$)
     | (?P<identifier>"(?:[^"]|"")*(?:"|\Z))
     | (?P<parameter>\$\d+)
     | (?P<word>[^\W\d][\w$]*)
-    | (?P<number>(?:0[xXoObB][0-9a-fA-F_]+|(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?))
-    | (?P<space>\s+)
+    | (?P<number>0[xXoObB][0-9a-fA-F_]+|(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?)
     """,
     re.VERBOSE | re.DOTALL,
 )
+_COMMENT_ENDS = re.compile(r"/\*|\*/")
+_REPLACEMENTS = {"space": " ", "comment": " ", "escaped": "?", "text": "?", "dollar": "?", "number": "?"}
 
 
 def without_literals(statement: str | None, limit: int = SHOWN_CHARACTERS) -> str | None:
@@ -41,19 +43,38 @@ def without_literals(statement: str | None, limit: int = SHOWN_CHARACTERS) -> st
     if statement is None:
         return None
     parts: list[str] = []
-    position = 0
-    for token in _TOKENS.finditer(statement):
-        parts.append(statement[position : token.start()])
-        position = token.end()
-        kind = token.lastgroup if token.lastgroup != "tag" else "dollar"
-        if kind == "text" and "\\'" in token.group():
-            parts.append("? …")
-            position = len(statement)
+    length = position = 0
+    # What lies beyond the limit is never looked at.
+    while position < len(statement) and length <= limit:
+        token = _TOKENS.search(statement, position)
+        if token is None:
+            parts.append(statement[position:])
             break
-        parts.append(_REPLACEMENTS.get(kind or "", token.group()))
-    parts.append(statement[position:])
+        kind = "dollar" if token.lastgroup == "tag" else token.lastgroup or ""
+        if kind == "text" and "\\'" in token.group():
+            parts += [statement[position : token.start()], "? …"]
+            break
+        between = statement[position : token.start()]
+        shown = _REPLACEMENTS.get(kind, token.group())
+        if shown == " " and not between and parts and parts[-1] == " ":
+            shown = ""
+        parts += [part for part in (between, shown) if part]
+        length += len(between) + len(shown)
+        position = _end(statement, token, kind)
     text = "".join(parts).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-_REPLACEMENTS = {"comment": " ", "escaped": "?", "text": "?", "dollar": "?", "number": "?", "space": " "}
+def _end(statement: str, token: re.Match[str], kind: str) -> int:
+    """Where a token ends; comments nest, and a dollar quote ends at its own tag."""
+    if kind == "dollar":
+        closing = statement.find(token.group(), token.end())
+        return len(statement) if closing < 0 else closing + len(token.group())
+    if kind != "comment":
+        return token.end()
+    depth = 1
+    for mark in _COMMENT_ENDS.finditer(statement, token.end()):
+        depth += 1 if mark.group() == "/*" else -1
+        if depth == 0:
+            return mark.end()
+    return len(statement)

@@ -119,7 +119,7 @@ def _facts(answers: Answers, capabilities: Capabilities, limits: Limits) -> Fact
     settings = answers.row("settings")
     databases, tables, holders = answers.rows("databases"), answers.rows("tables"), answers.rows("holders")
     ages = [_ages(row, settings) for row in databases or ()]
-    listed = None if holders is None else sorted((_holder(row) for row in holders), key=lambda each: -each["xid_age"])
+    listed = None if holders is None else sorted((_holder(row) for row in holders), key=_oldest_first)
     sees_all = capabilities.reads_stats
     return {
         **{key: max((each[key] for each in ages if each[key] is not None), default=None) for key in _AGES},
@@ -179,6 +179,15 @@ def _horizon(holders: Sequence[Row] | None) -> dict[str, Any] | None:
         return None
     first = holders[0]
     return {key: first[key] for key in ("kind", "name", "xid_age", "age_seconds", "fix")}
+
+
+# A session's snapshot is often as old as the prepared transaction that was open when it was taken, so of equally old
+# holders the one that does not go away by itself comes first.
+_STUBBORN = ("prepared transaction", "replication slot", "standby", "session")
+
+
+def _oldest_first(holder: Row) -> tuple[int, int]:
+    return (-holder["xid_age"], _STUBBORN.index(holder["kind"]))
 
 
 def _holder(row: Row) -> dict[str, Any]:

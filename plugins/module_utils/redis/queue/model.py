@@ -53,6 +53,11 @@ class Failures:
         """How many different reasons there are."""
         return len(self._groups)
 
+    def most_frequent(self) -> str:
+        """The reason that occurs most often, with its number, for a sentence."""
+        top = self.top(1)
+        return f"{top[0]['reason']} ({top[0]['count']})" if top else "none"
+
     def top(self, limit: int = TOP_REASONS) -> list[dict[str, Any]]:
         """The most frequent groups."""
         ranked = sorted(self._groups.values(), key=lambda group: (-group.count, group.reason))

@@ -22,7 +22,7 @@ REPLACEMENTS = (
 
 # What must not travel into a report, whatever an application wrote into its error messages.
 SECRETS = (
-    (re.compile(r"(\w+://[^\s:/@]*:)[^\s@]+@"), r"\1********@"),
+    (re.compile(r"(\w+://[^\s:/@]*:)\S+@"), r"\1********@"),
     (
         re.compile(
             r"(?i)\b((?:pass(?:word|wd)?|pwd|secret|token|api[_-]?key|authorization)['\"]?\s*[=:]\s*)"

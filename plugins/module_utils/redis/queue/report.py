@@ -89,6 +89,7 @@ def _figures(found: SystemFacts) -> dict[str, Any]:
         "failed_seen": found.failed_seen,
         "results": found.results,
         "failures": found.failures.top(),
+        "most_frequent_failure": found.failures.most_frequent(),
         "failure_reasons_count": found.failures.reasons,
         "failures_truncated": found.failures.reasons > TOP_REASONS,
         "unattributed": found.unattributed,

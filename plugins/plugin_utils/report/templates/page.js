@@ -20,7 +20,7 @@
     document.addEventListener("click", function (event) {
       var button = event.target.closest(".copy");
       if (!button) { return; }
-      var text = button.parentNode.querySelector("code").textContent;
+      var text = button.parentNode.querySelector("code").dataset.command;
       var done = function () {
         button.textContent = "Copied";
         button.classList.add("done");
