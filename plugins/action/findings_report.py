@@ -56,7 +56,7 @@ _WIDEST = 120
 _MACHINE_OUTPUT = {"json", "jsonl"}
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible carries no types.
     """Report findings."""
 
     TRANSFERS_FILES = False

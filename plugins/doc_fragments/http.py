@@ -13,7 +13,7 @@ class ModuleDocFragment:
 options:
   bearer_token:
     description:
-      - A token to send as C(Authorization: Bearer). It goes to the one server it is for, and never along with a
+      - A token to send as C(Bearer) authorization. It goes to the one server it is for, and never along with a
         redirect to another.
     type: str
   url_username:

@@ -66,7 +66,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report.history import 
 from ansible_collections.runbook.ops.plugins.plugin_utils.timezones import moment
 
 
-class LookupModule(LookupBase):
+class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible carries no types.
     """Past runs."""
 
     def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Run]:

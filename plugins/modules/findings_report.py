@@ -29,7 +29,7 @@ options:
     required: true
   facts:
     description:
-      - What the findings stand on, by host and source, e.g. C({"pg1": {"runbook.ops.postgresql_health_info": {...}}}).
+      - What the findings stand on, by host and source, as P(runbook.ops.collect_facts#filter) gathers it.
       - Shown folded on the HTML page, shortened where it is long, with a note that says so.
     type: dict
     default: {}
@@ -65,8 +65,8 @@ options:
     default: "0640"
   history_directory:
     description:
-      - Directory on the controller that keeps one file for each run, C(findings-<UTC moment>.json), a list of
-        C({id, host, object, value, unit, severity}).
+      - Directory on the controller that keeps one file for each run, C(findings-<UTC moment>.json), a list of the
+        findings with their id, host, object, value, unit and severity only.
       - Without it there is no history and the page draws no trends.
     type: path
   history_keep:

@@ -208,7 +208,7 @@ values:
   returned: success
   type: dict
   sample: {"manual_review": {"total": 73}}
-value_list:
+figures:
   description: The same values as a list, for rules about all of them.
   returned: success
   type: list
@@ -246,6 +246,9 @@ probes:
       type: str
     url:
       description: The address, without the values of parameters that look like credentials.
+      type: str
+    endpoint:
+      description: The address without its parameters.
       type: str
     method:
       description: The method.

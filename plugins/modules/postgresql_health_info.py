@@ -708,7 +708,7 @@ health:
               description: Deadlocks since C(stats_since).
               type: int
             deadlocks_per_day:
-              description: The same per day.
+              description: The same per day. Statistics younger than a day count as one day old.
               type: float
             conflicts_total:
               description: Statements cancelled by recovery, on a standby.
@@ -720,7 +720,7 @@ health:
               description: Bytes in them.
               type: int
             temp_bytes_per_hour:
-              description: Bytes of temporary files per hour since C(stats_since).
+              description: Bytes of temporary files per hour. Statistics younger than an hour count as one hour old.
               type: float
             sessions_abandoned_total:
               description: Sessions whose client vanished, from PostgreSQL 14.
@@ -996,7 +996,7 @@ health:
               description: Sequential scans since C(stats_since).
               type: int
             sequential_scans_per_hour:
-              description: The same per hour.
+              description: The same per hour. Statistics younger than an hour count as one hour old.
               type: float
             sequential_rows:
               description: Rows read by them.

@@ -18,7 +18,7 @@ description:
     filter P(runbook.ops.judge#filter) calls unknown.
   - A server that is down or refuses the login gives RV(available=false), not a failure.
 author:
-  - The runbook.ops contributors
+  - The runbook.ops contributors (@runbook-ops)
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.info_module

@@ -264,7 +264,7 @@ health:
             total_count:
               description: All targets.
               type: int
-        list:
+        instances:
           description: The targets, those that are not up first.
           type: list
           elements: dict

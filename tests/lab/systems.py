@@ -64,8 +64,12 @@ STOREBRIDGE = System(
     },
     compressed={
         "postgresql": {
-            # A transaction that the lab leaves open is as old as the lab.
-            "check_postgresql_rule_overrides": {"postgresql.idle_in_transaction": {"warning": "> 1 s"}},
+            "check_postgresql_rule_overrides": {
+                # A transaction that the lab leaves open is as old as the lab.
+                "postgresql.idle_in_transaction": {"warning": "> 1 s"},
+                # So are its statistics: no two weeks of them.
+                "postgresql.index_unused": {"where": "health.indexes.is_standby == false"},
+            },
         },
     },
 )

@@ -174,6 +174,7 @@ class Lab:
     summary: dict[str, str] = field(default_factory=dict)
     host_variables: dict[str, Variables] = field(default_factory=dict)
     _cancelled: threading.Event = field(default_factory=threading.Event)
+    _populated: queue.SimpleQueue[PostgresServer] = field(default_factory=queue.SimpleQueue)
 
     def __post_init__(self) -> None:
         self.system = self.options.system
@@ -270,6 +271,7 @@ class Lab:
         self._roles(server)
         with self.progress.step("data") as words:
             words.append(_described(self._fill("populate_postgresql", server=server)) or "populated")
+        self._populated.put(server)
         if hasattr(self.module, "hold_sessions"):
             login = server.login(
                 self.system.database, self.system.application_role, self.passwords[self.system.application_role]
@@ -342,7 +344,7 @@ class Lab:
             self._launch("s3", server)
             words.append(f"moto on port {server.port}")
         with self.progress.step("buckets") as words:
-            words.append(_described(self._fill("populate_s3", server=server)) or "populated")
+            words.append(_described(self._fill("populate_s3", server=server, **self._database())) or "populated")
         self.summary["s3"] = server.endpoint_url
         for part in ("images", "backups"):
             self._host(
@@ -352,6 +354,12 @@ class Lab:
                 aws_access_key=server.access_key,
                 aws_secret_key=server.secret_key,
             )
+
+    def _database(self) -> dict[str, Any]:
+        """The populated PostgreSQL server, for a store whose backups are its dumps; waits for it only then."""
+        if "postgresql" not in inspect.signature(self.module.populate_s3).parameters:
+            return {}
+        return {"postgresql": self._populated.get()}
 
     def _web(self) -> None:
         """The API, Loki, and the exporter that Prometheus scrapes."""
@@ -381,12 +389,19 @@ class Lab:
             # An empty address means "not given", so the check has nothing to measure.
             self._host("prometheus", prometheus_url="")
             return
-        targets = {self.system.name: [f"{exporter.host}:{exporter.port}"]}
-        server = PrometheusServer(targets, **self._common("prometheus"))
+        address = f"{exporter.host}:{exporter.port}"
+        targets, history = {self.system.name: [address]}, None
+        if hasattr(self.module, "scrape_targets"):
+            targets = self._fill("scrape_targets", exporter=address)
         with self.progress.step("Prometheus") as words:
+            if hasattr(self.module, "metrics_history"):
+                labels = {"job": self.system.name, "instance": address}
+                history = self._fill("metrics_history", labels=labels)
+                words.append("with a past")
+            server = PrometheusServer(targets, backfill=history, **self._common("prometheus"))
             self._launch("prometheus", server)
             server.wait_for_scrapes()
-            words.append(f"on port {server.port}")
+            words.insert(0, f"on port {server.port}")
         self.summary["prometheus"] = server.url
         self._host("prometheus", prometheus_url=server.url)
 
@@ -403,6 +418,7 @@ class Lab:
             # Endpoints are measured from the controller, with the interpreter that runs Ansible.
             "ansible_connection": "local",
             "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            **getattr(self.module, "lab_variables", dict)(),
         }
         return write_inventory(self.options.directory / "inventory", groups, self.host_variables, {"all": everyone})
 

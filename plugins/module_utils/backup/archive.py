@@ -18,6 +18,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import D
 from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import Meter, Reader
 
 MAGIC = b"PGDMP"
+# The toc.dat of a directory dump calls itself tar, on purpose.
 FORMATS = {1: "custom", 3: "tar", 5: "directory"}
 _OLDEST, _NEWEST = (1, 10), (1, 16)
 _ALGORITHMS = {0: "none", 1: "gzip", 2: "lz4", 3: "zstd"}
@@ -158,7 +159,7 @@ def _read_entry(reader: Reader, header: Header) -> Member | None:
         reader.skip(header.offset_bytes)
         return Member(dump_id, None) if has_data and flag != _OFFSET_NO_DATA else None
     filename = _string(reader, size)
-    if header.format == "tar" and description == "BLOBS":
+    if description == "BLOBS" and filename and not filename.startswith("blobs"):
         # The tar writer announces 123.dat for large objects and writes blobs.toc and one file for each.
         return None
     return Member(dump_id, filename) if has_data and filename else None

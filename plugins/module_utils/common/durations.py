@@ -16,8 +16,8 @@ _ACCEPTED = "a whole number of seconds, or amounts with w, d, h, m, s, largest f
 
 def parse_seconds(text: str, option: str) -> int:
     """Whole seconds, at least one; InvalidOption for anything else."""
-    cleaned = text.strip()
-    if cleaned.isascii() and cleaned.isdigit():
+    cleaned = text.strip() if text.isascii() else ""
+    if cleaned.isdigit():
         seconds = int(cleaned)
     else:
         match = _AMOUNTS.fullmatch(cleaned) if cleaned else None

@@ -144,6 +144,21 @@ def _type_name(found: Any) -> str:
     return names.get(type(found), type(found).__name__)
 
 
+def error_text(body: bytes) -> str:
+    """What the body of an error says about it, if it is JSON with one of the usual keys; else empty."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    for key in ("message", "detail", "error_description", "error", "title"):
+        said = document.get(key) if isinstance(document, dict) else None
+        if isinstance(said, dict):
+            said = said.get("message")
+        if isinstance(said, str) and said.strip():
+            return short(said)
+    return ""
+
+
 def short(text: str) -> str:
     """Text from an answer, in one line, not longer than a status needs, without what looks like a secret."""
     line = redact_text(" ".join(text.split()))

@@ -16,6 +16,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import I
 from ansible_collections.runbook.ops.plugins.module_utils.http.certificate import Certificate
 from ansible_collections.runbook.ops.plugins.module_utils.http.model import (
     body_kind,
+    error_text,
     extract_values,
     latency,
     median,
@@ -179,6 +180,7 @@ def summarise(probe: Probe, samples: Sequence[Sample], moment: dt.datetime) -> d
     return {
         "name": probe.name,
         "url": probe.url.display,
+        "endpoint": probe.url.display.partition("?")[0],
         "method": probe.method,
         "ok": reason is None,
         "reason": reason,
@@ -221,11 +223,11 @@ def _reason(probe: Probe, sample: Sample) -> str | None:
     """Why an answer is not what was expected."""
     if sample.failure is not None:
         return sample.failure
-    if sample.status not in probe.expected_status:
-        expected = " or ".join(str(status) for status in probe.expected_status)
-        tail = f": {sample.not_followed}" if sample.not_followed else ""
-        return f"status {sample.status} instead of {expected}{tail}"
-    return None
+    if sample.status in probe.expected_status:
+        return None
+    expected = " or ".join(str(status) for status in probe.expected_status)
+    why = sample.not_followed or error_text(sample.body)
+    return f"status {sample.status} instead of {expected}{f': {why}' if why else ''}"
 
 
 def _kind(sample: Sample) -> str:
@@ -245,7 +247,7 @@ def _values(probe: Probe, seen: Sample, reason: str | None, kind: str | None) ->
     return values, {name: why for name, (_, why) in found.items() if why}
 
 
-def value_list(probes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def figures(probes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Every value of every probe as one list, for a rule about all of them."""
     return [
         {
@@ -267,7 +269,7 @@ def skipped_values(probes: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     return [
         {
             "section": probe["name"],
-            "reason": f"{probe['url']}: {next(iter(probe['value_reasons'].values()))}",
+            "reason": next(iter(probe["value_reasons"].values())),
             "remedy": "Ask for the address with curl -i and correct the service, the token or the probe",
         }
         for probe in probes
@@ -284,10 +286,10 @@ def not_sent(probe: Probe) -> dict[str, str]:
     }
 
 
-def unavailable_reason(probes: Sequence[Mapping[str, Any]]) -> str | None:
-    """Why the target counts as down: no probe got any answer. None if one did."""
-    if not probes or any(probe["reachable"] for probe in probes):
+def unavailable_reason(samples: Sequence[Sequence[Sample]]) -> str | None:
+    """Why the target counts as down: no probe got any answer. None if one did, or if there was no probe."""
+    if not samples or any(sample.status is not None for its in samples for sample in its):
         return None
-    reasons = list(dict.fromkeys(str(probe["reason"]) for probe in probes))
-    more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""
+    reasons = list(dict.fromkeys(str(its[0].failure) for its in samples))
+    more = f" The other probes failed for {len(reasons) - 1} more reasons." if len(reasons) > 1 else ""
     return f"No probe got an answer: {reasons[0]}{more}"

@@ -25,7 +25,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.http.probes import (
     skipped_values,
     summarise,
     unavailable_reason,
-    value_list,
+    figures,
 )
 
 # A server that did not even begin to answer twice in a row is not asked the other 98 times.
@@ -57,13 +57,13 @@ def measure(params: Mapping[str, Any], moment: dt.datetime, *, sends_posts: bool
         max_body_bytes=params["max_body_bytes"],
     )
     seen = [summarise(probe, its, moment) for probe, its in zip(probes, samples)]
-    reason = unavailable_reason(seen)
+    reason = unavailable_reason(samples)
     return {
         "available": reason is None,
         "reason": reason,
         "skipped": skipped_values(seen) + [not_sent(probe) for probe in planned if probe not in probes],
         "values": {probe["name"]: probe["values"] for probe in seen if probe["values"]},
-        "value_list": value_list(seen),
+        "figures": figures(seen),
         "probes": seen,
     }
 

@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any, Union
+from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 
@@ -51,7 +51,6 @@ _FATAL_SQLSTATES = ("57P01", "57P02", "57P03", "57P05", "25P03")
 
 _NUMERIC_OID, _NUMERIC_ARRAY_OID = 1700, 1231
 
-Statement = Union[str, "sql.Composable"]
 Row = dict[str, Any]
 
 
@@ -88,7 +87,9 @@ class Session:
         """Give the connection back; harmless when it is already closed."""
         self._connection.close()
 
-    def query(self, statement: Statement, params: Mapping[str, Any] | tuple[Any, ...] | None = None) -> list[Row]:
+    def query(
+        self, statement: str | sql.Composable, params: Mapping[str, Any] | tuple[Any, ...] | None = None
+    ) -> list[Row]:
         """Run one statement and return its rows (an empty list if it returns none).
 
         Args:
@@ -155,7 +156,7 @@ class Session:
             values = tuple(part for name, value in settings.items() for part in (name, value, for_transaction))
             self.query(f"SELECT {calls}", values)
 
-    def _fetch(self, statement: Statement, params: Any, *, as_bytes: bool) -> list[Row]:
+    def _fetch(self, statement: str | sql.Composable, params: Any, *, as_bytes: bool) -> list[Row]:
         cursor = self._connection.cursor()
         if as_bytes:
             extensions.register_type(extensions.BYTES, cursor)

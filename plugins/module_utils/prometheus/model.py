@@ -170,7 +170,7 @@ def read_targets(data: Mapping[str, Any], moment: dt.datetime, top: int) -> dict
         "unknown_count": sum(1 for each in targets if each["health"] not in ("up", "down")),
         "jobs_count": len(jobs),
         "jobs": by_trouble[:top],
-        "list": targets[:top],
+        "instances": targets[:top],
         "truncated": len(targets) > top or len(jobs) > top,
     }
 

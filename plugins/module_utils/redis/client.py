@@ -77,7 +77,7 @@ class RedisClient:
             self._connection.connect()
         except redis.ResponseError as error:
             raise self.unusable(self._refusal(error, "AUTH")) from None
-        except (redis.ConnectionError, redis.TimeoutError, OSError, ValueError) as error:
+        except (redis.RedisError, OSError, ValueError) as error:
             raise self._broken(error, "AUTH") from None
         if self.settings.db:
             reply = self.ask("SELECT", self.settings.db)
@@ -110,16 +110,16 @@ class RedisClient:
         reply = self.ask(*command)
         return reply, time.perf_counter() - started
 
-    def pipeline(self, commands: Sequence[Command], *, loading_is_data: bool = False) -> list[Any]:
+    def pipeline(self, commands: Sequence[Command], *, tolerant: bool = False) -> list[Any]:
         """Send many commands in few round trips; each reply is a value or a Refusal.
 
-        Refusals that concern the whole connection (LOADING, NOAUTH…) raise Unavailable, unless
-        C(loading_is_data): then they are returned like any other.
+        Refusals that concern the whole connection (LOADING, NOAUTH…) raise Unavailable, unless C(tolerant):
+        then they are returned like any other, because INFO answers while the server loads.
         """
         replies: list[Any] = []
         for start in range(0, len(commands), PIPELINE_COMMANDS):
             replies += self._exchange(commands[start : start + PIPELINE_COMMANDS])
-        if not loading_is_data:
+        if not tolerant:
             for reply in replies:
                 if isinstance(reply, Refusal) and reply.concerns_connection:
                     raise self.unusable(reply)
@@ -130,9 +130,19 @@ class RedisClient:
             raise Unavailable(f"The connection to Redis at {self.where} is closed.")
         try:
             self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
-        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        except (redis.RedisError, OSError) as error:
             raise self._broken(error, command_name(commands[0])) from None
-        return [self._read(command) for command in commands]
+        replies: list[Any] = []
+        for command in commands:
+            try:
+                replies.append(self._read(command))
+            except Unavailable:
+                # A server that does not want us says why in its first reply, and hangs up.
+                for reply in replies:
+                    if isinstance(reply, Refusal) and reply.concerns_connection:
+                        raise self.unusable(reply) from None
+                raise
+        return replies
 
     def _read(self, command: Command) -> Any:
         name = command_name(command)
@@ -140,7 +150,7 @@ class RedisClient:
             return self._connection.read_response(disconnect_on_error=False)
         except redis.ResponseError as error:
             return self._refusal(error, name, command)
-        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        except (redis.RedisError, OSError) as error:
             # The library raises LOADING and NOAUTH replies as connection errors, although the connection lives.
             refusal = self._refusal(error, name, command)
             if refusal.concerns_connection:

@@ -17,6 +17,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.info import (
     databases_of,
     flag,
     integer,
+    loading_reason,
     parse_info,
     role_of,
     version_of,
@@ -100,14 +101,17 @@ def survey(client: RedisClient, needed: Sequence[Command], useful: Sequence[tupl
         ("endpoint", ("TIME",)),
     ]
     probes = [*basics, *useful]
-    # An idle round trip, so that distance is not taken for load later; the first one may still be warming up.
-    round_trip = min(client.timed("PING")[1] for _ in range(3))
-    replies = client.pipeline([command for _, command in probes] + list(needed))
+    replies = client.pipeline([command for _, command in probes] + list(needed), tolerant=True)
     info, dbsize, time = replies[:3]
-    endpoint = Endpoint(client.where, client.settings.db, round_trip_seconds=round_trip)
+    endpoint = Endpoint(client.where, client.settings.db)
     if not isinstance(info, Refusal):
         endpoint.info = parse_info(info)
+        if flag(endpoint.info, "loading"):
+            raise Unavailable(loading_reason(client.where, endpoint.info))
         refuse_other_kinds(client, endpoint.info)
+    for reply in replies:
+        if isinstance(reply, Refusal) and reply.concerns_connection:
+            raise client.unusable(reply)
     required = [reply for reply in replies[len(probes) :] if isinstance(reply, Refusal) and denied(reply)]
     if client.select_refusal:
         required.append(client.select_refusal)
@@ -120,6 +124,8 @@ def survey(client: RedisClient, needed: Sequence[Command], useful: Sequence[tupl
     unknown = sorted({reply.command for reply in required if reply.code == "UNKNOWN"})
     if unknown:
         raise Unavailable(f"The server at {client.where} does not offer {', '.join(unknown)}, which this needs.")
+    # An idle round trip, so that distance is not taken for load later; the first one may still be warming up.
+    endpoint.round_trip_seconds = min(client.timed("PING")[1] for _ in range(3))
     endpoint.dbsize = None if isinstance(dbsize, Refusal) else dbsize
     endpoint.time = None if isinstance(time, Refusal) else int(time[0]) + int(time[1]) / 1e6
     endpoint.skipped = [reply.skipped(section, client.user) for section, reply in optional]

@@ -194,7 +194,8 @@ def explain_connection_error(text: str, where: str, connect_timeout: float, sock
         (
             ("timeout connecting", "timed out while connecting", "handshake operation timed out"),
             f"Redis at {where} did not answer within {connect_timeout:g} s (connect_timeout). "
-            "Check the address, the firewall and whether the server lives.",
+            + ("Does this port speak TLS? If so, check" if tls else "Check")
+            + " the address, the firewall and whether the server lives.",
         ),
         (
             ("timeout reading", "timeout writing"),
@@ -221,6 +222,10 @@ def explain_connection_error(text: str, where: str, connect_timeout: float, sock
         (
             ("wrong_version_number", "wrong version number", "record layer failure"),
             f"Redis at {where} does not speak TLS on this port. Set tls to false, or give the TLS port.",
+        ),
+        (
+            ("protocol error",),
+            f"What answers at {where} does not speak the Redis protocol. Check login_host and login_port.",
         ),
         (
             ("name or service not known", "failure in name resolution", "nodename nor servname", "getaddrinfo"),

@@ -83,3 +83,11 @@ def databases_of(values: Mapping[str, str]) -> list[dict[str, Any]]:
                 }
             )
     return sorted(found, key=lambda entry: entry["db"])
+
+
+def loading_reason(where: str, info: dict[str, str]) -> str:
+    """The sentence about a server that is reading its files, with how far it is."""
+    done, eta = number(info, "loading_loaded_perc"), integer(info, "loading_eta_seconds")
+    progress = [f"{done:.0f} %" if done is not None else "", f"about {eta} s left" if eta is not None else ""]
+    shown = ", ".join(part for part in progress if part)
+    return f"Redis at {where} is still loading its data set{f' ({shown})' if shown else ''} and answers nothing yet."

@@ -62,6 +62,7 @@ class CardBuilder:
         said = " and ".join(f"{name} {expression}" for name, expression in steps)
         moment = moment_or_none(finding.get("measured_at"))
         host, source = str(finding.get("host") or ""), str(finding.get("source") or "")
+        piece, anchor = (None, "") if severity == "ok" else self._behind(finding, host, source)
         self._made += 1
         return Card(
             anchor=f"finding-{self._made}",
@@ -81,20 +82,28 @@ class CardBuilder:
             unit=unit,
             trend=self._past.trend(finding),
             remedy=split_remedy(str(finding.get("remedy") or "")),
-            excerpt=self._excerpt(finding, host, source) if severity != "ok" else None,
-            facts_anchor=self._anchors.get((host, source), ""),
+            excerpt=piece,
+            facts_anchor=anchor,
             fresh=self._past.is_fresh(finding),
         )
 
-    def _excerpt(self, finding: Finding, host: str, source: str) -> Excerpt | None:
-        facts = self._facts.get(host, {}).get(source)
-        if not isinstance(facts, Mapping):
-            return None
-        index = self._indexes.get((host, source))
-        if index is None:
-            index = self._indexes[(host, source)] = FactsIndex(facts)
-        found = index.find(finding)
-        return excerpt(found[1], found[0], _EXCERPT_CHARACTERS, self._clean) if found else None
+    def _behind(self, finding: Finding, host: str, source: str) -> tuple[Excerpt | None, str]:
+        """The facts a finding stands on, and the anchor of all facts of their source.
+
+        Where no facts carry the name of the finding's source, every source of the host is searched.
+        """
+        of_host = self._facts.get(host, {})
+        for name in [source] if source in of_host else sorted(of_host):
+            facts = of_host[name]
+            if not isinstance(facts, Mapping):
+                continue
+            if (host, name) not in self._indexes:
+                self._indexes[(host, name)] = FactsIndex(facts)
+            found = self._indexes[(host, name)].find(finding)
+            if found:
+                piece = excerpt(found[1], found[0], _EXCERPT_CHARACTERS, self._clean)
+                return piece, self._anchors.get((host, name), "")
+        return None, self._anchors.get((host, source), "")
 
 
 def _limit(expression: str, unit: str | None) -> Limit | None:

@@ -55,7 +55,7 @@ def build_document(
     counts: dict[str, int] = {
         severity: number for severity, number in totals(ordered).items() if severity in SEVERITIES
     }
-    past = Past(history, zone)
+    past = Past(history, ordered, zone)
     shown_facts, anchors, facts_left_out = _facts(facts, clean)
     builder = CardBuilder(facts, clean, anchors, past, zone)
     sections = tuple(_section(name, members, builder) for name, members in _by_system(ordered))

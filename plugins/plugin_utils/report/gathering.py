@@ -13,15 +13,19 @@ from jinja2 import Undefined
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 
-_FACTS = re.compile(r"(check_\w+)_facts")
+_FACTS = re.compile(r"check_\w+_facts")
+_FINDINGS = re.compile(r"check_\w+_findings")
+# What a check role registers on its way, before there are facts.
+_BEGUN = re.compile(r"__check_\w+")
 
 
 def gather_facts(hosts: object, names: object) -> dict[str, dict[str, Any]]:
     """C({host: {source: facts}}) of every host that has variables C(check_<x>_facts).
 
-    The source is the module that the findings of C(check_<x>_findings) name. A role that asks several modules keeps
-    C({part: facts}); each part then belongs to the source whose name holds it. What belongs to no one source keeps the
-    variable's name.
+    The source is the module that the host's findings name. A role that asks several modules keeps C({part: facts});
+    each part then belongs to the source whose name holds it. What belongs to no one source keeps the variable's name.
+
+    A host on which a check role began to measure, but which has no facts, is there with none.
     """
     if not isinstance(hosts, Mapping):
         raise InvalidOption("input", type(hosts).__name__, "hostvars")
@@ -31,34 +35,47 @@ def gather_facts(hosts: object, names: object) -> dict[str, dict[str, Any]]:
     for name in names:
         # Not .get(): hostvars answer it with an undefined value instead of the default.
         variables = hosts[name] if name in hosts else {}  # noqa: SIM401
+        keys = sorted(key for key in variables if isinstance(key, str))
         # Only these are touched: every variable of a host is a template that is rendered on access.
-        for key in sorted(key for key in variables if isinstance(key, str) and _FACTS.fullmatch(key)):
-            facts = variables[key]
+        sources = {key: _sources(variables[key]) for key in keys if _FINDINGS.fullmatch(key)}
+        if any(_BEGUN.fullmatch(key) for key in keys):
+            gathered[str(name)] = {}
+        for key in keys:
+            facts = variables[key] if _FACTS.fullmatch(key) else None
             if isinstance(facts, Mapping) and facts:
-                role = key.removesuffix("_facts")
-                findings = variables[f"{role}_findings"] if f"{role}_findings" in variables else []  # noqa: SIM401
-                gathered.setdefault(str(name), {}).update(_by_source(role, facts, _sources(findings)))
+                gathered.setdefault(str(name), {}).update(_by_source(key.removesuffix("_facts"), facts, sources))
     return gathered
 
 
-def _sources(findings: object) -> list[str]:
+def _sources(findings: object) -> set[str]:
     if isinstance(findings, Undefined) or not isinstance(findings, Sequence) or isinstance(findings, (str, bytes)):
-        return []
+        return set()
     named = (str(each.get("source") or "") for each in findings if isinstance(each, Mapping))
-    return sorted({source for source in named if source})
+    return {source for source in named if source}
 
 
-def _by_source(role: str, facts: Mapping[str, Any], sources: list[str]) -> dict[str, Any]:
-    if len(sources) == 1:
-        return {sources[0]: facts}
-    found: dict[str, Any] = {}
+def _by_source(role: str, facts: Mapping[str, Any], sources: Mapping[str, set[str]]) -> dict[str, Any]:
+    own = sources.get(f"{role}_findings", set())
+    if len(own) == 1:
+        return {next(iter(own)): facts}
+    by_part: dict[str, Any] = {}
     for part, value in facts.items():
-        word = str(part).lower().removesuffix("s")
-        owners = [source for source in sources if word in source.rsplit(".", 1)[-1].split("_")]
-        if len(owners) != 1 or not isinstance(value, Mapping) or owners[0] in found:
-            return {role: facts}
-        found[owners[0]] = value
-    return found or {role: facts}
+        owners = [source for source in own if _words(str(part)) & _words(source)]
+        if len(owners) == 1 and isinstance(value, Mapping) and owners[0] not in by_part:
+            by_part[owners[0]] = value
+    if len(by_part) == len(facts):
+        return by_part
+    # check_postgresql_query is of postgresql_query_info, although its findings are among those of check_postgresql.
+    words = _words(role).union(*(_words(str(part)) for part in facts))
+    scores = sorted(((len(words & _words(source)), source) for source in set().union(*sources.values())), reverse=True)
+    if scores and scores[0][0] > (scores[1][0] if len(scores) > 1 else 1):
+        return {scores[0][1]: facts}
+    return {role: facts}
+
+
+def _words(name: str) -> set[str]:
+    """The words of the last part of a name, in the singular: C(runbook.ops.redis_key_info) is redis and key."""
+    return {word.removesuffix("s") for word in name.lower().rsplit(".", 1)[-1].split("_")} - {"check", "info"}
 
 
 def gather_secrets(hosts: object, names: object, variables: object) -> list[str]:

@@ -67,7 +67,12 @@ def dump(findings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def read_runs(
-    directory: Path, *, before: dt.datetime | None = None, since: dt.datetime | None = None, newest: int | None = None
+    directory: Path,
+    *,
+    before: dt.datetime | None = None,
+    since: dt.datetime | None = None,
+    newest: int | None = None,
+    most_bytes: int | None = None,
 ) -> tuple[list[Run], list[str]]:
     """Past runs as C({measured_at, findings}), oldest first, and one sentence for every file that cannot be used.
 
@@ -76,6 +81,7 @@ def read_runs(
         before: Only runs before this moment (this run must not be compared with itself).
         since: Only runs at or after this moment.
         newest: At most this many of the newest runs.
+        most_bytes: No further run once the newest ones are larger than this together.
     """
     files = [
         (moment, path)
@@ -84,9 +90,14 @@ def read_runs(
     ]
     runs: list[Run] = []
     problems: list[str] = []
-    for moment, path in files if newest is None else files[max(0, len(files) - newest) :]:
+    size = 0
+    for moment, path in files[::-1] if newest is None else files[::-1][:newest]:
+        if most_bytes is not None and size > most_bytes:
+            break
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            size += len(text)
+            content = json.loads(text)
         except (OSError, ValueError):
             problems.append(f"The history file {path} cannot be read as JSON and was left out.")
             continue
@@ -94,7 +105,7 @@ def read_runs(
             problems.append(f"The history file {path} is not a list of findings and was left out.")
             continue
         runs.append({"measured_at": iso(moment), "findings": content})
-    return runs, problems
+    return runs[::-1], problems[::-1]
 
 
 def surplus(directory: Path, keep: int, coming: str) -> list[Path]:

@@ -31,11 +31,13 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report import history
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import build_document
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.files import differs, read_text, write_atomically
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.html import render_html
-from ansible_collections.runbook.ops.plugins.plugin_utils.report.past import SPARK_RUNS
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import measured_moment
 from ansible_collections.runbook.ops.plugins.plugin_utils.timezones import timezone
 
 FILE_NAMES = {"html": "report.html", "json": "findings.json", "junit": "findings.xml", "markdown": "report.md"}
+# Three rounds a day make thirty points of each in a month.
+_MOST_RUNS = 90
+_MOST_HISTORY = 8_000_000
 KEYS = tuple(finding("", "ok", ""))
 
 
@@ -91,7 +93,9 @@ def prepare(request: Request) -> Report:
     texts: dict[str, str] = {}
     paths: dict[str, Path] = {}
     if request.history_directory is not None:
-        past, problems = history.read_runs(request.history_directory, before=moment, newest=SPARK_RUNS)
+        past, problems = history.read_runs(
+            request.history_directory, before=moment, newest=_MOST_RUNS, most_bytes=_MOST_HISTORY
+        )
         name = history.file_name(moment)
         texts["history"], paths["history"] = history.dump(findings), request.history_directory / name
         surplus = history.surplus(request.history_directory, request.history_keep, name)

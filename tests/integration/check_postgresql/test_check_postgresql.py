@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -264,6 +266,32 @@ def test_a_stranger_gets_unknown_with_the_grant(server: PostgresServer, shop: st
         assert check_role(server.login(shop, user="stranger", password=PASSWORD)).of("unknown") == []
     finally:
         server.execute("REVOKE pg_monitor FROM stranger")
+
+
+def test_background_processes_are_no_connections(server: PostgresServer, shop: str, check_role: CheckRole) -> None:
+    """The manual counts the rows of pg_stat_activity: six of them are the server's own."""
+    run = check_role(server.login(shop, user="monitor", password=PASSWORD))
+    connections = run.outcome["facts"]["health"]["connections"]
+    manual = int(server.psql("SELECT count(*) FROM pg_stat_activity", db=shop))
+    assert connections["used"] == 1
+    assert manual >= 1 + 4
+    assert connections["usable"] == int(server.psql("SHOW max_connections", db=shop)) - 3
+
+
+# What the manual runs in a pod to test the connection, with a stand-in for the driver: nobody awaits it.
+MANUAL_CONNECTION_TEST = """
+import asyncio
+async def connect(host, port):
+    await asyncio.open_connection(host, port)
+connect("127.0.0.1", 1)
+"""
+
+
+def test_a_connection_test_that_nobody_awaits(server: PostgresServer, check_role: CheckRole) -> None:
+    manual = subprocess.run([sys.executable, "-c", MANUAL_CONNECTION_TEST], capture_output=True, text=True, check=False)
+    assert manual.returncode == 0, "it says that all is well, whatever is there"
+    run = check_role({**server.login(user="monitor", password=PASSWORD), "login_port": 1})
+    assert run.finding("postgresql.available")["severity"] == "critical"
 
 
 QUERIES = [

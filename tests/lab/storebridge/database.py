@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,14 @@ from lab.storebridge import generator
 from lab.storebridge.generator import Figures, figures_of
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection  # noqa: N812
+    from psycopg2.extensions import connection as Connection
 
 DATABASE = "storebridge"
 APPLICATION_ROLE = "storebridge_app"
 MONITOR_ROLE = "runbook_monitor"
 
 PRODUCTS = 3_000
-AUDIT_ROWS = 60_000
+AUDIT_ROWS = 30_000
 UNUSED_INDEX = "idx_audit_logs_detail"
 INVALID_INDEX = "idx_registrations_naver_product"
 
@@ -38,8 +38,8 @@ def populate_postgresql(
     ``cascade`` chooses how job_items hang on jobs: the degraded scenario has ON DELETE CASCADE, with which an
     archiving of jobs deletes the items with them.
     """
-    figures = figures_of(scenario)
-    moment = now or generator.datetime.now(generator.timezone.utc).replace(microsecond=0)
+    figures_of(scenario)  # a scenario that does not exist is said before anything is made
+    moment = now or datetime.now(timezone.utc).replace(microsecond=0)
     _make_database(server)
     connection = server.connect(DATABASE)
     try:
@@ -67,7 +67,6 @@ def populate_postgresql(
         _finish(server, connection)
     finally:
         connection.close()
-    assert figures.open_reviews > 0
     return counts
 
 
@@ -151,37 +150,40 @@ def _product_columns() -> tuple[str, ...]:
 def _product_rows(identifiers: Sequence[Any], seed: int, now: datetime) -> Iterable[tuple[Any, ...]]:
     chance = generator.stream(seed, "products")
     for number, identifier in enumerate(identifiers):
-        created = now - generator.timedelta(seconds=chance.randrange(86_400, 200 * 86_400))
+        created = now - timedelta(seconds=chance.randrange(86_400, 200 * 86_400))
         status = chance.choices(("ACTIVE", "SOLD_OUT", "DELETED"), (90, 8, 2))[0]
-        name = f"{chance.choice(('무선', '접이식', '대용량', '휴대용'))} {chance.choice(('선풍기', '우산', '텀블러', '의자'))} {number}"
+        adjective, noun = (
+            chance.choice(("무선", "접이식", "대용량", "휴대용")),
+            chance.choice(("선풍기", "우산", "의자")),
+        )
         price = chance.randrange(1_000, 90_000, 10)
         category = f"DC{chance.randrange(120):04}"
+        name = f"{adjective} {noun} {number}"
         yield (identifier, f"DG{100_000 + number}", name, category, price, status, created, created)
 
 
 def _audit_rows(cursor: Any, figures: Figures, count: int, seed: int, now: datetime) -> int:
-    """Evenly over the days that are kept, the oldest day with rows of its own."""
-    cursor.execute(
-        """
+    """Evenly over the days that are kept, and a hundred on the oldest day."""
+    insert = """
         INSERT INTO audit_logs (actor, action, target, detail, created_at)
-        SELECT 'operator' || n %% 7,
-               (ARRAY['login', 'retry', 'mapping.update', 'review.approve', 'export'])[1 + n %% 5],
-               'product/' || n %% 3000,
-               md5(%(seed)s || 'a' || n) || md5(%(seed)s || 'b' || n) || md5(%(seed)s || 'c' || n)
-                   || md5(%(seed)s || 'd' || n) || md5(%(seed)s || 'e' || n) || md5(%(seed)s || 'f' || n),
-               %(now)s - make_interval(secs => %(days)s * 86400.0 * n / %(count)s)
-        FROM generate_series(1, %(count)s) AS n
-        """,
-        {"seed": str(seed), "now": now, "days": min(figures.audit_days, 179), "count": count},
-    )
-    cursor.execute(
-        """
-        INSERT INTO audit_logs (actor, action, target, detail, created_at)
-        SELECT 'operator1', 'login', 'session/' || n, md5(%(seed)s || n), %(now)s - make_interval(days => %(days)s)
-        FROM generate_series(1, 100) AS n
-        """,
-        {"seed": str(seed), "now": now, "days": figures.audit_days},
-    )
+        SELECT actor, action, 'product/' || n %% 3000,
+               format(
+                   '{"request":"%%s","session":"%%s","actor":"%%s","action":"%%s","before":{"state":"MANUAL_REVIEW",'
+                   '"category":"DC%%s","assignee":null,"attributes":{"origin":null,"warranty":null}},"after":{"state":'
+                   '"PENDING","category":"DC%%s","assignee":"%%s","attributes":{"origin":"KR","warranty":"1 year"}},'
+                   '"client":{"address":"10.20.%%s.%%s","agent":"Mozilla/5.0 (X11; Linux) storebridge-console"}}',
+                   md5(%(seed)s || n), n %% 977, actor, action, n %% 120, n %% 119, actor, n %% 4, n %% 250),
+               %(now)s - make_interval(secs => %(age)s)
+        FROM generate_series(1, %(count)s) AS n,
+             LATERAL (SELECT 'operator' || n %% 7 AS actor) AS who,
+             LATERAL (SELECT (ARRAY['login', 'retry', 'mapping.update', 'review.approve', 'export'])[1 + n %% 5]
+                      AS action) AS what
+    """
+    oldest = min(figures.audit_days, generator.AUDIT_KEPT_DAYS - 1)
+    common = {"seed": str(seed), "now": now}
+    evenly = insert.replace("%(age)s", "%(days)s * 86400.0 * n / %(count)s")
+    cursor.execute(evenly, {**common, "days": oldest, "count": count})
+    cursor.execute(insert, {**common, "age": figures.audit_days * 86_400.0, "count": 100})
     return count + 100
 
 

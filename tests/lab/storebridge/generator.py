@@ -154,7 +154,9 @@ def _reviews(figures: Figures, chance: random.Random, now: datetime, products: i
     chance.shuffle(reasons)
     # All within six days: "the last seven days" holds them however its edges are drawn.
     return [
-        _registration(chance, "MANUAL_REVIEW", now - timedelta(seconds=chance.randint(3_600, 6 * 86_400)), products, reason)
+        _registration(
+            chance, "MANUAL_REVIEW", now - timedelta(seconds=chance.randint(3_600, 6 * 86_400)), products, reason
+        )
         for reason in reasons
     ]
 
@@ -237,7 +239,15 @@ def job_items(rows: list[Job], seed: int, products: int) -> Iterator[JobItem]:
 def mappings(seed: int) -> tuple[list[tuple[str, str, bool]], list[tuple[str, str]], list[tuple[str, str, str]]]:
     """Category mappings, forbidden words with their replacements, attribute defaults."""
     chance = stream(seed, "mappings")
-    categories = [(f"DC{number:04}", f"500{chance.randrange(10**5):05}", chance.random() < 0.95) for number in range(120)]
-    words = [("최저가", "좋은 가격"), ("무료배송", "배송비 포함"), ("100%", "매우"), ("정품보장", "정품"), ("특가", "할인")]
+    categories = [
+        (f"DC{number:04}", f"500{chance.randrange(10**5):05}", chance.random() < 0.95) for number in range(120)
+    ]
+    words = [
+        ("최저가", "좋은 가격"),
+        ("무료배송", "배송비 포함"),
+        ("100%", "매우"),
+        ("정품보장", "정품"),
+        ("특가", "할인"),
+    ]
     defaults = [(f"DC{number:04}", "origin", chance.choice(["국산", "중국", "베트남"])) for number in range(0, 120, 3)]
     return categories, words, defaults

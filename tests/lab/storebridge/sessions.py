@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection  # noqa: N812
+    from psycopg2.extensions import connection as Connection
 
 LEAKING = "storebridge-worker-batch"
 POOLED = {"healthy": {"storebridge-web": 4}, "degraded": {"storebridge-web": 8, "storebridge-worker-normal": 4}}

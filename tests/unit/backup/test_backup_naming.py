@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule, duration, is_pointer, zone
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption

@@ -1,4 +1,4 @@
-"""Driving the sections: a statement that fails costs its own facts, a lost connection the whole, bad options nothing."""
+"""Driving the sections: a failing statement costs its own facts, a lost connection all, bad options nothing."""
 
 from __future__ import annotations
 

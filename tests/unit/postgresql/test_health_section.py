@@ -14,6 +14,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.sect
     is_cut,
     moment,
     percent,
+    rate,
     ratio,
     rounded,
 )
@@ -52,6 +53,14 @@ def test_age_is_null_safe_and_never_negative(then: dt.datetime | None, expected:
 def test_moment_is_utc() -> None:
     assert moment(dt.datetime(2026, 1, 31, 9, 15, tzinfo=SEOUL)) == "2026-01-31T00:15:00Z"
     assert moment(None) is None
+
+
+@pytest.mark.parametrize(
+    ("total", "age", "expected"),
+    [(10, 7200.0, 5.0), (10, 60.0, 10.0), (10, 0.0, 10.0), (0, 60.0, 0.0), (None, 60.0, None), (1, None, None)],
+)
+def test_young_counters_are_not_extrapolated(total: float | None, age: float | None, expected: float | None) -> None:
+    assert rate(total, age, 3600.0) == expected
 
 
 def test_rounded() -> None:

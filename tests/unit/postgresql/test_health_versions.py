@@ -83,7 +83,11 @@ def test_recorded_collation_of_databases(major: int, name: str) -> None:
 @pytest.mark.parametrize(
     ("columns", "present", "absent"),
     [
-        (OLD_STATEMENTS, ["p.total_time", "p.mean_time", "NULL::numeric", "true AS toplevel"], ["exec_time", "p.wal_bytes"]),
+        (
+            OLD_STATEMENTS,
+            ["p.total_time", "p.mean_time", "NULL::numeric", "true AS toplevel"],
+            ["exec_time", "p.wal_bytes"],
+        ),
         (NEW_STATEMENTS, ["p.total_exec_time", "p.mean_exec_time", "p.wal_bytes", "p.toplevel"], ["p.total_time"]),
         # The extension lags behind its server until somebody runs ALTER EXTENSION … UPDATE.
         (NEW_STATEMENTS - {"toplevel"}, ["p.total_exec_time", "true AS toplevel"], ["p.toplevel"]),
@@ -160,7 +164,11 @@ def test_parse() -> None:
     )
     assert (found.major, found.is_superuser, found.user) == (15, False, "mon")
     assert found.extensions["plpgsql"] == Extension("1.0", "pg_catalog")
-    assert (found.has("pg_locks"), found.has("pg_locks", "waitstart"), found.has("pg_locks", "x")) == (True, True, False)
+    assert (found.has("pg_locks"), found.has("pg_locks", "waitstart"), found.has("pg_locks", "x")) == (
+        True,
+        True,
+        False,
+    )
     assert found.has("pg_stat_wal") is False
     assert found.pick("pg_locks", "waitstart", alias="l", otherwise="NULL") == "l.waitstart"
     assert found.pick("pg_locks", "absent", alias="l", otherwise="NULL::int") == "NULL::int"

@@ -147,6 +147,8 @@ def test_explain(code: str, sentence: str) -> None:
     [
         ("Error 111 connecting to r:1. Connection refused.", False, "nothing listens there"),
         ("Timeout connecting to server", False, "did not answer within 3 s (connect_timeout)"),
+        ("Timeout connecting to server", True, "Does this port speak TLS?"),
+        ("Protocol Error: b'HTTP/1.1 400 Bad Request'", False, "does not speak the Redis protocol"),
         ("Timeout reading from r:1", False, "stopped answering for 7 s (socket_timeout)"),
         ("Error -2 connecting to r:1. Name or service not known.", False, "cannot be resolved. Check login_host."),
         ("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate in certificate chain", True, "Set ca_certs"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.module_utils.redis.health.collect import loading_reason, slow_command
+from ansible_collections.runbook.ops.plugins.module_utils.redis.health.collect import slow_command
 from ansible_collections.runbook.ops.plugins.module_utils.redis.health.model import (
     SlowCommand,
     Snapshot,
@@ -29,6 +29,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.health.report im
 from ansible_collections.runbook.ops.plugins.module_utils.redis.info import (
     databases_of,
     integer,
+    loading_reason,
     number,
     parse_info,
     percent,

@@ -156,9 +156,35 @@ def test_value_and_ladder(make_finding: Make, changes: dict[str, Any], value: st
     ],
 )
 def test_new(make_finding: Make, before: str | None, now: str, fresh: bool) -> None:
-    past = run("2025-10-16T00:00:00Z", *([make_finding(severity=before)] if before else []))
-    document = build([make_finding(severity=now)], [past])
+    other = make_finding(id="redis.memory", severity="ok")
+    past = run("2025-10-16T00:00:00Z", other, *([make_finding(severity=before)] if before else []))
+    document = build([make_finding(severity=now), other], [past])
     assert document.fresh_total == int(fresh)
+
+
+def test_a_smaller_round_in_between_is_no_gap(make_finding: Make) -> None:
+    other = make_finding(id="redis.memory", object="", severity="ok")
+    rounds = [
+        run("2025-10-15T00:00:00Z", make_finding(value=10), make_finding(id="a.b", severity="critical"), other),
+        run("2025-10-15T13:00:00Z", other),
+        run("2025-10-16T00:00:00Z", make_finding(value=12), make_finding(id="a.b", severity="critical"), other),
+        run("2025-10-16T13:00:00Z", other),
+    ]
+    document = build([make_finding(value=15), make_finding(id="a.b", severity="ok", object=""), other], rounds)
+    (group,) = document.sections[0].groups
+    assert document.fresh_total == 0
+    assert [gone.rule for gone in document.gone] == ["a.b"]
+    assert group.cards[0].trend is not None
+    assert group.cards[0].trend.values == (10, 12, 15)
+    assert [(tile.severity, tile.change) for tile in document.tiles] == [
+        ("critical", -1),
+        ("warning", 0),
+        ("unknown", 0),
+        ("ok", 1),
+    ]
+    # The chart shows the rounds of this size and this one.
+    assert len(document.runs) == 3
+    assert document.previous == "Thu 16 Oct 2025, 22:00"
 
 
 def test_nothing_is_new_without_history(make_finding: Make) -> None:
@@ -194,6 +220,8 @@ def test_gone(make_finding: Make, now: list[dict[str, Any]], gone: int) -> None:
         ([80, 90], "percent", "+10 points since 15 Oct"),
         ([7, 7, 7], "count", "unchanged over 3 runs"),
         ([7, 8, None], "count", "3 runs since 14 Oct"),
+        ([7, None, 9], "count", "+2 since 14 Oct"),
+        ([7, None], "count", None),
         ([None, 7, 9], "count", "+2 since 15 Oct"),
         ([None, 7], "count", None),
         ([7], "count", None),

@@ -69,6 +69,8 @@ def kept(tmp_path: Path, make_finding: Callable[..., dict[str, Any]]) -> Path:
         ({"since": moment(2)}, [2, 3, 4]),
         ({"newest": 2}, [3, 4]),
         ({"newest": 0}, []),
+        ({"most_bytes": 0}, [4]),
+        ({"most_bytes": 150}, [3, 4]),
         ({"before": moment(4), "newest": 1}, [3]),
     ],
 )

@@ -45,7 +45,8 @@ FROM (
     SELECT k.oid FROM pg_class k
     WHERE k.relname = ANY (%(relations)s::name[]) AND k.relnamespace = 'pg_catalog'::regnamespace
     UNION ALL
-    SELECT d.objid FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+    SELECT d.objid
+    FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
     WHERE e.extname = 'pg_stat_statements' AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
 ) r
 JOIN pg_class c ON c.oid = r.oid

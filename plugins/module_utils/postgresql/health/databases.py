@@ -10,6 +10,8 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.capabilities import Capabilities
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import (
+    DAY,
+    HOUR,
     Answers,
     Facts,
     Limits,
@@ -23,7 +25,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.sect
     moment,
     monitor_remedy,
     percent,
-    ratio,
+    rate,
 )
 
 _STATISTICS = """
@@ -109,11 +111,11 @@ def _database(row: Row, size_bytes: int | None) -> dict[str, Any]:
         "rollback_percent": percent(row["xact_rollback"], finished),
         "cache_hit_percent": percent(row["blks_hit"], blocks),
         "deadlocks_total": row["deadlocks"],
-        "deadlocks_per_day": ratio(row["deadlocks"], None if age is None else age / 86400),
+        "deadlocks_per_day": rate(row["deadlocks"], age, DAY),
         "conflicts_total": row["conflicts"],
         "temp_files_total": row["temp_files"],
         "temp_bytes_total": row["temp_bytes"],
-        "temp_bytes_per_hour": ratio(row["temp_bytes"], None if age is None else age / 3600),
+        "temp_bytes_per_hour": rate(row["temp_bytes"], age, HOUR),
         "sessions_abandoned_total": row["sessions_abandoned"],
         "sessions_fatal_total": row["sessions_fatal"],
         "sessions_killed_total": row["sessions_killed"],

@@ -98,6 +98,10 @@ class Section:
     skips: Callable[[Capabilities, Answers], list[Skip]] = no_skips
 
 
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
 def compose(template: str, **fragments: str) -> str:
     """Fill the C($name) holes of a statement with fragments written in this package, never with data: data is bound."""
     return string.Template(template).substitute(fragments)
@@ -115,6 +119,14 @@ def ratio(part: float | None, whole: float | None, digits: int = 2) -> float | N
     if part is None or not whole:
         return None
     return round(part / whole, digits)
+
+
+def rate(total: float | None, age: float | None, period: float) -> float | None:
+    """C(total) per C(period) seconds over an age in seconds.
+
+    Counters younger than the period count as one period old: one deadlock in the first minute is not 1,440 a day.
+    """
+    return ratio(total, None if age is None else max(age, period) / period)
 
 
 def age_seconds(now: dt.datetime | None, then: dt.datetime | None) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any, Optional
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.capabilities import Capabilities
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.relations import LOCKED, USER_SCHEMAS
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import (
+    HOUR,
     Answers,
     Facts,
     Limits,
@@ -21,6 +22,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.sect
     compose,
     moment,
     percent,
+    rate,
     ratio,
     rounded,
 )
@@ -326,7 +328,7 @@ def _sequential(row: Row, stats_age: float | None) -> dict[str, Any]:
         **_name(row),
         "live_rows": row["live_rows"],
         "sequential_scans": scans,
-        "sequential_scans_per_hour": ratio(scans, None if stats_age is None else stats_age / 3600),
+        "sequential_scans_per_hour": rate(scans, stats_age, HOUR),
         "sequential_rows": read,
         "rows_per_scan": ratio(read, scans),
         "full_reads": ratio(read, row["live_rows"]),

@@ -50,7 +50,9 @@ def run_queries(
             result = _result(query, [{name: json_value(value) for name, value in row.items()} for row in rows])
         except QueryError as error:
             reason = f"Query {query.name} failed: {error.message}."
-            skipped.append({"section": f"queries.{query.name}", "reason": reason, "remedy": _remedy(query, error, user)})
+            skipped.append(
+                {"section": f"queries.{query.name}", "reason": reason, "remedy": _remedy(query, error, user)}
+            )
             result = _failure(reason)
         result["duration_seconds"] = round(time.monotonic() - started, 3)
         results[query.name] = result

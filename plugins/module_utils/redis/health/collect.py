@@ -18,7 +18,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.health.model imp
     SlowCommand,
     Snapshot,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.redis.info import flag, integer, number, parse_info
+from ansible_collections.runbook.ops.plugins.module_utils.redis.info import flag, loading_reason, parse_info
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import Settings
 
 # One setting a command: servers before 7.0 take no more. Never requirepass and its like: they are secrets.
@@ -60,7 +60,7 @@ def _basics(client: RedisClient, snapshot: Snapshot, refusals: list[tuple[str, R
     # Unlike EXISTS, MEMORY USAGE does not count as a lookup, which would spoil the hit rate of an idle server.
     probes: list[Command] = [("MEMORY", "USAGE", key, "SAMPLES", 1) for key in QUEUE_KEYS]
     commands: list[Command] = [("INFO", "ALL"), ("DBSIZE",), ("TIME",), *probes]
-    info, dbsize, server_time, *present = client.pipeline(commands, loading_is_data=True)
+    info, dbsize, server_time, *present = client.pipeline(commands, tolerant=True)
     snapshot.local_time = time.time()
     if isinstance(info, Refusal):
         if info.concerns_connection:
@@ -144,7 +144,7 @@ def _auth_required(settings: Settings) -> bool | None:
     anonymous = replace(settings, user=None, password=None, db=0)
     try:
         with RedisClient(anonymous) as client:
-            reply = client.pipeline([("PING",)], loading_is_data=True)[0]
+            reply = client.pipeline([("PING",)], tolerant=True)[0]
     except Unavailable:
         return None
     return isinstance(reply, Refusal) and reply.code in ("NOAUTH", "DENIED")
@@ -158,11 +158,3 @@ def _skipped(refusals: list[tuple[str, Refusal]], user: str) -> list[dict[str, s
         if entry not in entries:
             entries.append(entry)
     return entries
-
-
-def loading_reason(where: str, info: dict[str, str]) -> str:
-    """The sentence about a server that is reading its files, with how far it is."""
-    done, eta = number(info, "loading_loaded_perc"), integer(info, "loading_eta_seconds")
-    progress = [f"{done:.0f} %" if done is not None else "", f"about {eta} s left" if eta is not None else ""]
-    shown = ", ".join(part for part in progress if part)
-    return f"Redis at {where} is still loading its data set{f' ({shown})' if shown else ''} and answers nothing yet."

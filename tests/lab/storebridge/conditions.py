@@ -1,0 +1,87 @@
+"""What is wrong with the degraded StoreBridge, and which finding says so: one each, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TypedDict
+
+from lab.storebridge.database import INVALID_INDEX, UNUSED_INDEX
+from lab.storebridge.metrics import DOWN_JOB, DOWN_TARGET
+from lab.storebridge.objects import backups
+from lab.storebridge.sessions import LEAKING
+
+
+class Condition(TypedDict):
+    key: str
+    description: str
+    finding_id: str
+    object: str
+
+
+def conditions(now: datetime) -> list[Condition]:
+    """The conditions that the daily check finds; names of backups hold the date, hence ``now``."""
+    by_fault = {backup.fault: backup.key for backup in reversed(backups("degraded", now))}
+    return [
+        _condition(
+            "success_rate",
+            "Yesterday in Seoul, 80 of 100 finished registrations succeeded",
+            "business.registration_success",
+        ),
+        _condition("manual_review", "100 registrations wait for a person", "business.manual_review"),
+        _condition("jobs_overdue", "Completed jobs of more than 90 days, with items", "business.jobs_overdue"),
+        _condition(
+            "audit_overdue",
+            "100 audit rows are 181 days old; those of 179 days are not overdue",
+            "business.audit_logs_overdue",
+        ),
+        _condition(
+            "idle_in_transaction",
+            "A worker left a transaction open",
+            "postgresql.idle_in_transaction",
+            f"{LEAKING} (storebridge_app@storebridge)",
+        ),
+        _condition(
+            "unused_index",
+            "An index that nobody used, and that no constraint needs",
+            "postgresql.index_unused",
+            f"public.{UNUSED_INDEX}",
+        ),
+        _condition(
+            "invalid_index",
+            "CREATE UNIQUE INDEX CONCURRENTLY failed over duplicates",
+            "postgresql.index_invalid",
+            f"public.{INVALID_INDEX}",
+        ),
+        _condition("domeggook_quota", "14,200 of 15,000 calls of Domeggook are used", "quota.domeggook"),
+        _condition("no_worker", "Tasks wait and the only worker was killed", "queue.unconsumed"),
+        _condition("stuck_tasks", "Tasks that the killed worker held for two hours", "queue.stuck", "batch"),
+        _condition("rate_limit_lines", "More than a hundred times 'Rate limit exceeded' in an hour", "logs.rate_limit"),
+        _condition(
+            "target_down", "A target that Prometheus cannot scrape", "metrics.target_up", f"{DOWN_JOB} {DOWN_TARGET}"
+        ),
+        _condition("backup_truncated", "The newest backup is cut in half", "backup.newest_complete"),
+        _condition("backup_stale", "The newest backup that is whole is eight days old", "backup.newest_complete_age"),
+        _condition("backup_empty", "20 bytes of gzip, and nothing in them", "backup.empty", by_fault["empty"]),
+        _condition("backup_unfinished", "A complete gzip of half a dump", "backup.incomplete", by_fault["unfinished"]),
+        _condition("backup_gaps", "Nights without a backup", "backup.gaps"),
+    ]
+
+
+def _condition(key: str, description: str, finding_id: str, name: str = "") -> Condition:
+    return Condition(key=key, description=description, finding_id=finding_id, object=name)
+
+
+CONDITIONS = conditions(datetime.now(timezone.utc))
+
+# Planted beside them: traps, which must give no finding of their own, and faults that other playbooks look for.
+TRAPS = {
+    "unique_never_scanned": "The index of products_domeggook_item_id_key keeps duplicates out: not an unused index",
+    "mixed_case": 'A table "MixedCase", which names put together as text do not find',
+    "pooled_idle": "Idle sessions of a pool, and an idle superuser: no leak",
+    "naver_limiter": "Counters of at most two calls a second, many of them",
+    "cascade": "job_items hang on jobs with ON DELETE CASCADE: archiving jobs would delete them",
+    "review_reasons": "60 CATEGORY_MISMATCH, 25 FORBIDDEN_WORD, 15 ATTRIBUTE_MISSING in a week",
+    "cache_hit_rate": "38 of 100 reads of the cache find nothing",
+    "failed_tasks": "14 failed tasks of three reasons, fewer than a day may have",
+    "error_budget": "A log line that has the word error in it and tells of none",
+}
