@@ -81,7 +81,7 @@ mypy: setup
 
 .PHONY: copy
 copy: setup
-	@$(BIN)/python .ci/copy.py $(COPY)
+	@$(BIN)/python .ci/mirror.py $(COPY)
 
 ansible-lint: copy
 	@cd $(COPY) && ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/copy ansible-lint --offline --profile production --strict

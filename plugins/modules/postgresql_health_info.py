@@ -21,7 +21,7 @@ description:
   - A server that is down or refuses the login gives RV(available=false), not a failure. What cannot be read for lack of
     a privilege or an extension is listed in RV(skipped) with the statement that helps.
 author:
-  - The runbook.ops contributors
+  - The runbook.ops contributors (@runbook-ops)
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.info_module
@@ -470,7 +470,9 @@ health:
               description: Identifier of the statement, as in C(statements), from PostgreSQL 14.
               type: str
             query:
-              description: The current or last statement without literals, at most 500 characters.
+              description:
+                - The current or last statement without literals, at most 500 characters.
+                - V(null) when its database has another encoding and the text is not ASCII.
               type: str
         idle_in_transaction:
           description: Longest idle first. Keys as in C(active).

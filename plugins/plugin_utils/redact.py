@@ -76,6 +76,8 @@ _ASSIGNMENT = re.compile(
     r"(?P<head>(?<![A-Za-z0-9])(?:[A-Za-z0-9]+[_-])*"
     r"(?:[A-Za-z0-9]*(?:password|passwd)|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|authorization)"
     r"[\"']?\s*[=:]\s*)"
+    # Words that answer a question are no secrets: "open without a password: no".
+    r"(?!(?:yes|no|none|null|true|false|on|off|unknown|missing|required)\b)"
     r"(?P<value>\"[^\"]*\"|'[^']*'|(?!(?:Bearer|Basic)\s)[^\s,;&\"'}\])]+)",
     re.IGNORECASE,
 )

@@ -209,8 +209,9 @@ def _show(state: State) -> None:
         f"({state.scenario}, size {state.size}, seed {state.seed}, since {state.created_at})"
     )
     for member in sorted(state.members, key=lambda each: each.name):
+        log = f"log {shown(Path(member.log))}" if member.log else ""
         condition = f"pid {member.identity.pid}" if member.identity.alive() else "does not run"
-        print(f"  {member.name:<11} {member.address:<21} {condition:<14} log {shown(Path(member.log))}")
+        print(f"  {member.name:<11} {member.address:<21} {condition:<14} {log}".rstrip())
 
 
 def _fetch(options: argparse.Namespace) -> int:

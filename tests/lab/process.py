@@ -110,6 +110,15 @@ def with_variable(name: str, value: str) -> list[Identity]:
     return found
 
 
+def program(pid: int) -> str:
+    """What a process is called: its program, or the module that Python runs."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return f"process {pid}"
+    return words[2] if words[1:2] == ["-m"] and len(words) > 2 else Path(words[0]).name
+
+
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if key not in FOREIGN_VARIABLES}
     return {**kept, **(extra or {})}

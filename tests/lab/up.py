@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from lab import process
 from lab.down import tear_down
 from lab.errors import LabError, MissingServer
 from lab.installations import Installation, default_installation
@@ -145,6 +146,7 @@ def _build(options: Options, progress: Progress) -> State:
     try:
         lab = Lab(options, progress, state)
         lab.start()
+        lab.adopt()
         inventory = lab.write_inventory()
         state.set(phase="running", summary=lab.summary)
     except BaseException as error:
@@ -258,6 +260,18 @@ class Lab:
             for thread in threads:
                 thread.join(timeout=1)
             raise
+
+    def adopt(self) -> None:
+        """Write down the processes that the system's module started itself, such as a queue's worker."""
+        known = {member.identity.pid for member in self.state.members}
+        below = {each.pid for pid in known for each in process.descendants(pid)}
+        for each in process.with_variable(MARK, str(self.options.directory)):
+            if each.pid not in known | below and each.alive():
+                name = process.program(each.pid)
+                self.state.add(Member(name if name not in self._names() else f"{name} {each.pid}", each), [])
+
+    def _names(self) -> set[str]:
+        return {member.name for member in self.state.members}
 
     def _host(self, part: str, **variables: Any) -> None:
         self.host_variables[self.system.hosts[part]] = variables

@@ -79,7 +79,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "busy",
-        ("SlowDown", "ServiceUnavailable", "RequestLimitExceeded", "InternalError", "Throttling", "500", "502", "503"),
+        ("SlowDown", "ServiceUnavailable", "RequestLimitExceeded", "InternalError", "Throttling"),
         "{store} is overloaded or broken at the moment ({detail}). Try again; if it lasts, look at the store's log.",
     ),
     (
@@ -123,8 +123,9 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "not_a_store",
-        ("ResponseParserError", "404", "400"),
-        "{store} does not answer as an object store does ({detail}). Correct endpoint_url.",
+        # Numbers stand for answers without a store's error document; botocore says 500 for a page of HTML.
+        ("ResponseParserError", "400", "404", "500", "502", "503", "504"),
+        "{store} does not answer as an object store does ({detail}). Correct endpoint_url, or look at the store's log.",
     ),
 )
 

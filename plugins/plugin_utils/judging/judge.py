@@ -25,7 +25,6 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.judging.paths import (
     step,
 )
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.rules import Rule, compile_rules
-from ansible_collections.runbook.ops.plugins.plugin_utils.judging.templates import NOT_THERE
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.thresholds import (
     Threshold,
     Unjudgeable,
@@ -218,10 +217,11 @@ class _Court:
                 "object": name,
                 "threshold": threshold.text if threshold else "",
             }
-            summary = rule.summary.render(scope, known) if rule.summary else ""
-            # What a summary says about a fault ("{reason}") is often empty when all is well.
-            if not summary or (verdict.severity == "ok" and summary.strip() == NOT_THERE):
+            # What a summary says about a fault ("{reason}") is often not there when all is well.
+            if rule.summary is None or (verdict.severity == "ok" and not rule.summary.is_filled(scope, known)):
                 summary = _default_summary(rule, known)
+            else:
+                summary = rule.summary.render(scope, known)
         return finding(
             rule.id,
             verdict.severity,
@@ -237,11 +237,12 @@ class _Court:
         )
 
     def _all_fine(self, rule: Rule, judged: int) -> Finding:
+        if rule.description:
+            summary = f"{judged:,} of {judged:,} ok" if judged else "nothing to judge"
+            return self._aggregate(rule, "ok", judged, "", f"{summary}: {rule.description}")
         what = rule.each_text.rsplit(".", 1)[-1].replace("_", " ").replace("*", "items").strip('"')
         summary = f"{judged:,} of {judged:,} {what} ok" if judged else f"no {what} to judge"
-        return self._aggregate(
-            rule, "ok", judged, "", f"{summary}: {rule.description}" if rule.description else summary
-        )
+        return self._aggregate(rule, "ok", judged, "", summary)
 
     def _the_rest(self, rule: Rule, rest: Sequence[_Verdict]) -> Finding:
         counts = Counter(verdict.severity for verdict in rest)

@@ -51,9 +51,20 @@ class Template:
                 shown.append(_show(scope.resolve(part.segments), part, raw=raw))
         return "".join(shown)
 
+    def is_filled(self, scope: Scope, known: Mapping[str, str]) -> bool:
+        """Whether every placeholder has a value."""
+        return all(
+            isinstance(part, str) or part.name in known or _is_there(scope.resolve(part.segments))
+            for part in self.parts
+        )
+
+
+def _is_there(value: Any) -> bool:
+    return value is not MISSING and value is not None
+
 
 def _show(value: Any, placeholder: _Placeholder, *, raw: bool) -> str:
-    if value is MISSING or value is None:
+    if not _is_there(value):
         return NOT_THERE
     if raw and placeholder.unit is None:
         return plain_line(str(value))

@@ -150,7 +150,7 @@ def _ticks(positions: list[tuple[str, float, str]]) -> tuple[Tick, ...]:
     )
 
 
-def bar_svg(bar: Bar, severity: str, label: str) -> str:
+def bar_svg(drawn: Bar, severity: str, label: str) -> str:
     """The bar as inline SVG; colours come from the page's style sheet. C(label) is read to people who cannot see it."""
 
     def x(share: float) -> str:
@@ -158,33 +158,33 @@ def bar_svg(bar: Bar, severity: str, label: str) -> str:
 
     middle = _TRACK_TOP + _TRACK_HEIGHT / 2
     parts = [
-        f'<svg class="bar{"" if bar.marker is not None else " bar-unmeasured"}" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'<svg class="bar{"" if drawn.marker is not None else " bar-unmeasured"}" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'width="{WIDTH}" height="{HEIGHT}" '
         f'role="img" aria-label="{html.escape(label)}">',
         '<g class="track">',
         *(
             f'<rect class="zone zone-{zone.severity}" x="{x(zone.start)}" y="{_TRACK_TOP}" '
             f'width="{x(zone.end - zone.start)}" height="{_TRACK_HEIGHT}"/>'
-            for zone in bar.zones
+            for zone in drawn.zones
         ),
         "</g>",
     ]
-    for tick in bar.ticks:
+    for tick in drawn.ticks:
         parts.append(
             f'<line class="tick tick-{tick.severity}" x1="{x(tick.position)}" x2="{x(tick.position)}" '
             f'y1="{_TRACK_TOP - 2}" y2="{_TRACK_TOP + _TRACK_HEIGHT + 3}"/>'
             f'<text class="tick-label" x="{x(tick.position)}" y="{HEIGHT - 4}" text-anchor="{tick.anchor}">'
             f"{html.escape(tick.label)}</text>"
         )
-    if bar.marker is None:
+    if drawn.marker is None:
         parts.append(f'<line class="unmeasured" x1="2" x2="{WIDTH - 2}" y1="{middle}" y2="{middle}"/>')
     else:
-        at = min(max(bar.marker * WIDTH, 6.0), WIDTH - 6.0)
+        at = min(max(drawn.marker * WIDTH, 6.0), WIDTH - 6.0)
         parts.append(
             f'<line class="reach reach-{severity}" x1="1.5" x2="{at:.1f}" y1="{middle}" y2="{middle}"/>'
             + (
                 f'<path class="marker marker-{severity}" d="M{at - 5:.1f} {middle - 6} l9 6 l-9 6 z"/>'
-                if bar.beyond and bar.marker > 0.5
+                if drawn.beyond and drawn.marker > 0.5
                 else f'<circle class="marker marker-{severity}" cx="{at:.1f}" cy="{middle}" r="5.5"/>'
             )
         )

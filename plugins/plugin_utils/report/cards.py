@@ -55,9 +55,9 @@ class CardBuilder:
             for name, expression in written.items()
         )
         value = finding.get("value")
-        bar = None
+        drawn = None
         if (value is None and severity == "unknown") or number_or_none(value) is not None:
-            bar = ladder_bar(number_or_none(value), unit, limits.get("warning"), limits.get("critical"))
+            drawn = ladder_bar(number_or_none(value), unit, limits.get("warning"), limits.get("critical"))
         shown = humanise(value, unit)
         said = " and ".join(f"{name} {expression}" for name, expression in steps)
         moment = moment_or_none(finding.get("measured_at"))
@@ -77,8 +77,8 @@ class CardBuilder:
             value=shown if value is not None else "Not measured" if severity == "unknown" else "No value",
             missing=value is None and severity == "unknown",
             steps=steps,
-            bar=bar,
-            bar_label=f"{shown}; {said}" if value is not None else f"not measured; {said}",
+            ladder=drawn,
+            ladder_label=f"{shown}; {said}" if value is not None else f"not measured; {said}",
             unit=unit,
             trend=self._past.trend(finding),
             remedy=split_remedy(str(finding.get("remedy") or "")),

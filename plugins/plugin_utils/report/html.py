@@ -35,7 +35,7 @@ def render_html(document: Document) -> str:
         script=_markup(script),
         script_hash=f"sha256-{digest}",
         command_pieces=command_pieces,
-        bar=_bar,
+        ladder=_ladder,
         spark=_spark,
         runs=lambda past: _markup(runs_svg(past)),
     )
@@ -62,10 +62,10 @@ def _markup(ours: str) -> Markup:
     return Markup(ours)  # noqa: S704
 
 
-def _bar(card: Card) -> Markup:
-    if card.bar is None:
+def _ladder(card: Card) -> Markup:
+    if card.ladder is None:
         return Markup()
-    return _markup(bar_svg(card.bar, card.severity, card.bar_label))
+    return _markup(bar_svg(card.ladder, card.severity, card.ladder_label))
 
 
 def _spark(card: Card) -> Markup:

@@ -38,8 +38,8 @@ class Card:
     value: str
     missing: bool
     steps: tuple[tuple[str, str], ...]
-    bar: Bar | None
-    bar_label: str
+    ladder: Bar | None
+    ladder_label: str
     unit: str | None
     trend: Trend | None
     remedy: Remedy

@@ -79,8 +79,6 @@ def prepare(request: Request) -> Report:
     Raises:
         InvalidOption: for findings that are none, a moment without timezone, an unknown timezone.
     """
-    if request.formats and request.destination is None:
-        raise InvalidOption("destination", "", "a directory for the files, or an empty list of formats")
     zone = timezone(request.timezone)
     findings = [
         _normalised(each, request.system)
@@ -91,7 +89,7 @@ def prepare(request: Request) -> Report:
     problems: list[str] = []
     surplus: list[Path] = []
     texts: dict[str, str] = {}
-    paths: dict[str, Path] = {}
+    paths = _paths(request)
     if request.history_directory is not None:
         past, problems = history.read_runs(
             request.history_directory, before=moment, newest=_MOST_RUNS, most_bytes=_MOST_HISTORY
@@ -99,9 +97,6 @@ def prepare(request: Request) -> Report:
         name = history.file_name(moment)
         texts["history"], paths["history"] = history.dump(findings), request.history_directory / name
         surplus = history.surplus(request.history_directory, request.history_keep, name)
-    for form in request.formats:
-        assert request.destination is not None
-        paths[form] = request.destination / FILE_NAMES[form]
     if "html" in request.formats:
 
         def clean(data: Any) -> Any:
@@ -120,6 +115,14 @@ def prepare(request: Request) -> Report:
     return Report(findings, totals(findings), moment, zone, texts, paths, surplus, problems)
 
 
+def _paths(request: Request) -> dict[str, Path]:
+    if request.destination is None:
+        if request.formats:
+            raise InvalidOption("destination", "", "a directory for the files, or an empty list of formats")
+        return {}
+    return {form: request.destination / FILE_NAMES[form] for form in request.formats}
+
+
 def _without_secrets(findings: Sequence[Finding], secrets: Sequence[str]) -> list[Finding]:
     """The findings with their texts redacted; hosts, units and remedies repeat, so each text is looked at once."""
     seen: dict[str, str] = {}
@@ -136,11 +139,19 @@ def _without_secrets(findings: Sequence[Finding], secrets: Sequence[str]) -> lis
 
 def _normalised(each: Mapping[str, Any], system: str) -> Finding:
     """Exactly the keys of the shape; a number that JSON cannot write is no value."""
-    shaped = {key: each.get(key) for key in KEYS}
-    if isinstance(shaped["value"], float) and not math.isfinite(shaped["value"]):
-        shaped["value"] = None
+    shaped = {key: _writable(each.get(key)) for key in KEYS}
     shaped["system"] = shaped["system"] or system
     return shaped
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _writable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_writable(item) for item in value]
+    return value
 
 
 def changes(report: Report, mode: int) -> list[str]:

@@ -17,7 +17,10 @@ from lab.storebridge.database import DATABASE, populate_postgresql
 from lab.storebridge.sessions import LEAKING, hold_sessions
 from lab.storebridge.settings import lab_variables
 
+from ansible_collections.runbook.ops.plugins.plugin_utils.judging.judge import judge
+
 CheckRole = Callable[..., Any]
+RunModule = Callable[..., dict[str, Any]]
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 INVENTORY: dict[str, Any] = yaml.safe_load(
@@ -66,13 +69,22 @@ def register(server: PostgresServer, database: str, *rows: tuple[str, str, str |
         )
 
 
-def figures(empty: tuple[PostgresServer, str], check_role: CheckRole, **variables: Any) -> Any:
+def figures(
+    empty: tuple[PostgresServer, str], run_module: RunModule, which: str = "check_postgresql"
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """What the inventory's queries and rules make of the database: findings by id, and the facts."""
     server, database = empty
-    run = check_role(
-        server.login(database),
-        **{**INVENTORY, **SYSTEM, "runbook_reference_time": MORNING, **variables},
+    facts = run_module(
+        "postgresql_query_info",
+        {
+            **server.login(database),
+            "queries": INVENTORY[f"{which}_queries"],
+            "timezone": "Asia/Seoul",
+            "reference_time": MORNING,
+        },
     )
-    return {each["id"]: each for each in run.findings if each["id"].startswith("business.")}, run
+    found = judge(facts, INVENTORY[f"{which}_query_rules"])
+    return {each["id"]: each for each in found}, facts
 
 
 @pytest.mark.parametrize(
@@ -87,7 +99,7 @@ def figures(empty: tuple[PostgresServer, str], check_role: CheckRole, **variable
 )
 def test_the_success_ladder(
     empty: tuple[PostgresServer, str],
-    check_role: CheckRole,
+    run_module: RunModule,
     completed: int,
     failed: int,
     severity: str,
@@ -99,10 +111,9 @@ def test_the_success_ladder(
         *[("COMPLETED", "2026-01-30 12:00+09", None)] * completed,
         *[("FAILED", "2026-01-30 12:00+09", "NAVER_5XX")] * failed,
     )
-    found, _run = figures(empty, check_role)
+    found, _facts = figures(empty, run_module)
     success = found[SUCCESS]
     assert (success["severity"], success["value"], success["priority"]) == (severity, value, priority)
-    assert success["system"] == "storebridge"
     assert success["ladder"] == {"warning": "< 85 %", "critical": "< 70 %"}
     assert (
         f"of the registrations of 2026-01-30 succeeded ({completed} of {completed + failed} finished)"
@@ -110,16 +121,16 @@ def test_the_success_ladder(
     )
 
 
-def test_what_has_not_ended_is_no_failure(empty: tuple[PostgresServer, str], check_role: CheckRole) -> None:
+def test_what_has_not_ended_is_no_failure(empty: tuple[PostgresServer, str], run_module: RunModule) -> None:
     """One success, one failure, one waiting, one in review: the manual's command says 25 %."""
     server, database = empty
     noon = "2026-01-30 12:00+09"
     register(*empty, *((state, noon, None) for state in ("COMPLETED", "FAILED", "PENDING", "MANUAL_REVIEW")))
     manual = server.psql(MANUAL_SUCCESS.format(today="DATE '2026-01-31'"), db=database)
     assert manual.split("|")[3] == "25.00"
-    found, run = figures(empty, check_role)
+    found, facts = figures(empty, run_module)
     assert found[SUCCESS]["value"] == 50.0
-    assert run.outcome["query_facts"]["queries"]["registrations_yesterday"]["row"] == {
+    assert facts["queries"]["registrations_yesterday"]["row"] == {
         "day": "2026-01-30",
         "total": 4,
         "completed": 1,
@@ -130,18 +141,18 @@ def test_what_has_not_ended_is_no_failure(empty: tuple[PostgresServer, str], che
 
 
 def test_a_day_without_registrations_is_not_passed_over(
-    empty: tuple[PostgresServer, str], check_role: CheckRole
+    empty: tuple[PostgresServer, str], run_module: RunModule
 ) -> None:
     """The manual's command prints nothing and exits with 0."""
     server, database = empty
     assert server.psql(MANUAL_SUCCESS.format(today="DATE '2026-01-31'"), db=database) == ""
-    found, _run = figures(empty, check_role)
+    found, _facts = figures(empty, run_module)
     assert found[SUCCESS]["severity"] == "unknown"
     assert found[SUCCESS]["priority"] == "P2"
     assert "was not measured (null)" in found[SUCCESS]["summary"]
 
 
-def test_the_day_is_seouls(empty: tuple[PostgresServer, str], check_role: CheckRole) -> None:
+def test_the_day_is_seouls(empty: tuple[PostgresServer, str], run_module: RunModule) -> None:
     """All of Seoul's yesterday succeeded. The manual's command, in a session in UTC, looks at another day."""
     server, database = empty
     register(
@@ -154,11 +165,11 @@ def test_the_day_is_seouls(empty: tuple[PostgresServer, str], check_role: CheckR
     # CURRENT_DATE at that moment, on a server in UTC.
     manual = server.psql(MANUAL_SUCCESS.format(today="DATE '2026-01-30'"), db=database)
     assert manual == "2026-01-29|1|1|50.00"
-    found, _run = figures(empty, check_role)
+    found, _facts = figures(empty, run_module)
     assert (found[SUCCESS]["severity"], found[SUCCESS]["value"]) == ("ok", 100.0)
 
 
-def test_a_failing_command_is_no_success(empty: tuple[PostgresServer, str], check_role: CheckRole) -> None:
+def test_a_failing_command_is_no_success(empty: tuple[PostgresServer, str], run_module: RunModule) -> None:
     """Psql fed by a here-document ends with 0 although its statement failed."""
     server, database = empty
     server.execute("DROP TABLE product_registrations", db=database)
@@ -172,7 +183,7 @@ def test_a_failing_command_is_no_success(empty: tuple[PostgresServer, str], chec
         check=False,
     )
     assert (manual.returncode, manual.stdout) == (0, "")
-    found, run = figures(empty, check_role)
+    found, facts = figures(empty, run_module)
     assert {rule for rule, each in found.items() if each["severity"] == "unknown"} == {
         SUCCESS,
         REVIEW,
@@ -180,29 +191,29 @@ def test_a_failing_command_is_no_success(empty: tuple[PostgresServer, str], chec
         "business.manual_review_age",
     }
     assert 'relation "product_registrations" does not exist' in found[SUCCESS]["summary"]
-    assert [each["section"] for each in run.outcome["query_facts"]["skipped"]] == [
+    assert [each["section"] for each in facts["skipped"]] == [
         "queries.registrations_yesterday",
         "queries.manual_review",
     ]
 
 
 @pytest.mark.parametrize(("waiting", "severity"), [(0, "ok"), (50, "ok"), (51, "warning")])
-def test_manual_review(empty: tuple[PostgresServer, str], check_role: CheckRole, waiting: int, severity: str) -> None:
+def test_manual_review(empty: tuple[PostgresServer, str], run_module: RunModule, waiting: int, severity: str) -> None:
     register(*empty, *[("MANUAL_REVIEW", "2026-01-24 08:30:00+09", "FORBIDDEN_WORD")] * waiting)
-    found, _run = figures(empty, check_role)
+    found, _facts = figures(empty, run_module)
     assert (found[REVIEW]["severity"], found[REVIEW]["value"]) == (severity, waiting)
     age = found["business.manual_review_age"]
     assert (age["severity"], age["value"]) == ("ok", 7 * 86400 if waiting else 0)
 
 
-def test_an_old_review_is_found_among_few(empty: tuple[PostgresServer, str], check_role: CheckRole) -> None:
+def test_an_old_review_is_found_among_few(empty: tuple[PostgresServer, str], run_module: RunModule) -> None:
     register(*empty, ("MANUAL_REVIEW", "2026-01-24 08:29:59+09", None))
-    found, _run = figures(empty, check_role)
+    found, _facts = figures(empty, run_module)
     assert found[REVIEW]["severity"] == "ok"
     assert found["business.manual_review_age"]["severity"] == "warning"
 
 
-def test_what_is_kept_too_long(empty: tuple[PostgresServer, str], check_role: CheckRole) -> None:
+def test_what_is_kept_too_long(empty: tuple[PostgresServer, str], run_module: RunModule) -> None:
     server, database = empty
     server.execute(
         """
@@ -216,7 +227,7 @@ def test_what_is_kept_too_long(empty: tuple[PostgresServer, str], check_role: Ch
         """,
         db=database,
     )
-    found, _run = figures(empty, check_role)
+    found, _facts = figures(empty, run_module)
     jobs, audit = found["business.jobs_overdue"], found["business.audit_logs_overdue"]
     assert (jobs["severity"], jobs["value"], jobs["priority"]) == ("warning", 1, "P2")
     assert jobs["summary"] == "1 completed jobs are older than 90 days, the oldest 95d"
@@ -224,7 +235,7 @@ def test_what_is_kept_too_long(empty: tuple[PostgresServer, str], check_role: Ch
     assert audit["remedy"] == "ansible-playbook runbook.ops.enforce_retention"
 
 
-def test_the_weekly_reasons(empty: tuple[PostgresServer, str], check_role: CheckRole) -> None:
+def test_the_weekly_reasons(empty: tuple[PostgresServer, str], run_module: RunModule) -> None:
     """The manual counts what still waits for review; what failed, was retried or has no code is not in its list."""
     monday = "2026-01-26 10:00+09"
     register(
@@ -237,13 +248,8 @@ def test_the_weekly_reasons(empty: tuple[PostgresServer, str], check_role: Check
         ("FAILED", "2026-01-23 23:59+09", "TOO_OLD"),
         ("FAILED", "2026-01-31 00:00+09", "TODAY"),
     )
-    found, run = figures(
-        empty,
-        check_role,
-        check_postgresql_queries=INVENTORY["review_weekly_postgresql_queries"],
-        check_postgresql_query_rules=INVENTORY["review_weekly_postgresql_query_rules"],
-    )
-    assert run.outcome["query_facts"]["queries"]["review_reasons"]["rows"] == [
+    found, facts = figures(empty, run_module, "review_weekly_postgresql")
+    assert facts["queries"]["review_reasons"]["rows"] == [
         {"reason": "CATEGORY_MISMATCH", "count": 60, "in_review": 30, "failed": 0, "share_percent": 60.0},
         {"reason": "FORBIDDEN_WORD", "count": 25, "in_review": 0, "failed": 25, "share_percent": 25.0},
         {"reason": "(no code)", "count": 15, "in_review": 0, "failed": 15, "share_percent": 15.0},

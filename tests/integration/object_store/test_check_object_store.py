@@ -11,6 +11,8 @@ import yaml
 from lab.ports import free_port
 from lab.s3 import S3Server
 
+pytestmark = pytest.mark.xdist_group("object_store")
+
 CheckRole = Callable[..., Any]
 MakeBucket = Callable[..., str]
 SECRET = "planted-s3cret/K@y"
@@ -47,8 +49,8 @@ def test_degraded(check_role: CheckRole, store: S3Server, make_bucket: MakeBucke
         client.put_object(Bucket=bucket, Key="a", Body=b"x" * 400_000)
     upload = client.create_multipart_upload(Bucket=bucket, Key="film")["UploadId"]
     client.upload_part(Bucket=bucket, Key="film", UploadId=upload, PartNumber=1, Body=b"p" * 500_000)
-    for number in range(1000):
-        client.delete_object(Bucket=bucket, Key=f"never-there-{number}")
+    client.put_object(Bucket=bucket, Key="gone", Body=b"")
+    client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "gone"}] * 1000})
     run = check_role(
         store.login(),
         check_object_store_prefixes=[{"name": "photos", "bucket": bucket}, {"bucket": "not-there"}],
@@ -64,7 +66,7 @@ def test_degraded(check_role: CheckRole, store: S3Server, make_bucket: MakeBucke
     assert run.summary("object_store.stored_bytes") == (
         "photos holds 1.7 MB: 400 kB in 1 objects, 800 kB in noncurrent versions, 500 kB in unfinished uploads"
     )
-    assert run.summary("object_store.delete_markers") == "99.7 % of the 1,003 keys in photos are delete markers (1,000)"
+    assert run.summary("object_store.delete_markers") == "99.6 % of the 1,004 keys in photos are delete markers (1,000)"
 
 
 def test_incomplete_is_unknown_not_ok(check_role: CheckRole, store: S3Server, make_bucket: MakeBucket) -> None:
@@ -101,7 +103,6 @@ def test_wrong_keys_and_no_secret_in_the_output(
 def test_check_mode(check_role: CheckRole, store: S3Server, make_bucket: MakeBucket) -> None:
     run = check_role(store.login(), "--check", check_object_store_bucket=make_bucket())
     assert run.not_ok() == []
-    assert "changed=0" in run.output.replace("changed=1", "changed=0")
 
 
 def test_nothing_to_count(check_role: CheckRole, store: S3Server) -> None:

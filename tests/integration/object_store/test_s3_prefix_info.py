@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 from lab.http_stub import HttpStub, Reply
 from lab.ports import free_port
 from lab.s3 import S3Server
+
+# One server and one large bucket for all of them.
+pytestmark = pytest.mark.xdist_group("object_store")
 
 RunModule = Callable[..., dict[str, Any]]
 MakeBucket = Callable[..., str]
@@ -34,58 +38,58 @@ def counted_with_boto3(store: S3Server, bucket: str, prefix: str = "") -> tuple[
     return len(sizes), sum(sizes)
 
 
-def test_more_than_one_page(run_module: RunModule, store: S3Server, make_bucket: MakeBucket) -> None:
+@pytest.fixture(scope="module")
+def large(store: S3Server) -> str:
+    """A bucket with more keys than a page has: its name."""
+    client = store.client()
+    name = f"large-{uuid.uuid4().hex[:12]}"
+    client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": store.region})
+    fill(store, name, 1030)
+    return name
+
+
+def test_more_than_one_page(run_module: RunModule, store: S3Server, large: str) -> None:
     """The old way, one listing, sees the first 1000 keys and says nothing about the rest (F77)."""
-    bucket = make_bucket()
-    fill(store, bucket, 2300)
-    first_page = store.client().list_objects_v2(Bucket=bucket)
-    assert len(first_page["Contents"]) == 1000
-    result = measure(run_module, store, bucket=bucket)
+    assert len(store.client().list_objects_v2(Bucket=large)["Contents"]) == 1000
+    result = measure(run_module, store, bucket=large)
     [facts] = result["prefixes"]
-    assert (facts["object_count"], facts["total_bytes"]) == counted_with_boto3(store, bucket) == (2300, 6900)
+    assert (facts["object_count"], facts["total_bytes"]) == counted_with_boto3(store, large) == (1030, 3090)
     assert facts["complete"] is True
     assert facts["versioning"] == "disabled"
     assert (facts["noncurrent_count"], facts["delete_marker_count"]) == (0, 0)
-    assert facts["stored_bytes"] == 6900
+    assert facts["stored_bytes"] == 3090
     assert result["changed"] is False
     assert result["skipped"] == []
 
 
-@pytest.mark.parametrize(
-    ("max_keys", "complete", "seen"), [(1000, False, 1000), (1299, False, 1299), (1300, True, 1300), (5000, True, 1300)]
-)
-@pytest.mark.parametrize("versioning", [None, "Enabled"])
-def test_a_limit_is_never_silent(
-    run_module: RunModule,
-    store: S3Server,
-    make_bucket: MakeBucket,
-    max_keys: int,
-    complete: bool,
-    seen: int,
-    versioning: str | None,
-) -> None:
-    bucket = make_bucket(versioning)
-    fill(store, bucket, 1300)
-    result = measure(run_module, store, bucket=bucket, max_keys=max_keys)
+@pytest.mark.parametrize(("max_keys", "seen"), [(1, 1), (250, 250), (1000, 1000)])
+def test_a_limit_is_never_silent(run_module: RunModule, store: S3Server, large: str, max_keys: int, seen: int) -> None:
+    result = measure(run_module, store, bucket=large, max_keys=max_keys)
     [facts] = result["prefixes"]
-    assert facts["complete"] is complete
-    if complete:
-        assert (facts["object_count"], facts["stored_bytes"]) == (1300, 3900)
-        assert facts["incomplete_reason"] is None
-        assert result["skipped"] == []
-        return
-    # Pages are not cut in half: what was fetched is counted.
-    assert seen <= facts["keys_seen"] < 1300 or facts["keys_seen"] == seen
+    assert facts["complete"] is False
+    assert (facts["keys_seen"], facts["object_count"], facts["total_bytes"]) == (seen, seen, 3 * seen)
     assert facts["stored_bytes"] is None
     assert facts["incomplete_reason"] == f"the listing stopped at the limit of {max_keys} keys (max_keys)"
-    assert [each["section"] for each in result["skipped"]] == ["stored_bytes"]
-    assert f"{bucket}: the listing stopped at" in result["skipped"][0]["reason"]
+    assert result["skipped"] == [
+        {
+            "section": "stored_bytes",
+            "reason": (
+                f"{large}: the listing stopped at the limit of {max_keys} keys (max_keys) after {seen} keys"
+                f" with {3 * seen} bytes; there is more."
+            ),
+            "remedy": "Raise max_keys and timeout, or measure narrower prefixes.",
+        }
+    ]
 
 
-def test_time_is_limited_too(run_module: RunModule, store: S3Server, make_bucket: MakeBucket) -> None:
-    bucket = make_bucket()
-    fill(store, bucket, 1100)
-    [facts] = measure(run_module, store, bucket=bucket, timeout=0.001)["prefixes"]
+def test_a_limit_that_is_just_enough(run_module: RunModule, store: S3Server, large: str) -> None:
+    result = measure(run_module, store, bucket=large, max_keys=1030)
+    [facts] = result["prefixes"]
+    assert (facts["complete"], facts["object_count"], result["skipped"]) == (True, 1030, [])
+
+
+def test_time_is_limited_too(run_module: RunModule, store: S3Server, large: str) -> None:
+    [facts] = measure(run_module, store, bucket=large, timeout=0.001)["prefixes"]
     assert facts["complete"] is False
     assert facts["incomplete_reason"] == "the listing stopped at the limit of 0.001 seconds (timeout)"
     assert facts["object_count"] == 1000
@@ -131,13 +135,23 @@ def test_versions_markers_and_uploads(run_module: RunModule, store: S3Server, ma
     ]
 
 
-def test_versions_over_several_pages(run_module: RunModule, store: S3Server, make_bucket: MakeBucket) -> None:
+@pytest.mark.parametrize(("max_keys", "complete"), [(1000, False), (5000, True)])
+def test_versions_over_several_pages(
+    run_module: RunModule, store: S3Server, make_bucket: MakeBucket, max_keys: int, complete: bool
+) -> None:
     bucket = make_bucket("Enabled")
-    fill(store, bucket, 600)
-    fill(store, bucket, 600)
-    [facts] = measure(run_module, store, bucket=bucket)["prefixes"]
-    assert (facts["object_count"], facts["noncurrent_count"], facts["keys_seen"]) == (600, 600, 1200)
-    assert facts["stored_bytes"] == 3600
+    client = store.client()
+    fill(store, bucket, 10)
+    fill(store, bucket, 10)
+    client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "00000"}] * 1000})
+    [facts] = measure(run_module, store, bucket=bucket, max_keys=max_keys)["prefixes"]
+    assert facts["complete"] is complete
+    if complete:
+        assert (facts["object_count"], facts["noncurrent_count"], facts["delete_marker_count"]) == (9, 11, 1000)
+        assert facts["stored_bytes"] == 60
+    else:
+        assert facts["keys_seen"] == 1000
+        assert facts["stored_bytes"] is None
 
 
 def test_suspended_versioning_still_has_versions(

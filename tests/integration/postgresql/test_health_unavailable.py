@@ -223,6 +223,33 @@ def test_check_mode_and_measuring_change_nothing(run_module: RunModule) -> None:
     assert (after, last) == (before, first + 1)
 
 
+def test_neighbours_in_other_encodings(run_module: RunModule) -> None:
+    """Statements of other databases are bytes to the server; one in EUC_KR must not cost a whole section."""
+    statement = "SELECT '비밀' AS \"한글\""
+    with PostgresServer() as server, ExitStack() as stack:
+        for name, encoding in (("korean", "EUC_KR"), ("bytes", "SQL_ASCII")):
+            server.execute(
+                f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+            )
+        for encoding, text in (("EUC_KR", statement), ("EUC_KR", "SELECT 1 AS ascii")):
+            connection = stack.enter_context(closing(server.connect("korean", autocommit=False)))
+            connection.set_client_encoding(encoding)
+            connection.cursor().execute(text.encode("euc_kr"))
+        odd = stack.enter_context(closing(server.connect("bytes")))
+        odd.set_client_encoding("SQL_ASCII")
+        odd.cursor().execute(b'CREATE TABLE "t\xe4ble" (id serial PRIMARY KEY)')
+        for database, shown in (
+            ("korean", {'SELECT ? AS "한글"', "SELECT ? AS ascii"}),
+            ("postgres", {None, "SELECT ? AS ascii"}),
+            ("bytes", {None, "SELECT ? AS ascii"}),
+        ):
+            result = run_module(MODULE, server.login(database))
+            assert {entry["section"] for entry in result["skipped"]} <= {"statements"}
+            assert {each["query"] for each in result["health"]["sessions"]["idle_in_transaction"]} == shown
+            assert "비밀" not in str(result)
+        assert [each["name"] for each in result["health"]["tables"]["largest"]] == ["t\ufffdble"]
+
+
 def test_excluded_schemas(postgresql_server: PostgresServer, postgresql_database: str, run_module: RunModule) -> None:
     postgresql_server.execute(
         'CREATE SCHEMA "Not Ours"; CREATE TABLE "Not Ours".t (id serial PRIMARY KEY);'

@@ -152,7 +152,8 @@ def test_the_day_begins_where_the_business_is(database: Database) -> None:
     database.psql("""
         INSERT INTO registrations (state, created_at) VALUES
             ('COMPLETED', '2026-01-30 00:00:00+09'), ('COMPLETED', '2026-01-30 23:59:59+09'),
-            ('COMPLETED', '2026-01-30 18:00:00+09'), ('FAILED', '2026-01-30 08:00:00+09'), ('PENDING', '2026-01-30 12:00:00+09'),
+            ('COMPLETED', '2026-01-30 18:00:00+09'), ('FAILED', '2026-01-30 08:00:00+09'),
+            ('PENDING', '2026-01-30 12:00:00+09'),
             ('COMPLETED', '2026-01-29 23:59:59+09'), ('FAILED', '2026-01-31 00:00:00+09')
     """)
     query = {

@@ -25,8 +25,10 @@ EPOCH = 1_700_000_000.0
 NAVER_LIMIT = 120
 # Nobody listens on the port for multiplexing TCP (IANA: tcpmux).
 DOWN_JOB, DOWN_TARGET = "storebridge-worker", "127.0.0.1:1"
+# A few samples a day are enough for a comparison of weeks, and promtool writes one block for each two hours that have any.
 HISTORY_DAYS = 15
-HISTORY_STEP = 900
+HISTORY_STEP = 600
+SAMPLES_A_DAY = 3
 
 Sample = tuple[str, dict[str, str], float]
 
@@ -91,7 +93,11 @@ def metrics_text(scenario: str, at: float | None = None) -> str:
 def metrics_history(scenario: str, now: datetime, labels: dict[str, str]) -> str:
     """Two weeks of the same in OpenMetrics, for comparisons with last week; ``labels`` are the target's."""
     end = now.timestamp()
-    moments = [end - back for back in range(HISTORY_DAYS * 86_400, 0, -HISTORY_STEP)]
+    moments = [
+        end - day * 86_400 - place * HISTORY_STEP
+        for day in range(HISTORY_DAYS, 0, -1)
+        for place in range(SAMPLES_A_DAY - 1, -1, -1)
+    ]
     families: dict[str, dict[str, list[str]]] = {}
     for at in moments:
         for family, members in samples(scenario, at):

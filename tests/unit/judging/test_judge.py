@@ -203,9 +203,17 @@ def test_each_gives_one_ok_when_all_are_fine(items, summary, value):
     assert (found["object"], found["ladder"]) == ("", {"warning": None, "critical": None})
 
 
-def test_the_description_explains_an_ok():
-    found = only(judge(tables([]), [{**EACH, "description": "dead rows"}]))
-    assert found["summary"] == "no tables to judge: dead rows"
+@pytest.mark.parametrize(
+    ("items", "summary"), [([], "nothing to judge: dead rows"), (TABLES[:1] * 3, "3 of 3 ok: dead rows")]
+)
+def test_the_description_explains_an_ok(items, summary):
+    assert only(judge(tables(items), [{**EACH, "description": "dead rows"}]))["summary"] == summary
+
+
+@pytest.mark.parametrize(("value", "summary"), [(0, "warnings: 0"), (3, "3 warnings: ?"), (0, "warnings: 0")])
+def test_a_summary_that_tells_of_a_fault_is_not_used_when_there_is_none(value, summary):
+    one = rule(unit="count", warning="> 0", description="warnings", summary="{value} warnings: {api_warnings.0}")
+    assert only(judge(facts(value), [one]))["summary"] == summary
 
 
 @pytest.mark.parametrize("items", [None, "text", 5, True])

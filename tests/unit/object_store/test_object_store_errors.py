@@ -46,7 +46,8 @@ STORE = "http://minio:9000"
         (("NoCredentialsError", "BotoCoreError"), "no_credentials", True,
          "There are no credentials for http://minio:9000 (the text). Give access_key and secret_key, or a profile."),
         (("ResponseParserError", "ValueError"), "not_a_store", True,
-         "http://minio:9000 does not answer as an object store does (the text). Correct endpoint_url."),
+         "http://minio:9000 does not answer as an object store does (the text). "
+         "Correct endpoint_url, or look at the store's log."),
         (("PreconditionFailed", "412"), "replaced", False,
          "It was replaced by another object since it was listed. Look again."),
         (("Whatever", "418"), "other", False, "http://minio:9000 failed to list objects in bucket images: the text."),

@@ -90,36 +90,36 @@ def limit(text: str | None) -> Limit | None:
 def test_geometry(
     value: float, unit: str, warning: str | None, critical: str | None, zones: list[Any], marker: float
 ) -> None:
-    bar = ladder_bar(value, unit, limit(warning), limit(critical))
-    assert bar is not None
-    assert [(zone.severity, round(zone.start, 4), round(zone.end, 4)) for zone in bar.zones] == zones
-    assert bar.marker is not None
-    assert round(bar.marker, 4) == marker
-    assert not bar.beyond
+    drawn = ladder_bar(value, unit, limit(warning), limit(critical))
+    assert drawn is not None
+    assert [(zone.severity, round(zone.start, 4), round(zone.end, 4)) for zone in drawn.zones] == zones
+    assert drawn.marker is not None
+    assert round(drawn.marker, 4) == marker
+    assert not drawn.beyond
 
 
 def test_a_step_at_zero_leaves_an_ok_zone_that_can_be_seen() -> None:
-    bar = ladder_bar(0, "count", limit("> 0"), None)
-    assert bar is not None
-    assert bar.zones[0].severity == "ok"
-    assert bar.zones[0].end - bar.zones[0].start >= 0.05
+    drawn = ladder_bar(0, "count", limit("> 0"), None)
+    assert drawn is not None
+    assert drawn.zones[0].severity == "ok"
+    assert drawn.zones[0].end - drawn.zones[0].start >= 0.05
 
 
 def test_a_value_far_beyond_stands_at_the_edge_and_does_not_crush_the_ladder() -> None:
-    bar = ladder_bar(10_000_000, "count", limit("> 1000"), limit("> 5000"))
-    assert bar is not None
-    assert bar.beyond
-    assert bar.marker == 1.0
-    assert bar.zones[-1].start >= 0.4
-    assert "<path" in bar_svg(bar, "critical", "far")
+    drawn = ladder_bar(10_000_000, "count", limit("> 1000"), limit("> 5000"))
+    assert drawn is not None
+    assert drawn.beyond
+    assert drawn.marker == 1.0
+    assert drawn.zones[-1].start >= 0.4
+    assert "<path" in bar_svg(drawn, "critical", "far")
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_what_was_not_measured_has_a_ladder_and_no_marker(value: float | None) -> None:
-    bar = ladder_bar(value, "count", limit("> 1000"), limit("> 5000"))
-    assert bar is not None
-    assert bar.marker is None
-    svg = bar_svg(bar, "unknown", "not measured")
+    drawn = ladder_bar(value, "count", limit("> 1000"), limit("> 5000"))
+    assert drawn is not None
+    assert drawn.marker is None
+    svg = bar_svg(drawn, "unknown", "not measured")
     assert "marker" not in svg
     assert "unmeasured" in svg
 
@@ -140,20 +140,20 @@ def test_nothing_to_draw(warning: str | None, critical: str | None) -> None:
 @pytest.mark.parametrize("unit", ["percent", "bytes", None])
 @pytest.mark.parametrize(("warning", "critical"), [("> 80", "> 90"), ("< 85", "< 70"), ("> -5", "> 0"), (None, "< 1")])
 def test_the_drawing_stays_inside(value: float, unit: str | None, warning: str | None, critical: str) -> None:
-    bar = ladder_bar(value, unit, limit(warning), limit(critical))
-    assert bar is not None
-    assert bar.zones[0].start == 0
-    assert bar.zones[-1].end == pytest.approx(1)
-    for before, after in zip(bar.zones, bar.zones[1:]):
+    drawn = ladder_bar(value, unit, limit(warning), limit(critical))
+    assert drawn is not None
+    assert drawn.zones[0].start == 0
+    assert drawn.zones[-1].end == pytest.approx(1)
+    for before, after in zip(drawn.zones, drawn.zones[1:]):
         assert before.end == pytest.approx(after.start)
-    assert all(zone.end > zone.start for zone in bar.zones)
-    assert bar.marker is not None
-    assert 0 <= bar.marker <= 1
-    assert ET.fromstring(bar_svg(bar, "ok", "a < b & c")).attrib["aria-label"] == "a < b & c"
+    assert all(zone.end > zone.start for zone in drawn.zones)
+    assert drawn.marker is not None
+    assert 0 <= drawn.marker <= 1
+    assert ET.fromstring(bar_svg(drawn, "ok", "a < b & c")).attrib["aria-label"] == "a < b & c"
 
 
 def test_labels_do_not_lie_on_each_other() -> None:
-    bar = ladder_bar(93.8, "percent", limit("> 80"), limit("> 90"))
-    assert bar is not None
-    assert [tick.anchor for tick in bar.ticks] == ["end", "start"]
-    assert [tick.label for tick in bar.ticks] == ["80", "90"]
+    drawn = ladder_bar(93.8, "percent", limit("> 80"), limit("> 90"))
+    assert drawn is not None
+    assert [tick.anchor for tick in drawn.ticks] == ["end", "start"]
+    assert [tick.label for tick in drawn.ticks] == ["80", "90"]

@@ -86,7 +86,7 @@ def test_the_sample(
 )  # fmt: skip
 def test_verdict(counts: tuple[int, int, int, int], headline: str, detail: str) -> None:
     severities = dict(zip(("critical", "warning", "unknown", "ok"), counts))
-    ordered = [{"severity": severity} for severity, count in severities.items() for _ in range(count)]
+    ordered = [{"severity": severity} for severity, count in severities.items() for _number in range(count)]
     assert verdict(ordered, severities) == (headline, detail)
 
 
@@ -113,8 +113,8 @@ def test_unknown_says_so_and_has_no_marker(make_finding: Make) -> None:
     document = build([make_finding(severity="unknown", value=None)])
     card = document.sections[0].groups[0].cards[0]
     assert (card.value, card.missing) == ("Not measured", True)
-    assert card.bar is not None
-    assert card.bar.marker is None
+    assert card.ladder is not None
+    assert card.ladder.marker is None
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_value_and_ladder(make_finding: Make, changes: dict[str, Any], value: st
     card = build([make_finding(**changes)]).sections[0].groups[0].cards[0]
     assert card.value == value
     assert card.steps == steps
-    assert (card.bar is not None) is drawn
+    assert (card.ladder is not None) is drawn
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_what_is_cut_is_said(value: Any, note: str) -> None:
 
 def test_endless_depth_ends() -> None:
     deep: Any = 1
-    for _ in range(50):
+    for _level in range(50):
         deep = {"deeper": deep}
     piece = excerpt(deep, "", 4000, as_is)
     assert "(1 entries)" in piece.text

@@ -83,13 +83,18 @@ def test_all_files_of_the_sample(
 
 
 def test_what_is_odd_about_a_finding_is_put_right(make_finding: Make, request_for: Callable[..., Request]) -> None:
-    odd = make_finding(value=float("nan"), system="", extra="x")
+    odd = make_finding(value={"a": [1, float("nan")]}, system="", extra="x")
     del odd["ladder"]
     (finding,) = json.loads(prepare(request_for([odd])).texts["json"])
-    assert finding["value"] is None
+    assert finding["value"] == {"a": [1, None]}
     assert finding["system"] == "storebridge"
     assert finding["ladder"] is None
     assert "extra" not in finding
+
+
+def test_what_json_cannot_write_is_no_value(make_finding: Make, request_for: Callable[..., Request]) -> None:
+    report = prepare(request_for([make_finding(value=value) for value in (float("nan"), float("inf"))]))
+    assert [finding["value"] for finding in json.loads(report.texts["json"])] == [None, None]
 
 
 SECRET = "p@ss:w/rd%ä"

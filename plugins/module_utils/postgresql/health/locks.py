@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.capabilities import Capabilities
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.relations import readable
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import (
     Answers,
     Facts,
@@ -68,7 +69,7 @@ SELECT i.pid, n.blocked_by, n.lock_type, n.mode, n.waitstart, n.gids,
        ns.nspname::text AS schema, c.relname::text AS name,
        a.datname::text AS database, a.usename::text AS "user", a.application_name AS application,
        host(a.client_addr) AS client_address, a.state, a.backend_start, a.xact_start, a.query_start, a.state_change,
-       a.query, clock_timestamp() AS now
+       $query AS query, clock_timestamp() AS now
 FROM involved i
 LEFT JOIN named n ON n.pid = i.pid
 LEFT JOIN pg_stat_activity a ON a.pid = i.pid
@@ -91,7 +92,7 @@ def _queries(capabilities: Capabilities) -> list[Query]:
     # Before PostgreSQL 14 nobody records since when a process waits.
     waitstart = capabilities.pick("pg_locks", "waitstart", alias="w", otherwise="NULL::timestamptz")
     return [
-        Query("tree", compose(_TREE, waitstart=waitstart), "the lock tree"),
+        Query("tree", compose(_TREE, waitstart=waitstart, query=readable("a.query", "a.datid")), "the lock tree"),
         Query("table", _TABLE, "use of the lock table"),
     ]
 

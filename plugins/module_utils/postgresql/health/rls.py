@@ -67,7 +67,7 @@ ORDER BY n.nspname, c.relname, p.polname
 """
 
 # A boolean (type 16) constant that is not null and whose byte is 1.
-_TRUE = r"'^\{CONST :consttype 16 .*:constisnull false .*:constvalue 1 \[ 1 '"
+_TRUE = "'^[{]CONST :consttype 16 .*:constisnull false .*:constvalue 1 [[] 1 '"
 
 _COMMANDS = {"*": "ALL", "r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
 _WRITING = ("ALL", "INSERT", "UPDATE")

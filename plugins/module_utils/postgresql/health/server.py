@@ -35,10 +35,15 @@ SELECT datname::text AS name FROM pg_database WHERE datallowconn AND NOT datiste
 """
 
 
-def _queries(_capabilities: Capabilities) -> list[Query]:
+def _queries(capabilities: Capabilities) -> list[Query]:
     return [
         Query("identity", _IDENTITY, "version, timezone and encoding"),
-        Query("system_identifier", _SYSTEM_IDENTIFIER, "system_identifier"),
+        Query(
+            "system_identifier",
+            _SYSTEM_IDENTIFIER,
+            "system_identifier",
+            f"GRANT EXECUTE ON FUNCTION pg_control_system() TO {capabilities.quoted_user};",
+        ),
         Query("pending_restart", _PENDING_RESTART, "pending_restart"),
         Query("databases", _DATABASES, "databases"),
     ]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.capabilities import Capabilities
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.relations import readable
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import (
     Answers,
     Facts,
@@ -29,7 +30,7 @@ WITH s AS MATERIALIZED (
     SELECT a.pid, a.datname::text AS database, a.usename::text AS "user", a.application_name AS application,
            host(a.client_addr) AS client_address, a.state, a.backend_start, a.xact_start, a.query_start, a.state_change,
            a.wait_event_type, a.wait_event, greatest(age(a.backend_xmin), age(a.backend_xid)) AS xmin_age,
-           $query_id AS query_id, a.query
+           $query_id AS query_id, $query AS query
     FROM pg_stat_activity a
     WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
 )
@@ -71,7 +72,9 @@ def _queries(capabilities: Capabilities) -> list[Query]:
         return []
     query_id = capabilities.pick("pg_stat_activity", "query_id", alias="a", otherwise="NULL::bigint")
     return [
-        Query("sessions", compose(_SESSIONS, query_id=query_id), "lists of sessions"),
+        Query(
+            "sessions", compose(_SESSIONS, query_id=query_id, query=readable("a.query", "a.datid")), "lists of sessions"
+        ),
         Query("groups", _GROUPS, "counts of sessions"),
     ]
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.capabilities import Capabilities
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.relations import readable
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import (
     Answers,
     Facts,
@@ -56,7 +57,7 @@ WITH s AS MATERIALIZED (
 SELECT t.entries, t.all_calls, t.all_ms, r.ranking, r.queryid::text AS query_id, d.datname::text AS database,
        u.rolname::text AS "user", r.calls, r.total_ms, r.mean_ms, r.max_ms, r.stddev_ms, r.rows, r.shared_blks_hit,
        r.shared_blks_read, r.temp_blks_written * current_setting('block_size')::bigint AS temp_bytes, r.wal_bytes,
-       CASE WHEN octet_length(r.query) > 20000 THEN left(r.query, 10000) ELSE r.query END AS query
+       $query AS query
 FROM totals t
 LEFT JOIN ranked r ON true
 LEFT JOIN pg_database d ON d.oid = r.dbid
@@ -87,6 +88,7 @@ def _queries(capabilities: Capabilities) -> list[Query]:
     sql = compose(
         _STATEMENTS,
         schema=schema,
+        query=readable("r.query", "r.dbid"),
         total_time=time("total"),
         mean_time=time("mean"),
         max_time=time("max"),

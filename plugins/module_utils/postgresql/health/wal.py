@@ -72,7 +72,12 @@ def _queries(capabilities: Capabilities) -> list[Query]:
             _CHECKPOINTER if capabilities.has("pg_stat_checkpointer") else _BGWRITER,
             "counts of checkpoints",
         ),
-        Query("last_checkpoint", _LAST_CHECKPOINT, "the last checkpoint"),
+        Query(
+            "last_checkpoint",
+            _LAST_CHECKPOINT,
+            "the last checkpoint",
+            f"GRANT EXECUTE ON FUNCTION pg_control_checkpoint() TO {capabilities.quoted_user};",
+        ),
     ]
     if capabilities.has("pg_stat_wal"):
         queries.append(Query("statistics", _STATISTICS, "statistics"))

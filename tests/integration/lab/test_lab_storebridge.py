@@ -1,0 +1,134 @@
+"""A whole StoreBridge: up, looked at with other tools, and gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg2
+import pytest
+import redis
+from lab import process
+from lab.paths import INVENTORIES, PACKAGE_PARENT
+from lab.state import MARK
+
+
+# One worker starts each lab once.
+pytestmark = pytest.mark.xdist_group("lab-storebridge")
+
+
+def lab_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lab", *arguments],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@dataclass(frozen=True)
+class Running:
+    directory: Path
+    scenario: str
+    hosts: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module", params=["healthy", "degraded"])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    directory = tmp_path_factory.mktemp("lab") / request.param
+    where = ["storebridge", "--directory", str(directory)]
+    up = lab_command("up", *where, "--scenario", request.param, "--size", "small")
+    assert up.returncode == 0, up.stdout + up.stderr
+    try:
+        inventories = ["-i", str(INVENTORIES / "storebridge"), "-i", str(directory / "inventory")]
+        listed = subprocess.run(
+            [str(Path(sys.executable).with_name("ansible-inventory")), *inventories, "--list"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        yield Running(directory, request.param, json.loads(listed.stdout)["_meta"]["hostvars"])
+    finally:
+        down = lab_command("down", *where)
+    assert down.returncode == 0, down.stderr
+    assert [each for each in process.with_variable(MARK, str(directory)) if each.alive()] == []
+    assert not directory.exists()
+
+
+def test_everything_runs(running: Running) -> None:
+    status = lab_command("status", "--directory", str(running.directory), "--json")
+    assert status.returncode == 0
+    (facts,) = json.loads(status.stdout)
+    assert (facts["condition"], facts["scenario"], facts["size"]) == ("running", running.scenario, "small")
+    names = {member["name"] for member in facts["members"]}
+    assert {"postgresql", "redis", "s3", "api", "loki", "exporter", "prometheus", "sessions"} <= names
+
+
+def test_addresses_replace_those_of_the_real_inventory(running: Running) -> None:
+    hosts = running.hosts
+    assert hosts["storebridge-postgres"]["postgresql_login_host"] == "127.0.0.1"
+    assert hosts["storebridge-redis"]["redis_login_host"] == "127.0.0.1"
+    for host, name in (
+        ("storebridge-api", "http_base_url"),
+        ("storebridge-images", "aws_endpoint_url"),
+        ("storebridge-backups", "aws_endpoint_url"),
+        ("storebridge-prometheus", "prometheus_url"),
+        ("storebridge-loki", "loki_url"),
+    ):
+        assert hosts[host][name].startswith("http://127.0.0.1:"), host
+    # Names, rules and zones stay the system's own.
+    assert hosts["storebridge-postgres"]["runbook_timezone"] == "Asia/Seoul"
+
+
+def test_thresholds_are_compressed_and_the_systems_own_are_kept(running: Running) -> None:
+    overrides = running.hosts["storebridge-postgres"]["check_postgresql_rule_overrides"]
+    assert overrides["postgresql.idle_in_transaction"]["warning"] == "> 1 s"
+    assert overrides["postgresql.database_size"]["warning"] == "> 80 GB"
+
+
+def test_the_monitoring_role_reads_and_writes_nothing(running: Running) -> None:
+    login = running.hosts["storebridge-postgres"]
+    connection = psycopg2.connect(
+        host=login["postgresql_login_host"],
+        port=login["postgresql_login_port"],
+        user=login["postgresql_login_user"],
+        password=login["postgresql_login_password"],
+        dbname=login["postgresql_login_db"],
+    )
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM products")
+        (products,) = cursor.fetchone() or (0,)
+        assert products > 0
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'")
+        assert cursor.fetchone() == ((1,) if running.scenario == "degraded" else (0,))
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("DELETE FROM products")
+    connection.close()
+
+
+def test_queues_and_buckets_are_filled(running: Running) -> None:
+    login = running.hosts["storebridge-redis"]
+    with redis.Redis(
+        host=login["redis_login_host"], port=login["redis_login_port"], password=login["redis_login_password"]
+    ) as client:
+        assert client.exists("_kombu.binding.normal") or client.keys("*_kombu.binding*")
+    store = running.hosts["storebridge-backups"]
+    client = boto3.session.Session().client(
+        "s3",
+        endpoint_url=store["aws_endpoint_url"],
+        region_name=store["aws_region"],
+        aws_access_key_id=store["aws_access_key"],
+        aws_secret_access_key=store["aws_secret_key"],
+    )
+    assert client.list_objects_v2(Bucket="storebridge-backups")["KeyCount"] > 0
+    assert client.list_objects_v2(Bucket="storebridge-images")["KeyCount"] > 0
