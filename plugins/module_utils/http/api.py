@@ -84,7 +84,7 @@ class JsonApi:
         if len(url) + len(query) < _LONGEST_URL:
             return self._client.request("GET", f"{url}?{query}" if query else url)
         form = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self._client.request("POST", url, headers=form, body=query.encode())
+        return self._client.request("POST", url, headers=form, body=query.encode(), repeatable=True)
 
     def _refusal(self, response: Response, document: Any) -> RunbookError:
         status, whom = response.status, f"{self._product} at {self._where}"

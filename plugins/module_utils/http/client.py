@@ -104,6 +104,7 @@ class HttpClient:
         follow_redirects: str = NO_REDIRECT,
         timeout: float | None = None,
         fresh: bool = False,
+        repeatable: bool = False,
     ) -> Response:
         """One request with its redirects, within one deadline.
 
@@ -115,6 +116,7 @@ class HttpClient:
             follow_redirects: C(none), C(same_host) or C(all).
             timeout: Seconds for everything together, instead of the client's.
             fresh: Open a new connection and close it afterwards, as a new visitor does.
+            repeatable: This POST only reads, so it may be sent again when a kept connection turns out to be closed.
 
         Raises:
             HttpFailure: no complete answer; the message is masked.
@@ -131,7 +133,16 @@ class HttpClient:
         try:
             while True:
                 fields = self._fields(own, hop)
-                response = self._once(hop, fields, body if hop.method == method else None, deadline, times, fresh)
+                response = self._once(
+                    hop,
+                    fields,
+                    body if hop.method == method else None,
+                    deadline,
+                    times,
+                    kept=None if fresh else self._connections.pop(hop.url.origin, None),
+                    keep=not fresh,
+                    repeatable=repeatable or hop.method in _REPEATABLE,
+                )
                 following = self._follow(response, hop, follow_redirects, passed)
                 if not isinstance(following, Hop):
                     response.not_followed = following
@@ -174,19 +185,27 @@ class HttpClient:
 
     # --- one request on one connection
     def _once(
-        self, hop: Hop, fields: Mapping[str, str], body: bytes | None, deadline: Deadline, times: Timings, fresh: bool
+        self,
+        hop: Hop,
+        fields: Mapping[str, str],
+        body: bytes | None,
+        deadline: Deadline,
+        times: Timings,
+        *,
+        kept: Connection | None,
+        keep: bool,
+        repeatable: bool,
     ) -> Response:
-        kept = None if fresh else self._connections.pop(hop.url.origin, None)
         if kept is not None:
             try:
                 return self._exchange(kept, hop, fields, body, deadline, times)
             except HttpFailure as failure:
                 # The server may have closed the idle connection just now; only then nobody has read the request.
                 untouched = kept.first_byte_at is None and not failure.timed_out
-                if not untouched or hop.method not in _REPEATABLE:
+                if not untouched or not repeatable:
                     raise
         connection = self._connect(hop.url, deadline, times)
-        return self._exchange(connection, hop, fields, body, deadline, times, keep=not fresh)
+        return self._exchange(connection, hop, fields, body, deadline, times, keep=keep)
 
     def _connect(self, url: Url, deadline: Deadline, times: Timings) -> Connection:
         proxy = environment_proxy(url) if self._settings.use_proxy else None

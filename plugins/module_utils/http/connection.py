@@ -71,7 +71,7 @@ class _Wire:
     def receive_into(self, buffer: Any) -> int:
         self.sock.settimeout(self.deadline.remaining())
         count = self.sock.recv_into(buffer)
-        if self.first_byte_at is None:
+        if count and self.first_byte_at is None:
             self.first_byte_at = time.monotonic()
         return count
 

@@ -16,6 +16,8 @@ HUMANISERS = (*UNITS, "duration")
 
 _BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
 _LONGEST = 300
+# What is smaller is the dust of floating point.
+_TINY = 0.0001
 
 
 def humanise(value: Any, unit: str | None) -> str:
@@ -68,13 +70,13 @@ def _duration(seconds: float) -> str:
 
 
 def _decimals(value: float, digits: int) -> str:
-    """At most so many decimals, thousands separated, no trailing zeros; tiny values are not shown as 0."""
+    """At most so many decimals, thousands separated, no trailing zeros; small values are not shown as 0."""
     text = f"{value:,.{digits}f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
-    if value and text in ("0", "-0"):
-        return f"{value:.2g}"
-    return "0" if text == "-0" else text
+    if text not in ("0", "-0"):
+        return text
+    return f"{value:.2g}" if abs(value) >= _TINY else "0"
 
 
 def plain_line(text: str, longest: int = _LONGEST) -> str:

@@ -26,7 +26,7 @@ PLAYBOOK = """
   post_tasks:
     - name: Hand the outcome to the test
       ansible.builtin.copy:
-        dest: "{{ outcome }}"
+        dest: "{{ outcome }}/{{ inventory_hostname }}.json"
         mode: "0600"
         content: "{{ {'findings': check_object_store_findings, 'facts': check_object_store_facts} | to_json }}"
       check_mode: false
@@ -34,20 +34,27 @@ PLAYBOOK = """
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run of the role gave."""
+class Outcome:
+    """What the role found on one host."""
 
-    returncode: int
-    output: str
-    outcome: dict[str, Any]
+    findings: list[dict[str, Any]]
+    facts: dict[str, Any]
 
     def not_ok(self) -> list[tuple[str, str, str]]:
         """Findings that are not ok as (severity, id, object)."""
-        return [(e["severity"], e["id"], e["object"]) for e in self.outcome["findings"] if e["severity"] != "ok"]
+        return [(e["severity"], e["id"], e["object"]) for e in self.findings if e["severity"] != "ok"]
 
     def summary(self, rule: str) -> str:
-        [found] = [each["summary"] for each in self.outcome["findings"] if each["id"] == rule]
+        [found] = [each["summary"] for each in self.findings if each["id"] == rule]
         return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the role gave: the text that ansible-playbook printed, and the outcome of every host."""
+
+    output: str
+    outcomes: dict[str, Outcome]
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +63,7 @@ def store() -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_bucket(store: S3Server) -> Callable[..., str]:
     """Make a bucket of the test's own, with or without versions: its name."""
     client = store.client()
@@ -71,37 +78,41 @@ def make_bucket(store: S3Server) -> Callable[..., str]:
     return make
 
 
-@pytest.fixture
-def check_role(tmp_path: Path) -> Callable[..., Run]:
-    """Run the role with a module's login options and role variables."""
+CheckRole = Callable[..., Run]
 
-    def run(login: dict[str, Any], *arguments: str, expect: int = 0, **variables: Any) -> Run:
-        host = {f"aws_{name}": value for name, value in login.items()}
+
+@pytest.fixture(scope="session")
+def check_role(tmp_path_factory: pytest.TempPathFactory) -> CheckRole:
+    """Run the role over hosts: their role variables by name; C(expect) is the exit status."""
+
+    def run(hosts: dict[str, dict[str, Any]], *arguments: str, expect: int = 0) -> Run:
+        place = tmp_path_factory.mktemp("role")
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        inventory = {"all": {"hosts": {"images1": {**local, **host, **variables}}}}
-        (tmp_path / "inventory.yml").write_text(json.dumps(inventory), encoding="utf-8")
-        (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
-        outcome = tmp_path / "outcome.json"
-        outcome.unlink(missing_ok=True)
+        inventory = {"all": {"hosts": {name: {**local, **variables} for name, variables in hosts.items()}}}
+        (place / "inventory.yml").write_text(json.dumps(inventory), encoding="utf-8")
+        (place / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
+        (place / "outcome").mkdir()
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventory.yml", "play.yml"]
         completed = subprocess.run(
-            [*command, "-e", f"outcome={outcome}", *arguments],
-            cwd=tmp_path,
+            [*command, "-e", f"outcome={place / 'outcome'}", *arguments],
+            cwd=place,
             env={
                 **os.environ,
                 "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "build" / "collections"),
-                "ANSIBLE_HOME": str(tmp_path / "ansible"),
+                "ANSIBLE_HOME": str(place / "ansible"),
                 "ANSIBLE_NOCOLOR": "1",
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert completed.returncode == expect, completed.stdout
-        found = json.loads(outcome.read_text(encoding="utf-8")) if outcome.exists() else {}
-        return Run(completed.returncode, completed.stdout, found)
+        outcomes = {
+            path.stem: Outcome(**json.loads(path.read_text(encoding="utf-8"))) for path in (place / "outcome").iterdir()
+        }
+        return Run(completed.stdout, outcomes)
 
     return run

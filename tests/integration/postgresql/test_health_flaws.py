@@ -15,6 +15,9 @@ import psycopg2.extras
 import pytest
 from lab.postgresql import PostgresServer
 
+# One measurement for all of them, so they stay on one worker.
+pytestmark = pytest.mark.xdist_group("health-flaws")
+
 Facts = dict[str, Any]
 
 SCHEMA = """

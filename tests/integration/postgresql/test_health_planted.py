@@ -19,6 +19,9 @@ import pytest
 import yaml
 from lab.postgresql import PostgresServer, installations
 
+# One measurement for all of them, so they stay on one worker.
+pytestmark = pytest.mark.xdist_group("health-planted")
+
 Facts = dict[str, Any]
 
 SETTINGS = {

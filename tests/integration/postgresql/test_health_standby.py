@@ -13,6 +13,9 @@ import pytest
 from lab import process
 from lab.postgresql import PostgresServer
 
+# One measurement for all of them, so they stay on one worker.
+pytestmark = pytest.mark.xdist_group("health-standby")
+
 RunModule = Callable[..., dict[str, Any]]
 MODULE = "postgresql_health_info"
 SECTIONS = ["server", "replication", "wal", "wraparound", "indexes", "sequences", "tables"]

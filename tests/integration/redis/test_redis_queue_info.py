@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kombu import Queue
-from kombu.transport.redis import Transport
+from kombu import Queue, pools
 from lab.process import wait_until
 from lab.redis import RedisServer
 
@@ -35,8 +34,8 @@ class Shop:
     def __init__(self, server: RedisServer, db: int = 0, **settings: Any) -> None:
         self.server = server
         self.settings = {"broker": server.url(db), **settings}
-        # What kombu believes to have declared already belongs to the servers of other tests.
-        Transport.global_state.clear()
+        # What kombu believes to have declared already is gone with the data of the test before.
+        pools.reset()
         specification = importlib.util.spec_from_file_location("celery_shop_under_test", HERE / "celery_shop.py")
         assert specification is not None
         assert specification.loader is not None

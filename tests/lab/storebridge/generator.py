@@ -25,6 +25,8 @@ FAILURE_REASONS = {
 ITEMS_PER_JOB = 8
 JOBS_PER_DAY = 12
 HISTORY_DAYS = 30
+# Of the registrations of any other day.
+USUAL_FAILURES = 0.012
 ARCHIVE_AFTER_DAYS = 90
 AUDIT_KEPT_DAYS = 180
 
@@ -136,7 +138,7 @@ def registrations(scenario: str, seed: int, now: datetime, products: int) -> lis
             states = ["COMPLETED"] * figures.yesterday_completed + ["FAILED"] * figures.yesterday_failed
         else:
             number = max(1, chance.randint(180, 240) * seconds // 86_400)
-            states = ["FAILED" if chance.random() < 0.05 else "COMPLETED" for _ in range(number)]
+            states = ["FAILED" if chance.random() < USUAL_FAILURES else "COMPLETED" for _ in range(number)]
         rows += [
             _registration(chance, state, start + timedelta(seconds=chance.randrange(seconds)), products)
             for state in states
