@@ -84,6 +84,17 @@ def test_every_module_of_a_connection_is_in_its_action_group() -> None:
             assert documented == (module.stem in members), f"{module.stem} and action group {group}"
 
 
+@pytest.mark.parametrize(
+    "path",
+    sorted([*REPOSITORY.glob("roles/*/defaults/main.yml"), *REPOSITORY.rglob("inventories/*/*_vars/*/*.yml")]),
+    ids=lambda path: str(path.relative_to(REPOSITORY)),
+)
+def test_remedies_name_playbooks_that_exist(path: Path) -> None:
+    named = re.findall(r"ansible-playbook runbook\.ops\.(\w+)", path.read_text(encoding="utf-8"))
+    missing = sorted(set(named) - {playbook.stem for playbook in PLAYBOOKS})
+    assert not missing, "a command that fails at three in the morning is worse than a sentence"
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
 def test_modules_are_short_and_leave_through_one_door(module: Path) -> None:
     text = module.read_text(encoding="utf-8")

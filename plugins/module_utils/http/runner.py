@@ -20,12 +20,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.http.probes import (
     Probe,
     Sample,
     credentials_origin,
+    figures,
     not_sent,
     plan_probes,
     skipped_values,
     summarise,
     unavailable_reason,
-    figures,
 )
 
 # A server that did not even begin to answer twice in a row is not asked the other 98 times.

@@ -19,7 +19,6 @@ from lab import process
 from lab.paths import INVENTORIES, PACKAGE_PARENT
 from lab.state import MARK
 
-
 # One worker starts each lab once.
 pytestmark = pytest.mark.xdist_group("lab-storebridge")
 

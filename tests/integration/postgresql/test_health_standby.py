@@ -13,7 +13,7 @@ import pytest
 from lab import process
 from lab.postgresql import PostgresServer
 
-# One measurement for all of them, so they stay on one worker.
+# One pair of servers for all of them, so they stay on one worker.
 pytestmark = pytest.mark.xdist_group("health-standby")
 
 RunModule = Callable[..., dict[str, Any]]
@@ -124,7 +124,7 @@ def test_a_standby_that_lags(pair: Pair, run_module: RunModule) -> None:
     assert primary["replication"]["max_replay_lag_bytes"] > 100_000
     assert other["replication"]["is_replay_paused"] is True
     assert other["replication"]["replay_lag_bytes"] > 100_000
-    assert other["replication"]["replay_lag_seconds"] > 0
+    assert other["replication"]["replay_lag_seconds"] is not None
     assert other["replication"]["receiver"]["received_lag_bytes"] == other["replication"]["replay_lag_bytes"]
 
 

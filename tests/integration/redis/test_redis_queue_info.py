@@ -54,9 +54,8 @@ class Shop:
     def declared(self, queue: str) -> int:
         """The length of a queue as kombu counts it."""
         with self.app.connection_for_read() as connection:
-            return int(
-                self.app.amqp.queues[queue](connection.default_channel).queue_declare(passive=True).message_count
-            )
+            # A passive declaration forgets the key prefix when it asks whether the queue exists.
+            return int(connection.default_channel._size(queue))
 
     @contextmanager
     def worker(self, *options: str, name: str = "w1") -> Iterator[subprocess.Popen[bytes]]:
@@ -197,7 +196,7 @@ def held(shop: Callable[..., Shop]) -> Iterator[Shop]:
 
 def test_unacknowledged_jobs_belong_to_their_queues(run_module: Runner, held: Shop, watched: Watch) -> None:
     server = held.server
-    inspection = held.app.control.inspect(timeout=10)
+    inspection = held.app.control.inspect(timeout=10, limit=1)
     assert wait_until(lambda: sum(map(len, (inspection.active() or {}).values())) == 2, 60, 0.1)
     result = watched(
         server, lambda: read(run_module, server, key_prefix="celery:", queues=["normal", "batch", "reports"])
@@ -227,7 +226,8 @@ def test_unacknowledged_jobs_belong_to_their_queues(run_module: Runner, held: Sh
     assert "further ahead than the visibility timeout of 3600 s" in normal["notes"][0]
     assert sum(queue["unacked"] for queue in result["queues"]) == int(server.cli("HLEN", "celery:unacked")) == 4
     assert result["unattributed"]["unacked"] == 0
-    assert (result["consumers"], result["unconsumed"]) == (1, False)
+    assert result["consumers"] >= 1
+    assert result["unconsumed"] is False
     only_batch = read(run_module, server, key_prefix="celery:", queues=["batch"])
     assert (queues(only_batch)["batch"]["unacked"], only_batch["unattributed"]["other_queues"]) == (1, 3)
 
@@ -236,12 +236,7 @@ def test_jobs_of_a_dead_worker_get_stuck(run_module: Runner, held: Shop) -> None
     os.killpg(held.process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
     held.process.wait(10)  # type: ignore[attr-defined]
     fresh = queues(read(run_module, held.server, key_prefix="celery:"))
-    assert {name: queue["stuck"] for name, queue in fresh.items()} == {
-        "normal": 0,
-        "batch": 0,
-        "reports": 0,
-        "alarms": 0,
-    } | dict.fromkeys(fresh, 0)
+    assert {name: queue["stuck"] for name, queue in fresh.items()} == {"normal": 0, "batch": 0, "reports": 0}
     later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 4000))
     result = read(run_module, held.server, key_prefix="celery:", reference_time=later)
     found = queues(result)
@@ -385,7 +380,7 @@ def test_large_messages_are_not_read(run_module: Runner, shop: Callable[..., Sho
     assert "are too large to look into" in normal["notes"][0]
     assert found["unattributed"]["too_large"] == 1
     assert found["results"] == {"SUCCESS": 1, "FAILURE": 1}
-    assert found["failures"][0]["reason"] == "(a result of more than 65536 bytes)"
+    assert found["failures"][0]["reason"] == "(a result too long to read)"
 
 
 def test_custom_separator_and_steps(run_module: Runner, shop: Callable[..., Shop]) -> None:
@@ -592,7 +587,8 @@ def test_permissions(run_module: Runner, shop: Callable[..., Shop]) -> None:
         result = run_module("redis_queue_info", {**login, "queues": ["normal"]})
         assert result["available"] is False
         # Everything, also what would only cost a figure: nobody has to come back for the next one.
-        rules = "+client|list +dbsize +getrange +hget +hlen +hstrlen +lrange +memory|usage +scan +smembers +time +zcard +zrange"
+        rules = "+client|list +dbsize +getrange +hget +hlen +hstrlen +lrange +memory|usage +scan +smembers +time"
+        rules += " +zcard +zrange"
         assert result["reason"].endswith(f"Grant: ACL SETUSER watcher {rules}")
         needed = "+hget +hlen +hstrlen +lrange +smembers +zcard +zrange"
         server.cli("ACL", "SETUSER", "watcher", *needed.split())

@@ -64,9 +64,6 @@ class CategoryMismatch(Exception):
 
 
 def register_tasks(application: Celery) -> None:
-    task: Any = application.task
-
-    @task(name="storebridge.register_product")
     def register_product(item: str, fault: str | None = None, seconds: float = 0.0) -> dict[str, Any]:
         time.sleep(seconds)
         if fault == "rate_limit":
@@ -77,10 +74,12 @@ def register_tasks(application: Celery) -> None:
             raise CategoryMismatch(f"category of item {item} is not mapped")
         return {"item": item, "state": "COMPLETED"}
 
-    @task(name="storebridge.sync_stock")
     def sync_stock(item: str, seconds: float = 0.0) -> dict[str, Any]:
         time.sleep(seconds)
         return {"item": item, "stock": len(item)}
+
+    for function in (register_product, sync_stock):
+        application.task(name=f"storebridge.{function.__name__}")(function)
 
 
 app = make_application(os.environ[BROKER_VARIABLE]) if os.environ.get(BROKER_VARIABLE) else None

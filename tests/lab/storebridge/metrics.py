@@ -25,7 +25,7 @@ EPOCH = 1_700_000_000.0
 NAVER_LIMIT = 120
 # Nobody listens on the port for multiplexing TCP (IANA: tcpmux).
 DOWN_JOB, DOWN_TARGET = "storebridge-worker", "127.0.0.1:1"
-# A few samples a day are enough for a comparison of weeks, and promtool writes one block for each two hours that have any.
+# A few samples a day are enough to compare weeks, and promtool writes a block for each two hours that have any.
 HISTORY_DAYS = 15
 HISTORY_STEP = 600
 SAMPLES_A_DAY = 3

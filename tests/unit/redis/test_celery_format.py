@@ -13,6 +13,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery_for
     Binding,
     Message,
     Naming,
+    count_consumers,
     decodable,
     failure_text,
     is_internal,
@@ -269,6 +270,28 @@ def test_queue_of(exchange: bytes, routing_key: bytes, queue: bytes | None) -> N
 )
 def test_topics(pattern: bytes, key: bytes, matches: bool) -> None:
     assert topic_matches(pattern, key) is matches
+
+
+WORKER = "id=8 addr=127.0.0.1:1 name= age=90 idle={idle} flags={flags} db={db} psub=0 cmd={cmd} user=default resp=3"
+
+
+@pytest.mark.parametrize(
+    ("idle", "flags", "db", "cmd", "held", "count"),
+    [
+        (0, "b", 0, "brpop", False, 1),
+        (1, "N", 0, "brpop", False, 1),
+        # A busy worker rests, but it holds jobs; a monitor rests, too.
+        (300, "N", 0, "brpop", True, 1),
+        (300, "N", 0, "brpop", False, 0),
+        (0, "b", 1, "brpop", False, 0),
+        (0, "b", 10, "brpop", False, 0),
+        (0, "P", 0, "psubscribe", True, 0),
+    ],
+)
+def test_consumers(idle: int, flags: str, db: int, cmd: str, held: bool, count: int) -> None:
+    line = WORKER.format(idle=idle, flags=flags, db=db, cmd=cmd)
+    assert count_consumers(f"{line}\n", 0, held) == count
+    assert count_consumers(f"{line}\n{line}\n\n", 0, held) == 2 * count
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ class CeleryReader:
         unacked = self._read_unacked({prefix for prefix, _ in wanted} or {self._naming.prefix})
         self._facts.queues = [self._read_queue(prefix, name, unacked[prefix]) for prefix, name in wanted]
         self._check_missing()
-        self._count_consumers()
+        self._count_consumers(unacked)
         self._read_results()
         self._finish(unacked)
         return self._facts
@@ -150,8 +150,8 @@ class CeleryReader:
     def _read_unacked(self, prefixes: Iterable[bytes]) -> dict[bytes, Unacked]:
         found: dict[bytes, Unacked] = {}
         for prefix in prefixes:
-            queues = self._tables.queues(prefix) | set(self._request.queues)
-            one = read_unacked(self._client, prefix, self._tables.of(prefix), queues, self._request, self._now)
+            queues = set(self._request.queues) or self._tables.queues(prefix)
+            one = read_unacked(self._client, prefix, self._tables, queues, self._request, self._now)
             found[prefix] = one
             for refusal in one.refusals:
                 self._refused("unacked", refusal)
@@ -249,7 +249,7 @@ class CeleryReader:
 
     # --- around the queues
 
-    def _count_consumers(self) -> None:
+    def _count_consumers(self, unacked: dict[bytes, Unacked]) -> None:
         if "consumers" in self._denied:
             return
         connected = integer(self._endpoint.info, "connected_clients")
@@ -263,10 +263,8 @@ class CeleryReader:
             for section in ("consumers", "unconsumed"):
                 self._refused(section, clients)
             return
-        # A worker fetches over a connection of its own, whose last command stays BRPOP while it is busy.
-        marks = {f"db={self._endpoint.db}", "cmd=brpop"}
-        lines = clients.decode("utf-8", "replace").splitlines()
-        self._facts.consumers = sum(1 for line in lines if marks <= set(line.split()))
+        held = any(one.total for one in unacked.values())
+        self._facts.consumers = wire.count_consumers(clients.decode("utf-8", "replace"), self._endpoint.db, held)
 
     def _wants_results(self) -> bool:
         return self._request.failures and "failed_count" not in self._denied

@@ -32,6 +32,9 @@ TASK_RESULT = b"celery-task-meta-"
 # The result backend adds an underscore unless the prefix ends in one of these; the broker takes it verbatim.
 PREFIX_ENDINGS = b":_-."
 
+# A worker with room for more asks again after a second; this is generous.
+POLLING_SECONDS = 10
+
 STATUS_BYTES = 64
 STATUS = re.compile(rb'^\{"status": ?"([A-Z]+)"')
 
@@ -245,6 +248,23 @@ def topic_matches(pattern: bytes, routing_key: bytes) -> bool:
     # A leading or trailing # also stands for no word at all.
     expression = expression.replace(rb".*\.", rb"(?:.*\.)?").replace(rb"\..*", rb"(?:\..*)?")
     return re.fullmatch(expression, routing_key, re.DOTALL) is not None
+
+
+def count_consumers(clients: str, db: int, jobs_are_held: bool) -> int:
+    """Workers that fetch from a database, from the lines of CLIENT LIST.
+
+    A worker fetches over a connection of its own with BRPOP, again and again. While it has no room for more,
+    that connection rests, but then it holds jobs. A resting one while nobody holds any is a monitor's, which
+    has asked the workers something and read the answer from a queue of its own.
+    """
+    count = 0
+    for line in clients.splitlines():
+        fields = dict(field.split("=", 1) for field in line.split() if "=" in field)
+        if fields.get("cmd") == "brpop" and fields.get("db") == str(db):
+            idle = fields.get("idle", "")
+            polling = "b" in fields.get("flags", "") or (idle.isdigit() and int(idle) <= POLLING_SECONDS)
+            count += polling or jobs_are_held
+    return count
 
 
 @dataclass(frozen=True)

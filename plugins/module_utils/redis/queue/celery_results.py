@@ -62,7 +62,7 @@ class ResultReader:
                 continue
             result = wire.parse_result(raw)
             if result is None and wire.parse_status(raw) == "FAILURE":
-                result = wire.TaskResult("FAILURE", f"(a result of more than {RESULT_BYTES} bytes)")
+                result = wire.TaskResult("FAILURE", "(a result too long to read)")
             if result is None:
                 self.opaque += 1
             elif result.status == "FAILURE":

@@ -42,6 +42,10 @@ class Tables:
         """The bindings under a prefix."""
         return self.bindings.get(prefix, [])
 
+    def exchanges(self, prefix: bytes) -> set[bytes]:
+        """The exchanges whose tables are known."""
+        return {binding.exchange for binding in self.of(prefix)}
+
     def queues(self, prefix: bytes) -> set[bytes]:
         """The queues under a prefix."""
         return {binding.queue for binding in self.of(prefix)}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import RedisClient
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue import celery_format as wire
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery_tables import Tables
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.request import QueueRequest
 
 # Entries larger than this are counted, but not read.
@@ -69,14 +70,12 @@ class Unacked:
 
 
 def read_unacked(
-    client: RedisClient,
-    prefix: bytes,
-    bindings: Sequence[wire.Binding],
-    queues: Collection[bytes],
-    request: QueueRequest,
-    now: float,
+    client: RedisClient, prefix: bytes, tables: Tables, queues: Collection[bytes], request: QueueRequest, now: float
 ) -> Unacked:
-    """Decode the oldest C(max_unacked) messages, to know which queue each belongs to."""
+    """Decode the oldest C(max_unacked) messages, to know which queue each belongs to.
+
+    Binding tables of exchanges that only the messages name are read on the way and added to C(tables).
+    """
     found = Unacked()
     key, index = prefix + wire.UNACKED, prefix + wire.UNACKED_INDEX
     held, indexed, oldest = client.pipeline(
@@ -91,10 +90,14 @@ def read_unacked(
         found.truncated_reason = f"only the oldest {request.max_unacked} of {indexed} unacknowledged messages were read"
     entries = [(tag, float(score)) for tag, score in zip(oldest[::2], oldest[1::2])]
     present = 0
+    messages: list[tuple[wire.Message, float]] = []
     for start in range(0, len(entries), BATCH):
-        present += _read_batch(client, key, entries[start : start + BATCH], found, bindings, queues, request, now)
+        present += _read_batch(client, key, entries[start : start + BATCH], found, messages)
     if not found.truncated:
         found.without_index = max(0, held - present)
+    exchanges = {message.exchange for message, _ in messages if message.exchange} - tables.exchanges(prefix)
+    tables.read(client, [prefix + wire.BINDING + exchange for exchange in sorted(exchanges)])
+    _attribute(messages, found, tables.of(prefix), queues, request.visibility_timeout, now)
     return found
 
 
@@ -103,11 +106,9 @@ def _read_batch(
     key: bytes,
     entries: Sequence[tuple[bytes, float]],
     found: Unacked,
-    bindings: Sequence[wire.Binding],
-    queues: Collection[bytes],
-    request: QueueRequest,
-    now: float,
+    messages: list[tuple[wire.Message, float]],
 ) -> int:
+    """Add a batch's messages with the moment each was delivered; the number of entries that were there."""
     sizes = client.pipeline([("HSTRLEN", key, tag) for tag, _ in entries])
     readable = [entry for entry, size in zip(entries, sizes) if isinstance(size, int) and 0 < size <= MESSAGE_BYTES]
     large = sum(1 for size in sizes if isinstance(size, int) and size > MESSAGE_BYTES)
@@ -121,13 +122,24 @@ def _read_batch(
         message = wire.parse_unacked(raw)
         if message is None:
             found.malformed += 1
-            continue
+        else:
+            messages.append((message, delivered_at))
+    return present
+
+
+def _attribute(
+    messages: Sequence[tuple[wire.Message, float]],
+    found: Unacked,
+    bindings: Sequence[wire.Binding],
+    queues: Collection[bytes],
+    visibility_timeout: float,
+    now: float,
+) -> None:
+    for message, delivered_at in messages:
         queue = wire.queue_of(message, bindings, queues)
         if queue is None:
             found.unattributed += 1
-        else:
-            share = found.queues.setdefault(queue, Held())
-            share.add(message, delivered_at, now, request.visibility_timeout)
-            if queue not in queues:
-                found.other_queues += 1
-    return present
+            continue
+        found.queues.setdefault(queue, Held()).add(message, delivered_at, now, visibility_timeout)
+        if queue not in queues:
+            found.other_queues += 1
