@@ -22,7 +22,7 @@ description:
     older one counts, so neither a copy nor a touch makes a backup newer.
   - A repository that is not there gives RV(available=false), not a failure.
 author:
-  - The runbook.ops contributors
+  - The runbook.ops contributors (@runbook-ops)
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.info_module

@@ -19,7 +19,7 @@ description:
     all give a value of V(null) with the reason.
   - A server that cannot be reached is data, not a failure.
 author:
-  - The runbook.ops contributors
+  - The runbook.ops contributors (@runbook-ops)
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.info_module

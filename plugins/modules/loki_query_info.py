@@ -20,7 +20,7 @@ description:
   - Lines are cut, and what looks like a password, a token or personal data is taken out of them.
   - A server that is down or refuses the login gives RV(available=false), not a failure.
 author:
-  - The runbook.ops contributors
+  - The runbook.ops contributors (@runbook-ops)
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.info_module

@@ -18,7 +18,7 @@ description:
   - A server that is down or refuses the login gives RV(available=false), not a failure. A query that is refused gives a
     reason of its own, and the others are answered all the same.
 author:
-  - The runbook.ops contributors
+  - The runbook.ops contributors (@runbook-ops)
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.info_module

@@ -19,7 +19,7 @@ description:
   - Works with Amazon S3 and with stores that speak its language, such as MinIO and Ceph.
   - A store that is down or refuses the keys gives RV(available=false), not a failure.
 author:
-  - The runbook.ops contributors
+  - The runbook.ops contributors (@runbook-ops)
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.info_module

@@ -18,6 +18,9 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.timezones import momen
 
 _HISTORY_WANTED = "a list of earlier runs, each a list of findings or a mapping with measured_at and findings"
 
+# A century: nobody means more, and a moment before the year 1 cannot be counted.
+_MOST_DAYS = 36500
+
 Point = tuple[dt.datetime, float | None, str]
 
 
@@ -28,10 +31,11 @@ def trend(findings: object, history: object, reference_time: object, window_days
     when the window is seven days. Changes are null where a value is missing or the earlier one is 0 (percent).
     C(series) is C([{at, value}]), oldest first, this run last.
     """
-    if isinstance(window_days, bool) or not isinstance(window_days, (int, float)) or not window_days > 0:
-        raise InvalidOption("days", window_days, "a number of days above 0")
+    days = _number(window_days)
+    if days is None or not 0 < days <= _MOST_DAYS:
+        raise InvalidOption("days", window_days, f"a number of days above 0, at most {_MOST_DAYS}")
     now = moment(reference_time)
-    earliest = now - dt.timedelta(days=float(window_days))
+    earliest = now - dt.timedelta(days=days)
     past: dict[tuple[str, str, str], list[Point]] = {}
     for at, run in _runs(history):
         for each in run:
@@ -73,7 +77,7 @@ def _number(value: Any) -> float | None:
 def _entry(each: Mapping[str, Any], points: list[Point], now: dt.datetime) -> dict[str, Any]:
     value = _number(each.get("value"))
     at = moment(each["measured_at"], "measured_at") if each.get("measured_at") else now
-    numbers = [(seen, number) for seen, number, _ in points if number is not None and seen < at]
+    numbers = [(point[0], point[1]) for point in points if point[1] is not None and point[0] < at]
     previous, baseline = (numbers[-1], numbers[0]) if numbers else ((None, None), (None, None))
     return {
         "id": each["id"],

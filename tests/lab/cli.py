@@ -20,6 +20,7 @@ from lab.systems import SYSTEMS, find
 
 RUNS, BROKEN, NOT_THERE = 0, 1, 3  # of `status`; the last as systemctl(1) has it
 OPTIONAL = ("prometheus",)
+SIZES = ("small", "medium", "large")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start a system, fill it, and write an inventory for it")
     _add_where(up, required=True)
     up.add_argument("--scenario", choices=("healthy", "degraded"), default="degraded", help="default: %(default)s")
-    up.add_argument("--size", default="medium", type=_size, metavar="small|medium|N", help="default: %(default)s")
+    up.add_argument("--size", default="medium", type=_size, metavar="small|medium|large|N", help="default: %(default)s")
     up.add_argument("--seed", default=1, type=int, help="the same seed gives the same data; default: %(default)s")
     up.add_argument("--without", action="append", choices=OPTIONAL, default=[], help="leave a server out")
     up.add_argument("--postgresql", type=int, metavar="MAJOR", help="default: the installed server, else the wheel")
@@ -64,9 +65,9 @@ def _add_where(command: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def _size(text: str) -> str:
-    if text in ("small", "medium") or (text.isdigit() and int(text) > 0):
+    if text in SIZES or (text.isdigit() and int(text) > 0):
         return text
-    raise argparse.ArgumentTypeError(f"{text!r} is not a size: small, medium or a number of products")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a size: {', '.join(SIZES)}, or a number (times small)")
 
 
 def _directory(options: argparse.Namespace) -> Path:

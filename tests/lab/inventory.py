@@ -38,20 +38,6 @@ def write_inventory(
     return directory
 
 
-def inherited(inventory: Path, group: str, host: str, variable: str) -> dict[str, Any]:
-    """What an inventory says about a dictionary, for a host of one group: the last word of all, group and host."""
-    value: dict[str, Any] = {}
-    for place in (Path("group_vars") / "all", Path("group_vars") / group, Path("host_vars") / host):
-        for path in sorted((inventory / place).glob("*.yml")):
-            value = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get(variable, value)
-    return dict(value)
-
-
-def compressed(base: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Rule overrides with a lab's changes laid over them; a dictionary in an inventory replaces, it does not merge."""
-    return {**base, **{rule: {**base.get(rule, {}), **change} for rule, change in changes.items()}}
-
-
 def _write(path: Path, content: Variables) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=110)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
 
 from lab.errors import LabError
 
@@ -16,8 +15,6 @@ class System:
     """Names of one system; what fills its servers is in ``module``.
 
     ``hosts`` are the inventory's names of the endpoints by what the lab runs for them, ``groups`` their groups.
-    ``compressed`` holds, by endpoint and variable, what a lab changes in a dictionary of the system's inventory
-    because nobody waits as long as the real threshold asks for.
     """
 
     name: str
@@ -29,9 +26,6 @@ class System:
     monitor_role: str = "runbook_monitor"
     application_role: str = ""
     guest_role: str = ""
-    scenarios: tuple[str, ...] = ("healthy", "degraded")
-    sizes: tuple[str, ...] = ("small", "medium")
-    compressed: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     def load(self) -> ModuleType:
         return importlib.import_module(self.module)
@@ -61,16 +55,6 @@ STOREBRIDGE = System(
         "backups": "backups",
         "prometheus": "prometheus",
         "loki": "logs",
-    },
-    compressed={
-        "postgresql": {
-            "check_postgresql_rule_overrides": {
-                # A transaction that the lab leaves open is as old as the lab.
-                "postgresql.idle_in_transaction": {"warning": "> 1 s"},
-                # So are its statistics: no two weeks of them.
-                "postgresql.index_unused": {"where": "health.indexes.is_standby == false"},
-            },
-        },
     },
 )
 SYSTEMS = {system.name: system for system in (STOREBRIDGE,)}

@@ -21,8 +21,8 @@ from lab import process
 from lab.down import tear_down
 from lab.errors import LabError, MissingServer
 from lab.installations import Installation, default_installation
-from lab.inventory import Variables, compressed, inherited, write_inventory
-from lab.paths import INVENTORIES, shown
+from lab.inventory import Variables, write_inventory
+from lab.paths import shown
 from lab.postgresql import PostgresServer, installation_of
 from lab.process import Identity
 from lab.progress import Progress
@@ -300,6 +300,12 @@ class Lab:
             postgresql_login_password=self.passwords[self.system.monitor_role],
             postgresql_login_db=self.system.database,
             postgresql_ssl_mode="disable",
+            # For a look around and for tests; no playbook uses these.
+            lab_superuser=server.superuser,
+            lab_superuser_password=server.password,
+            lab_application_password=self.passwords[self.system.application_role],
+            lab_guest_user=self.system.guest_role,
+            lab_guest_password=self.passwords[self.system.guest_role],
         )
 
     def _roles(self, server: PostgresServer) -> None:
@@ -423,15 +429,11 @@ class Lab:
         groups: dict[str, list[str]] = {}
         for part, host in self.system.hosts.items():
             groups.setdefault(self.system.groups[part], []).append(host)
-        for part, variables in self.system.compressed.items():
-            host, group = self.system.hosts[part], self.system.groups[part]
-            for name, changes in variables.items():
-                known = inherited(INVENTORIES / self.system.name, group, host, name)
-                self.host_variables[host] = {**self.host_variables[host], name: compressed(known, changes)}
         everyone = {
             # Endpoints are measured from the controller, with the interpreter that runs Ansible.
             "ansible_connection": "local",
             "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            # Such as thresholds of time that a lab has not had.
             **getattr(self.module, "lab_variables", dict)(),
         }
         return write_inventory(self.options.directory / "inventory", groups, self.host_variables, {"all": everyone})

@@ -138,7 +138,7 @@ class _Court:
         for verdict, scope, name in bad[: rule.limit]:
             yield self._finding(rule, scope, name, verdict)
         if len(bad) > rule.limit:
-            yield self._the_rest(rule, [verdict for verdict, _, _ in bad[rule.limit :]])
+            yield self._the_rest(rule, [entry[0] for entry in bad[rule.limit :]])
 
     # --- one value
     def _verdict(self, rule: Rule, scope: Scope) -> _Verdict | None:

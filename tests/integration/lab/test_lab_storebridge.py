@@ -89,9 +89,9 @@ def test_addresses_replace_those_of_the_real_inventory(running: Running) -> None
 
 
 def test_thresholds_are_compressed_and_the_systems_own_are_kept(running: Running) -> None:
-    overrides = running.hosts["storebridge-postgres"]["check_postgresql_rule_overrides"]
-    assert overrides["postgresql.idle_in_transaction"]["warning"] == "> 1 s"
-    assert overrides["postgresql.database_size"]["warning"] == "> 80 GB"
+    variables = running.hosts["storebridge-postgres"]
+    assert variables["storebridge_idle_in_transaction_warning"] == "> 1 s"
+    assert variables["check_postgresql_rule_overrides"]["postgresql.database_size"]["warning"] == "> 80 GB"
 
 
 def test_the_monitoring_role_reads_and_writes_nothing(running: Running) -> None:

@@ -73,8 +73,8 @@ def history() -> str:
         first = max(0, min(at, end - WEEK) - (end - 2 * WEEK - 3600)) / 3600
         second = max(0, at - (end - WEEK)) / 3600
         requests = 100 * (first + second)
-        add('http_requests_total{status="200",pod="a"}', 0.99 * requests, at)
-        add('http_requests_total{status="500",pod="a"}', 0.01 * requests, at)
+        add('http_requests_total{status="200",pod="a"}', 0.995 * requests, at)
+        add('http_requests_total{status="500",pod="a"}', 0.005 * requests, at)
         total = 0.0
         for bucket, before, after in zip(BUCKETS, LAST_WEEK, THIS_WEEK, strict=True):
             total += before * first + after * second

@@ -41,7 +41,7 @@ def ask(metrics: Any, run_module: ModuleRunner) -> Callable[..., dict[str, Any]]
         "big",
         "count(up)",
         "sum(up)",
-        "-1 * ratio",
+        "0 - ratio",
         "sum(queue_tasks) / 0 > 1 or vector(7)",
     ],
 )
@@ -59,7 +59,7 @@ def test_numbers_are_those_of_promtool(metrics: Any, ask: Any, expression: str) 
         ("nothing", ["NaN"], "NaN: nothing to divide by, or no observation in the window"),
         ("sum(queue_tasks) * 0 / 0", ["NaN"], "NaN: nothing to divide by, or no observation in the window"),
         ("endless", ["+Inf"], "+Inf: a division by zero, or a histogram whose largest bucket is too small"),
-        ("-1 * endless", ["-Inf"], "-Inf: a division by zero"),
+        ("0 - endless", ["-Inf"], "-Inf: a division by zero"),
         ("no_such_metric", [], NOTHING),
         ('queue_tasks{queue="nope"}', [], NOTHING),
     ],

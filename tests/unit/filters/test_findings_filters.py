@@ -438,7 +438,16 @@ def test_the_window():
 
 @pytest.mark.parametrize(
     ("history", "reference", "days"),
-    [(5, NOW, 7), ([5], NOW, 7), ([[{}]], NOW, 7), ([], "now", 7), ([], NOW, 0), ([], NOW, "7")],
+    [
+        (5, NOW, 7),
+        ([5], NOW, 7),
+        ([[{}]], NOW, 7),
+        ([], "now", 7),
+        ([], NOW, 0),
+        ([], NOW, "7"),
+        ([], NOW, float("nan")),
+        ([], NOW, 10**9),
+    ],
 )
 def test_bad_arguments_of_trend(history, reference, days):
     with pytest.raises(AnsibleFilterError, match=r"is not accepted\. Accepted: "):

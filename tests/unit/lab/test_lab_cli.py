@@ -17,7 +17,7 @@ from lab.systems import STOREBRIDGE
     ("arguments", "message"),
     [
         (["up"], "the following arguments are required: system"),
-        (["up", "storebridge", "--size", "0"], "'0' is not a size: small, medium or a number of products"),
+        (["up", "storebridge", "--size", "0"], "'0' is not a size: small, medium, large, or a number (times small)"),
         (["up", "storebridge", "--size", "huge"], "'huge' is not a size"),
         (["up", "storebridge", "--scenario", "broken"], "invalid choice: 'broken'"),
         (["up", "elsewhere"], "invalid choice: 'elsewhere'"),

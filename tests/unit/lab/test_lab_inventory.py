@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lab.inventory import compressed, inherited, write_inventory
+from lab.inventory import write_inventory
 
 GROUPS = {"postgresql": ["a-postgres"], "redis": ["a-redis"]}
 AWKWARD = "@:/% päss 'quoted' \"twice\" # no comment"
@@ -34,23 +34,3 @@ def test_every_file_is_for_its_owner_alone(tmp_path: Path) -> None:
 def test_a_host_that_is_in_no_group_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="hosts in no group: nobody"):
         write_inventory(tmp_path, GROUPS, {"nobody": {}})
-
-
-def test_a_dictionary_is_inherited_from_the_most_special_place(tmp_path: Path) -> None:
-    for place, value in (("group_vars/all", {"a": 1}), ("group_vars/redis", {"b": 2}), ("host_vars/other", {"c": 3})):
-        (tmp_path / place).mkdir(parents=True)
-        (tmp_path / place / "x.yml").write_text(yaml.safe_dump({"overrides": value}))
-    (tmp_path / "group_vars" / "redis" / "empty.yml").write_text("---\n")
-    assert inherited(tmp_path, "redis", "a-redis", "overrides") == {"b": 2}
-    assert inherited(tmp_path, "postgresql", "a-postgres", "overrides") == {"a": 1}
-    assert inherited(tmp_path, "redis", "other", "overrides") == {"c": 3}
-    assert inherited(tmp_path, "redis", "a-redis", "nothing") == {}
-
-
-def test_a_lab_changes_one_threshold_and_keeps_the_others() -> None:
-    known = {"size": {"warning": "> 80 GB"}, "idle": {"warning": "> 5 m", "critical": "> 30 m"}}
-    assert compressed(known, {"idle": {"warning": "> 1 s"}, "new": {"enabled": False}}) == {
-        "size": {"warning": "> 80 GB"},
-        "idle": {"warning": "> 1 s", "critical": "> 30 m"},
-        "new": {"enabled": False},
-    }
