@@ -118,7 +118,9 @@ def test_the_weekly_review_runs(degraded: Any, play: Any) -> None:
 
 
 def test_a_misspelled_override_is_one_clear_message(degraded: Any, play: Any, tmp_path: Path) -> None:
-    run = play(degraded, "check_daily", "-e", '{"check_redis_rule_overrides": {"redis.memory_usd": {"warning": "> 1"}}}')
+    run = play(
+        degraded, "check_daily", "-e", '{"check_redis_rule_overrides": {"redis.memory_usd": {"warning": "> 1"}}}'
+    )
     assert run.returncode != 0
     assert "redis.memory_usd" in run.output
     assert "Traceback" not in run.output

@@ -287,6 +287,7 @@ class TestLook:
             (CUSTOM + bytes(100_000), "custom", "15.18 (Debian 15.18-0+deb12u1)"),
             (TAR + bytes(100_000), "tar", None),
         ],
+        ids=["plain", "gzip", "xz", "custom", "tar"],
     )
     def test_larger_ones_show_their_head(self, data: bytes, kind: str, version: str | None) -> None:
         found = look(data[:65536], max(len(data), 65537), Meter(0, 3600))
