@@ -39,7 +39,7 @@ TAIL_BYTES = 65536
 # Enough to see what is inside a compressed backup: the magic of a tar archive ends at byte 262.
 _BEGINNING_BYTES = 512
 
-PROVE = "prove it with verify_backups"
+PROVE = "prove it by restoring it"
 EMPTY = "it holds no data: the program that should have written it produced nothing (a failed pg_dump in a pipe?)"
 NO_MARKER = 'it ends without "PostgreSQL database dump complete": the dump was cut off'
 

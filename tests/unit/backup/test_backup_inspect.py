@@ -39,7 +39,7 @@ CLUSTER = (DATA / "cluster-15.sql").read_bytes()
 CUT_GZIP = "the gzip data is cut off: it ends before its end mark"
 CUT_DATA = "the archive is cut off inside its data"
 CUT_TOC = "the archive is cut off inside its table of contents"
-PROVE = "prove it with verify_backups"
+PROVE = "prove it by restoring it"
 
 
 def chunks(data: bytes, start: int = 0, size: int = 1000) -> Iterator[bytes]:
