@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """How to reach a Prometheus server; goes together with the fragment C(http)."""
+    """How to reach a Prometheus server; goes together with the fragment C(http_client)."""
 
     DOCUMENTATION = r"""
 options:

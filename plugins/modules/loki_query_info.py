@@ -24,7 +24,7 @@ author:
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.info_module
-  - runbook.ops.http
+  - runbook.ops.http_client
   - runbook.ops.loki
 options:
   queries:

@@ -296,7 +296,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
                 "prefix": {"type": "str", "default": ""},
             },
         },
-        "max_keys": {"type": "int", "default": 1_000_000},
+        "max_keys": {"type": "int", "default": 1_000_000, "no_log": False},
         "timeout": {"type": "float", "default": 120},
         "workers": {"type": "int", "default": 8},
         "reference_time": {"type": "str"},

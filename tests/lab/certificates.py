@@ -58,6 +58,8 @@ def make_certificate(
         .not_valid_after(max(not_after, now) + timedelta(days=365))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False)
+        # RFC 5280, 4.2.1.9: a path length needs this usage. Python 3.13 insists on it.
+        .add_extension(_signs_certificates(), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
@@ -83,6 +85,22 @@ def make_certificate(
     made.key.touch(mode=0o600)
     made.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     return made
+
+
+def _signs_certificates() -> x509.KeyUsage:
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        key_cert_sign=True,
+        crl_sign=True,
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _general_name(text: str) -> x509.GeneralName:

@@ -83,7 +83,7 @@ def _read_header(reader: Reader) -> Header:
     version = (_byte(reader), _byte(reader))
     revision = _byte(reader)
     if not _OLDEST <= version <= _NEWEST:
-        raise Undecided(f"archive format {version[0]}.{version[1]} is not known here: prove it with verify_backups")
+        raise Undecided(f"archive format {version[0]}.{version[1]} is not known here: prove it by restoring it")
     int_bytes, offset_bytes = _byte(reader), _byte(reader)
     if not (1 <= int_bytes <= 8 and 1 <= offset_bytes <= 8):
         raise Damaged("the archive's header is damaged")
@@ -92,13 +92,13 @@ def _read_header(reader: Reader) -> Header:
         compression = _ALGORITHMS.get(_byte(reader), "unknown")
     else:
         compression = "gzip" if _int(reader, int_bytes) else "none"
-    second, minute, hour, day, month, year, _dst = (_int(reader, int_bytes) for _ in range(7))
+    second, minute, hour, day, month, year, _dst = (_int(reader, int_bytes) for _number in range(7))
     created: dt.datetime | None
     try:
         created = dt.datetime(year + 1900, month + 1, day, hour, minute, min(second, 59))
     except (ValueError, OverflowError):
         created = None
-    database, dumped_from, dumped_by = (_string(reader, int_bytes) for _ in range(3))
+    database, dumped_from, dumped_by = (_string(reader, int_bytes) for _number in range(3))
     return Header(
         version,
         revision,
@@ -125,7 +125,7 @@ def read_contents(reader: Reader, header: Header, meter: Meter) -> list[Member]:
         if not 0 <= count <= _MAX_ENTRIES:
             raise Damaged("the archive's table of contents is damaged")
         members = []
-        for _ in range(count):
+        for _number in range(count):
             member = _read_entry(reader, header)
             if member is not None:
                 members.append(member)
@@ -253,5 +253,5 @@ def _string(reader: Reader, size: int) -> str | None:
 
 
 def _skip_strings(reader: Reader, size: int, count: int) -> None:
-    for _ in range(count):
+    for _number in range(count):
         _string_bytes(reader, size)

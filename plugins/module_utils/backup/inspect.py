@@ -176,7 +176,7 @@ def _inspect(open_at: Callable[[int], Iterator[bytes]], size_bytes: int, finding
         return f"{compression} decoded, {_inspect_content(content, findings, meter)}"
     finally:
         # To the end, so that the checksum behind the last byte is verified whatever the content was.
-        for _ in content.rest():
+        for _piece in content.rest():
             meter.check_time()
 
 
@@ -268,7 +268,7 @@ def _inspect_directory(
     undecoded = False
     for name in sorted(members):
         if name.endswith(".gz") and name != contents:
-            for _ in decompress("gzip", Reader(meter.count(open_member(name))), meter):
+            for _piece in decompress("gzip", Reader(meter.count(open_member(name))), meter):
                 pass
         elif name.endswith((".lz4", ".zst")):
             undecoded = True
@@ -393,7 +393,7 @@ def _walk_tar(reader: Reader, findings: _Findings, meter: Meter) -> str:
                 header = read_header(data)
                 _take_header(header, findings)
                 expected = [each.filename for each in read_contents(data, header, meter)]
-                for _ in data.rest():
+                for _piece in data.rest():
                     pass
             else:
                 reader.skip(size)

@@ -63,7 +63,7 @@ def open_repository(options: Mapping[str, Any]) -> Repository:
     """
     location = str(options["repository"]).strip()
     if location.startswith(_SCHEME):
-        bucket, _, prefix = location[len(_SCHEME) :].partition("/")
+        bucket, _slash, prefix = location[len(_SCHEME) :].partition("/")
         if not bucket:
             raise InvalidOption("repository", location, _ACCEPTED)
         return BucketRepository(connect(options, connections=options.get("workers", 8)), bucket, prefix)

@@ -129,7 +129,7 @@ COMPRESSIONS: dict[str, tuple[bytes, Callable[[], Any]]] = {
 
 def compression_of(head: bytes) -> str | None:
     """The compression that the first bytes show, of those that can be decoded here."""
-    for name, (magic, _) in COMPRESSIONS.items():
+    for name, (magic, _decompressor) in COMPRESSIONS.items():
         if head.startswith(magic):
             return name
     return None

@@ -115,7 +115,7 @@ class _WireReader(io.RawIOBase):
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection to the server of C(url), opened by C(open) within a deadline."""
+    """A connection to the server of C(url), opened by C(open) within a deadline; with C(context) in TLS."""
 
     def __init__(self, url: Url, *, context: ssl.SSLContext | None, proxy: Proxy | None) -> None:
         super().__init__(url.host, url.port)
@@ -139,10 +139,10 @@ class Connection(http.client.HTTPConnection):
         """
         raw = self._connect(deadline)
         try:
-            if self.url.scheme == "https":
+            if self._context is not None:
                 if self.proxy:
-                    self._tunnel_through(raw, deadline)
-                raw = self._shake_hands(raw, deadline)
+                    self._tunnel(raw, self.proxy, deadline)
+                raw = self._shake_hands(raw, self._context, deadline)
         except BaseException:
             raw.close()
             raise
@@ -208,11 +208,10 @@ class Connection(http.client.HTTPConnection):
                 return sock
         raise self._failure(last, CONNECT, deadline) from last
 
-    def _tunnel_through(self, raw: socket.socket, deadline: Deadline) -> None:
-        assert self.proxy is not None
+    def _tunnel(self, raw: socket.socket, proxy: Proxy, deadline: Deadline) -> None:
         lines = [f"CONNECT {self.url.where} HTTP/1.1", f"Host: {self.url.where}"]
-        if self.proxy.authorization:
-            lines.append(f"Proxy-Authorization: {self.proxy.authorization}")
+        if proxy.authorization:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
         wire = _Wire(raw, deadline)
         try:
             wire.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
@@ -222,17 +221,16 @@ class Connection(http.client.HTTPConnection):
             raise self._failure(error, PROXY, deadline) from error
         if answer.status != 200:
             raise HttpFailure(
-                f"the proxy {self.proxy.host}:{self.proxy.port} opens no tunnel to {self.url.where} "
+                f"the proxy {proxy.host}:{proxy.port} opens no tunnel to {self.url.where} "
                 f"(status {answer.status}). Correct the proxy variables or set use_proxy to false.",
                 PROXY,
             )
 
-    def _shake_hands(self, raw: socket.socket, deadline: Deadline) -> socket.socket:
-        assert self._context is not None
+    def _shake_hands(self, raw: socket.socket, context: ssl.SSLContext, deadline: Deadline) -> socket.socket:
         started = time.monotonic()
         try:
             raw.settimeout(deadline.remaining())
-            secured = self._context.wrap_socket(raw, server_hostname=self.url.host)
+            secured = context.wrap_socket(raw, server_hostname=self.url.host)
         except (OSError, ValueError) as error:
             raise self._failure(error, TLS, deadline) from error
         self.timings.tls_seconds = time.monotonic() - started

@@ -1,7 +1,7 @@
 # Copyright: (c) The runbook.ops contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of every module that speaks HTTP, once. The doc fragment C(http) says the same."""
+"""The options of every module that speaks HTTP, once. The doc fragment C(http_client) says the same."""
 
 from __future__ import annotations
 

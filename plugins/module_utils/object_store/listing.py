@@ -61,7 +61,8 @@ def measure(
     with ThreadPoolExecutor(max_workers=max(1, min(workers, len(wanted)))) as pool:
         states = dict(zip(buckets, pool.map(lambda bucket: _versioning(store, bucket), buckets)))
         measured = list(pool.map(lambda place: _measure_one(store, place, states[place.bucket], limits, now), wanted))
-    return [facts for facts, _ in measured], list(chain.from_iterable(skips for _, skips in measured))
+    facts = [each[0] for each in measured]
+    return facts, list(chain.from_iterable(each[1] for each in measured))
 
 
 def _versioning(store: Store, bucket: str) -> str | StoreError:

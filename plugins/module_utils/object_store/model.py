@@ -84,6 +84,7 @@ class UploadTally:
         self.count = 0
         self._bytes: int | None = 0
         self._oldest: Upload | None = None
+        self._begun_at: dt.datetime | None = None
 
     def add(self, upload: Upload, size_bytes: int | None) -> None:
         """One upload; its size is None when its parts could not be listed."""
@@ -92,8 +93,8 @@ class UploadTally:
             self._bytes = None
         else:
             self._bytes += size_bytes
-        if upload.begun_at and (self._oldest is None or upload.begun_at < _moment(self._oldest.begun_at)):
-            self._oldest = upload
+        if upload.begun_at and (self._begun_at is None or upload.begun_at < self._begun_at):
+            self._oldest, self._begun_at = upload, upload.begun_at
 
     @property
     def size_bytes(self) -> int | None:
@@ -102,14 +103,15 @@ class UploadTally:
 
     def facts(self, now: dt.datetime) -> dict[str, Any]:
         """Count, bytes, and the oldest one with its age in seconds."""
-        oldest = self._oldest
+        begun_at = self._begun_at
+        # Without an upload there is no age; 0 lets a rule say that all is well, as there is none that is old.
+        age = _age(begun_at, now) if begun_at else (None if self.count else 0)
         return {
             "count": self.count,
             "bytes": self._bytes,
-            "oldest_key": oldest.key if oldest else None,
-            "oldest_begun_at": iso(_moment(oldest.begun_at)) if oldest else None,
-            # Without an upload there is no age; 0 lets a rule say that all is well, as there is none that is old.
-            "oldest_age_seconds": _age(_moment(oldest.begun_at), now) if oldest else (0 if not self.count else None),
+            "oldest_key": self._oldest.key if self._oldest else None,
+            "oldest_begun_at": iso(begun_at) if begun_at else None,
+            "oldest_age_seconds": age,
         }
 
 
@@ -204,9 +206,3 @@ def _entry(entry: ListedObject | None, now: dt.datetime) -> dict[str, Any] | Non
 
 def _age(moment: dt.datetime, now: dt.datetime) -> int:
     return int((now - moment).total_seconds())
-
-
-def _moment(moment: dt.datetime | None) -> dt.datetime:
-    # Only called where one is known; says so to the type checker.
-    assert moment is not None
-    return moment

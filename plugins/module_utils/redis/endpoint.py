@@ -101,7 +101,7 @@ def survey(client: RedisClient, needed: Sequence[Command], useful: Sequence[tupl
         ("endpoint", ("TIME",)),
     ]
     probes = [*basics, *useful]
-    replies = client.pipeline([command for _, command in probes] + list(needed), tolerant=True)
+    replies = client.pipeline([command for section, command in probes] + list(needed), tolerant=True)
     info, dbsize, time = replies[:3]
     endpoint = Endpoint(client.where, client.settings.db)
     if not isinstance(info, Refusal):
@@ -115,17 +115,18 @@ def survey(client: RedisClient, needed: Sequence[Command], useful: Sequence[tupl
     required = [reply for reply in replies[len(probes) :] if isinstance(reply, Refusal) and denied(reply)]
     if client.select_refusal:
         required.append(client.select_refusal)
+    sections = [section for section, command in probes]
     optional = [
-        (section, reply) for (section, _), reply in zip(probes, replies) if isinstance(reply, Refusal) and denied(reply)
+        (section, reply) for section, reply in zip(sections, replies) if isinstance(reply, Refusal) and denied(reply)
     ]
     if any(reply.permission for reply in required):
-        every = [*required, *(reply for _, reply in optional)]
+        every = [*required, *(reply for section, reply in optional)]
         raise Unavailable(missing_permissions(every, client.where, client.user))
     unknown = sorted({reply.command for reply in required if reply.code == "UNKNOWN"})
     if unknown:
         raise Unavailable(f"The server at {client.where} does not offer {', '.join(unknown)}, which this needs.")
     # An idle round trip, so that distance is not taken for load later; the first one may still be warming up.
-    endpoint.round_trip_seconds = min(client.timed("PING")[1] for _ in range(3))
+    endpoint.round_trip_seconds = min(client.timed("PING")[1] for attempt in range(3))
     endpoint.dbsize = None if isinstance(dbsize, Refusal) else dbsize
     endpoint.time = None if isinstance(time, Refusal) else int(time[0]) + int(time[1]) / 1e6
     endpoint.skipped = [reply.skipped(section, client.user) for section, reply in optional]

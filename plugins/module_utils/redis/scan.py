@@ -58,7 +58,7 @@ class Budget:
 def budget_argument_spec() -> dict[str, dict[str, Any]]:
     """The options of every module that scans; the doc fragment C(redis.scan) says the same."""
     return {
-        "max_keys": {"type": "int", "default": 1_000_000},
+        "max_keys": {"type": "int", "default": 1_000_000, "no_log": False},
         "max_seconds": {"type": "float", "default": 10.0},
     }
 

@@ -35,7 +35,7 @@ def degraded(store: S3Server, make_bucket: MakeBucket) -> dict[str, Any]:
     """Too much, counted with what no listing shows; an old upload; many delete markers; a bucket that is not there."""
     bucket = make_bucket("Enabled")
     client = store.client()
-    for _ in range(3):
+    for _number in range(3):
         client.put_object(Bucket=bucket, Key="a", Body=b"x" * 400_000)
     upload = client.create_multipart_upload(Bucket=bucket, Key="film")["UploadId"]
     client.upload_part(Bucket=bucket, Key="film", UploadId=upload, PartNumber=1, Body=b"p" * 500_000)

@@ -60,7 +60,7 @@ def flipped(data: bytes, position: int) -> bytes:
 def plain(rows: int = 0, *, unrestrict: bool = True, complete: bool = True) -> bytes:
     """A plain dump of any length, in the shape of data/postgresql-15.sql."""
     head, tail = PLAIN.split(b"COPY public.orders", 1)
-    _, after = tail.split(b"\\.\n", 1)
+    _rows, after = tail.split(b"\\.\n", 1)
     copied = b"COPY public.orders (id, item) FROM stdin;\n" + b"".join(b"%d\titem\n" % number for number in range(rows))
     if not unrestrict:
         after = after.split(b"\\unrestrict")[0]
@@ -260,7 +260,7 @@ class TestLimits:
         buffer = io.BytesIO()
         with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=9) as packed:
             packed.write(PLAIN)
-            for _ in range(200):
+            for _number in range(200):
                 packed.write(b"\n" * (1 << 20))
         data = buffer.getvalue()
         tracemalloc.start()

@@ -37,9 +37,9 @@ def interface(option: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("names", "spec"),
     [
-        (("http",), http_argument_spec()),
-        (("http", "prometheus"), prometheus_argument_spec()),
-        (("http", "loki"), loki_argument_spec()),
+        (("http_client",), http_argument_spec()),
+        (("http_client", "prometheus"), prometheus_argument_spec()),
+        (("http_client", "loki"), loki_argument_spec()),
     ],
 )
 def test_fragments_and_argument_specs_agree(names: tuple[str, ...], spec: dict[str, Any]) -> None:
@@ -54,7 +54,7 @@ def test_module_documentation_and_argument_spec_agree(name: str) -> None:
     module = importlib.import_module(f"{PLUGINS}.modules.{name}")
     options = yaml.safe_load(module.DOCUMENTATION)["options"]
     spec = module.argument_spec()
-    connection = set(fragment("http")) | set(fragment("prometheus")) | set(fragment("loki"))
+    connection = set(fragment("http_client")) | set(fragment("prometheus")) | set(fragment("loki"))
     assert set(options) == set(spec) - connection
 
     def compare(documented: dict[str, Any], specified: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.judge import judge
 
 INVENTORY = Path(__file__).resolve().parents[3] / "inventories" / "storebridge" / "group_vars"

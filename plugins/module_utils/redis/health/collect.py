@@ -45,7 +45,7 @@ def collect(settings: Settings, wishes: Wishes) -> tuple[Snapshot, list[dict[str
         if client.select_refusal:
             refusals.append(("stats", client.select_refusal))
         _basics(client, snapshot, refusals)
-        _pings(client, snapshot, wishes.ping_samples)
+        _pings(client, snapshot, refusals, wishes.ping_samples)
         _settings(client, snapshot, refusals)
         if wishes.slowlog_entries:
             _slowlog(client, snapshot, refusals, wishes.slowlog_entries)
@@ -85,14 +85,14 @@ def _basics(client: RedisClient, snapshot: Snapshot, refusals: list[tuple[str, R
     snapshot.queue_keys = [key for key, reply in zip(QUEUE_KEYS, present) if isinstance(reply, int)]
 
 
-def _pings(client: RedisClient, snapshot: Snapshot, samples: int) -> None:
+def _pings(client: RedisClient, snapshot: Snapshot, refusals: list[tuple[str, Refusal]], samples: int) -> None:
     # PING fails with MISCONF while the server refuses all writes, which no figure of INFO says so plainly.
-    for _ in range(samples):
-        reply, seconds = client.timed("PING")
-        if not isinstance(reply, Refusal):
-            snapshot.ping_seconds.append(seconds)
-        elif reply.code == "MISCONF":
-            snapshot.ping_seconds.append(seconds)
+    for reply, seconds in [client.timed("PING") for sample in range(samples)]:
+        if isinstance(reply, Refusal) and reply.code != "MISCONF":
+            refusals += [(section, reply) for section in ("latency", "writes_refused")]
+            continue
+        snapshot.ping_seconds.append(seconds)
+        if isinstance(reply, Refusal):
             snapshot.write_refusal = reply.text
 
 

@@ -90,7 +90,7 @@ class CeleryReader:
         else:
             self._discover()
             wanted = self._tables.all_queues()
-        unacked = self._read_unacked({prefix for prefix, _ in wanted} or {self._naming.prefix})
+        unacked = self._read_unacked({prefix for prefix, name in wanted} or {self._naming.prefix})
         self._facts.queues = [self._read_queue(prefix, name, unacked[prefix]) for prefix, name in wanted]
         self._check_missing()
         self._count_consumers(unacked)

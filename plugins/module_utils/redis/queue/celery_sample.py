@@ -19,7 +19,7 @@ ASSUMED_BYTES = 64 * 1024
 
 def sample_messages(client: RedisClient, lists: Sequence[tuple[bytes, int]], wanted: int, facts: QueueFacts) -> None:
     """Add to C(facts) what up to C(wanted) messages tell; C(lists) are keys with their lengths, the next first."""
-    sizes = client.pipeline([("MEMORY", "USAGE", key, "SAMPLES", 5) for key, _ in lists])
+    sizes = client.pipeline([("MEMORY", "USAGE", key, "SAMPLES", 5) for key, length in lists])
     left = wanted
     for (key, length), size in zip(lists, sizes):
         average = size / length if isinstance(size, int) else ASSUMED_BYTES

@@ -28,8 +28,8 @@ class Tables:
     def read(self, client: RedisClient, keys: Sequence[bytes]) -> None:
         """Read the tables among these keys."""
         named = [(key, parts) for key in keys for parts in [wire.split_binding_key(key)] if parts is not None]
-        replies = client.pipeline([("SMEMBERS", key) for key, _ in named])
-        for (_, (prefix, exchange)), members in zip(named, replies):
+        replies = client.pipeline([("SMEMBERS", key) for key, parts in named])
+        for (prefix, exchange), members in zip([parts for key, parts in named], replies):
             if isinstance(members, Refusal):
                 self.refusals.append(members)
                 continue

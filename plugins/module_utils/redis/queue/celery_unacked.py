@@ -95,7 +95,7 @@ def read_unacked(
         present += _read_batch(client, key, entries[start : start + BATCH], found, messages)
     if not found.truncated:
         found.without_index = max(0, held - present)
-    exchanges = {message.exchange for message, _ in messages if message.exchange} - tables.exchanges(prefix)
+    exchanges = {entry[0].exchange for entry in messages if entry[0].exchange} - tables.exchanges(prefix)
     tables.read(client, [prefix + wire.BINDING + exchange for exchange in sorted(exchanges)])
     _attribute(messages, found, tables.of(prefix), queues, request.visibility_timeout, now)
     return found
@@ -109,12 +109,12 @@ def _read_batch(
     messages: list[tuple[wire.Message, float]],
 ) -> int:
     """Add a batch's messages with the moment each was delivered; the number of entries that were there."""
-    sizes = client.pipeline([("HSTRLEN", key, tag) for tag, _ in entries])
+    sizes = client.pipeline([("HSTRLEN", key, tag) for tag, score in entries])
     readable = [entry for entry, size in zip(entries, sizes) if isinstance(size, int) and 0 < size <= MESSAGE_BYTES]
     large = sum(1 for size in sizes if isinstance(size, int) and size > MESSAGE_BYTES)
     found.too_large += large
     present = large
-    for (_, delivered_at), raw in zip(readable, client.pipeline([("HGET", key, tag) for tag, _ in readable])):
+    for entry, raw in zip(readable, client.pipeline([("HGET", key, tag) for tag, score in readable])):
         if not isinstance(raw, bytes):
             # Acknowledged in between.
             continue
@@ -123,7 +123,7 @@ def _read_batch(
         if message is None:
             found.malformed += 1
         else:
-            messages.append((message, delivered_at))
+            messages.append((message, entry[1]))
     return present
 
 
