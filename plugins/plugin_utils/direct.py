@@ -65,7 +65,7 @@ class _Here(AnsibleModule):  # type: ignore[misc]  # Ansible carries no types.
 class DirectAction(ActionBase):  # type: ignore[misc]  # Ansible carries no types.
     """Base of the actions that stand before measuring modules; C(module) is the module's file, imported."""
 
-    module: ClassVar[ModuleType]
+    module: ModuleType
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Call the module here, or send it."""
@@ -76,7 +76,8 @@ class DirectAction(ActionBase):  # type: ignore[misc]  # Ansible carries no type
         del tmp
         if self._is_here(variables):
             return result | self._call(variables)
-        return result | self._execute_module(task_vars=variables, wrap_async=self._task.async_val)
+        result.update(self._execute_module(task_vars=variables, wrap_async=self._task.async_val))
+        return result
 
     def _is_here(self, variables: dict[str, Any]) -> bool:
         if self._connection.transport != "local" or self._task.async_val or self._task.delegate_to:

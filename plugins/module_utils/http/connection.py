@@ -141,7 +141,7 @@ class Connection(http.client.HTTPConnection):
         try:
             if self._context is not None:
                 if self.proxy:
-                    self._tunnel(raw, self.proxy, deadline)
+                    self._open_tunnel(raw, self.proxy, deadline)
                 raw = self._shake_hands(raw, self._context, deadline)
         except BaseException:
             raw.close()
@@ -208,7 +208,7 @@ class Connection(http.client.HTTPConnection):
                 return sock
         raise self._failure(last, CONNECT, deadline) from last
 
-    def _tunnel(self, raw: socket.socket, proxy: Proxy, deadline: Deadline) -> None:
+    def _open_tunnel(self, raw: socket.socket, proxy: Proxy, deadline: Deadline) -> None:
         lines = [f"CONNECT {self.url.where} HTTP/1.1", f"Host: {self.url.where}"]
         if proxy.authorization:
             lines.append(f"Proxy-Authorization: {proxy.authorization}")

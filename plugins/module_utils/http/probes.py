@@ -243,8 +243,8 @@ def _values(probe: Probe, seen: Sample, reason: str | None, kind: str | None) ->
     if reason is not None:
         return {item["name"]: None for item in probe.json}, {item["name"]: reason for item in probe.json}
     found = extract_values(seen.body, kind or "empty", probe.json)
-    values = {name: value for name, (value, _) in found.items()}
-    return values, {name: why for name, (_, why) in found.items() if why}
+    values = {name: pair[0] for name, pair in found.items()}
+    return values, {name: pair[1] for name, pair in found.items() if pair[1]}
 
 
 def figures(probes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -89,7 +89,7 @@ def run_probes(
     # Reading the authorities' certificates takes longer than many a probe, so it is done once for all.
     context = tls_context(settings) if any(probe.is_tls for probe in probes) else None
     bare = dataclasses.replace(settings, authorization=None, headers={})
-    results: list[list[Sample]] = [[] for _ in probes]
+    results: list[list[Sample]] = [[] for probe in probes]
     waiting: queue.SimpleQueue[tuple[int, Probe]] = queue.SimpleQueue()
     for position, probe in enumerate(probes):
         waiting.put((position, probe))

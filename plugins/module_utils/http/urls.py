@@ -117,8 +117,8 @@ def display_url(text: str) -> str:
 
 
 def _masked_pair(pair: str) -> str:
-    name, mark, _ = pair.partition("=")
-    return f"{name}={MASK}" if mark and _SECRET_PARAMETER.search(name) else pair
+    name = pair.partition("=")[0]
+    return f"{name}={MASK}" if "=" in pair and _SECRET_PARAMETER.search(name) else pair
 
 
 def secret_parameters(text: str) -> list[str]:

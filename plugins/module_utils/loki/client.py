@@ -20,6 +20,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.loki.model import (
     read_counts,
     read_lines,
     source_facts,
+    total_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.loki.plan import (
     MAX_LINES,
@@ -79,7 +80,7 @@ class _Reader:
     def query(self, query: Query) -> dict[str, Any]:
         try:
             counts = read_counts(self._get("query", query.count_expression, query.window.end))
-            total = sum(count for _, count in counts)
+            total = total_of(counts)
             # Nothing found in streams that do not exist is not the same as nothing found.
             stream_lines = self._lines(query.lines_expression, query.window.end) if total == 0 else None
         except (ApiError, WrongAnswer) as error:
@@ -115,7 +116,7 @@ class _Reader:
     def _lines(self, expression: str, end: dt.datetime) -> int:
         key = (expression, end)
         if key not in self._lines_of:
-            self._lines_of[key] = sum(count for _, count in read_counts(self._get("query", expression, end)))
+            self._lines_of[key] = total_of(read_counts(self._get("query", expression, end)))
         return self._lines_of[key]
 
     def _get(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,11 @@ def read_counts(data: Mapping[str, Any]) -> list[tuple[dict[str, str], int]]:
         raise WrongAnswer("the answer to a count has no numbers") from None
 
 
+def total_of(counts: Iterable[tuple[Mapping[str, str], int]]) -> int:
+    """The lines of all labels together."""
+    return sum(pair[1] for pair in counts)
+
+
 def read_lines(data: Mapping[str, Any]) -> list[Line]:
     """The lines of all streams in an answer, newest first; cut and without what looks like a secret."""
     result = data.get("result")
@@ -79,7 +84,7 @@ def query_facts(
         reason: Why counting failed.
 
     """
-    total = None if counts is None else sum(count for _, count in counts)
+    total = None if counts is None else total_of(counts)
     if total == 0 and stream_lines == 0 and not query.allow_silence:
         total = None
         reason = (

@@ -111,8 +111,8 @@ def _series(each: Mapping[str, Any], query: Query) -> dict[str, Any]:
     if query.window is None:
         found["value"], found["reason"] = number(each["value"][1])
         return found
-    points = [number(text) for _, text in each["values"]]
-    statistics = _statistics([value for value, _ in points if value is not None], len(points))
+    points = [number(point[1]) for point in each["values"]]
+    statistics = _statistics([point[0] for point in points if point[0] is not None], len(points))
     found["value"], found["reason"] = points[-1] if points else (None, "no point in the window")
     found["statistics"] = statistics
     return found
