@@ -40,7 +40,7 @@ settings = subprocess.run(
 ).stdout
 options = {}
 for line in settings.splitlines():
-    key, _, value = line.partition("=")
+    key, _ignored, value = line.partition("=")
     options[key.rsplit(".", 1)[-1]] = ast.literal_eval(value)
 configuration = home / ".config" / "pip" / "pip.conf"
 configuration.parent.mkdir(parents=True, exist_ok=True)

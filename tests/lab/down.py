@@ -20,7 +20,7 @@ def tear_down(directory: Path, *, keep_files: bool = False) -> list[str]:
     state = load(directory)
     stopped = _stop_members(state) if state else []
     # What was started but not written down any more: the environment names the lab it belongs to.
-    for _ in range(5):
+    for _ignored in range(5):
         strays = process.with_variable(MARK, str(directory))
         if not strays:
             break

@@ -44,7 +44,7 @@ class Request:
     @property
     def bearer(self) -> str | None:
         """The token of an Authorization header, if there is one."""
-        kind, _, token = self.headers.get("authorization", "").partition(" ")
+        kind, _ignored, token = self.headers.get("authorization", "").partition(" ")
         return token if kind.lower() == "bearer" else None
 
 
@@ -151,7 +151,7 @@ class HttpStub:
             if key in self._routes:
                 return key, {}
         for key in self._routes:
-            wanted_method, _, pattern = key.rpartition(" ")
+            wanted_method, _ignored, pattern = key.rpartition(" ")
             if wanted_method and wanted_method != method:
                 continue
             found = re.fullmatch(_expression(pattern), path)
@@ -390,7 +390,7 @@ class TcpStub:
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                accepted, _ = listener.accept()
+                accepted, _ignored = listener.accept()
                 if self._greeting:
                     accepted.sendall(self._greeting)
                 if self._close:

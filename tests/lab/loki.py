@@ -109,7 +109,7 @@ class _Parser:
         raise LogQlError(f"parse error at line 1, col {position + 1}: syntax error: unexpected {shown}")
 
     def _take(self, kind: str, *words: str) -> str:
-        found, word, _ = self._peek()
+        found, word, _ignored = self._peek()
         if found != kind or (words and word not in words):
             self._unexpected()
         self.next += 1
@@ -211,7 +211,7 @@ def loki_routes(store: LogStore, *, tenant: str | None = None) -> Routes:
 
         return route
 
-    def instant(_: Request, argument: Callable[[str], str | None]) -> Reply:
+    def instant(_ignored: Request, argument: Callable[[str], str | None]) -> Reply:
         query = _Parser(argument("query") or "").parse()
         if not isinstance(query, _Count):
             raise LogQlError(
@@ -226,7 +226,7 @@ def loki_routes(store: LogStore, *, tenant: str | None = None) -> Routes:
         vector = [{"metric": dict(key), "value": [at // 10**9, str(count)]} for key, count in counts.items()]
         return _success("vector", vector)
 
-    def ranged(_: Request, argument: Callable[[str], str | None]) -> Reply:
+    def ranged(_ignored: Request, argument: Callable[[str], str | None]) -> Reply:
         query = _Parser(argument("query") or "").parse()
         if isinstance(query, _Count):
             raise LogQlError("parse error : metric queries over a range are not part of this stub")

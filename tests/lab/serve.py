@@ -150,7 +150,7 @@ def run_exporter(settings: dict[str, Any], ready_file: Path) -> None:
 
     content = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
 
-    def metrics(_: object) -> Reply:
+    def metrics(_ignored: object) -> Reply:
         return Reply(200, str(call(settings["function"], settings["arguments"])), content)
 
     with HttpStub({"/metrics": metrics}, keep_requests=False) as stub:
@@ -168,7 +168,7 @@ def run_sessions(settings: dict[str, Any], ready_file: Path) -> None:
 
 def call(function: str, arguments: dict[str, Any]) -> Any:
     """Call ``package.module:function``; ``now`` travels as text and arrives as a moment."""
-    module, _, name = function.partition(":")
+    module, _ignored, name = function.partition(":")
     if isinstance(arguments.get("now"), str):
         arguments = {**arguments, "now": datetime.fromisoformat(arguments["now"])}
     return getattr(importlib.import_module(module), name)(**arguments)

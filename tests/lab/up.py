@@ -113,7 +113,7 @@ def _installation(options: Options) -> Installation:
 def _interruptible() -> Iterator[None]:
     """SIGTERM and a closed terminal end us as Ctrl-C does: with the servers stopped."""
 
-    def interrupt(number: int, _: object) -> None:
+    def interrupt(number: int, _ignored: object) -> None:
         raise Interrupted(signal.Signals(number).name)
 
     if threading.current_thread() is not threading.main_thread():
@@ -200,7 +200,7 @@ class Lab:
     def _record(self, name: str, server: Server) -> None:
         assert server.identity is not None
         address = f"{server.host}:{server.port}" if server.port else ""
-        signals = [number.name for number, _ in server.ladder if number != signal.SIGKILL]
+        signals = [number.name for number, _ignored in server.ladder if number != signal.SIGKILL]
         extra = list(getattr(server, "extra_directories", ()))
         self.state.add(Member(name, server.identity, address, str(server.log), signals), extra)
         if self._cancelled.is_set():
@@ -250,7 +250,7 @@ class Lab:
         try:
             for thread in threads:
                 thread.start()
-            for _ in threads:
+            for _ignored in threads:
                 _raise(ended.get())
         except BaseException:
             self._cancelled.set()

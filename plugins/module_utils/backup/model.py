@@ -18,6 +18,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import (
     Period,
     is_pointer,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import Meter
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
 
 # How many backups before the newest one its size is compared with.
@@ -60,6 +61,20 @@ class Listing(NamedTuple):
     versioning: str | None
     deleted: list[dict[str, Any]] | None
     skipped: list[dict[str, str]]
+
+
+def reached_limit(count: int, max_entries: int, meter: Meter) -> str | None:
+    """Why a listing has to stop here; None while it may go on."""
+    if count >= max_entries:
+        return f"the limit of {max_entries} entries (max_entries)"
+    if meter.is_over:
+        return f"the limit of {meter.timeout_seconds:g} seconds (timeout)"
+    return None
+
+
+def skipped_entry(section: str, reason: str, remedy: str) -> dict[str, str]:
+    """What could not be read, for the module's result."""
+    return {"section": section, "reason": reason, "remedy": remedy}
 
 
 class Artefact:

@@ -193,9 +193,9 @@ def explain_connection_error(text: str, where: str, connect_timeout: float, sock
     cases: tuple[tuple[tuple[str, ...], str], ...] = (
         (
             ("timeout connecting", "timed out while connecting", "handshake operation timed out"),
-            f"Redis at {where} did not answer within {connect_timeout:g} s (connect_timeout). "
-            + ("Does this port speak TLS? If so, check" if tls else "Check")
-            + " the address, the firewall and whether the server lives.",
+            f"Redis at {where} did not answer within {connect_timeout:g} s (connect_timeout)"
+            + (f", or to TLS within {socket_timeout:g} s (socket_timeout). Does this port speak TLS?" if tls else ".")
+            + " Check the address, the firewall and whether the server lives.",
         ),
         (
             ("timeout reading", "timeout writing"),

@@ -15,9 +15,9 @@ from lab.http_stub import HttpStub, Reply
 from lab.ports import free_port
 from lab.s3 import S3Server
 
+from ansible_collections.runbook.ops.plugins.module_utils.backup.directory import DirectoryRepository
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule, zone
-from ansible_collections.runbook.ops.plugins.module_utils.backup.repository import DirectoryRepository
 from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import Meter
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import Unavailable
 

@@ -193,7 +193,7 @@ def test_what_is_planted_is_found_once(
     with pytest.raises(psycopg2.errors.UniqueViolation):
         server.execute("CREATE UNIQUE INDEX CONCURRENTLY idx_twins_a ON twins (a)", db=shop)
     server.execute("ANALYZE", db=shop)
-    for _ in range(120):
+    for _ignored in range(120):
         server.execute("SELECT count(*) FROM customers WHERE town + 0 = 3", db=shop)
     leaking = sessions.open("storebridge-web")
     with leaking.cursor() as cursor:

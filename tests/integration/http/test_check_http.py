@@ -134,9 +134,11 @@ def test_a_value_that_no_rule_judges_is_not_passed_over(tmp_path: Path) -> None:
     assert special.of("warning", "unknown") == [("http.a", "")]
 
 
-def test_check_mode_and_no_secret_at_any_verbosity(tmp_path: Path) -> None:
+@pytest.mark.parametrize("direct", [True, False], ids=["in the controller", "sent"])
+def test_check_mode_and_no_secret_at_any_verbosity(tmp_path: Path, direct: bool) -> None:
     with storebridge() as api:
-        run = check(tmp_path, api.url, "--check", "-vvvv", http_headers={"X-Api-Key": "h3ader-secret"})
+        headers = {"X-Api-Key": "h3ader-secret"}
+        run = check(tmp_path, api.url, "--check", "-vvvv", check_http_headers=headers, runbook_direct=direct)
         assert {request.headers["x-api-key"] for request in api.requests} == {"h3ader-secret"}
     assert run.of("critical", "warning", "unknown") == []
     for secret in (TOKEN, "h3ader-secret"):

@@ -50,7 +50,7 @@ class Handler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.server.connections += 1
-        for _ in range(self.server.per_connection):
+        for _ignored in range(self.server.per_connection):
             received = self.request.recv(65536)
             if not received:
                 return
@@ -73,7 +73,7 @@ def test_one_connection_for_many_requests() -> None:
 
 def test_a_fresh_request_has_its_own_connection() -> None:
     with Server(10) as server, HttpClient(Settings()) as client:
-        for _ in range(2):
+        for _ignored in range(2):
             assert client.request("GET", server.url, fresh=True).timings.connect_seconds is not None
         assert server.connections == 2
 

@@ -80,7 +80,7 @@ def stub() -> Iterator[HttpStub]:
 )
 def test_status_and_size_are_what_curl_sees(stub: HttpStub, probe: Any, path: str, status: int, kind: str) -> None:
     facts = probe(stub.url + path, expected_status=[200, 204])
-    _, seen = curl("-o", "/dev/null", "-w", "%{http_code} %{size_download}", stub.url + path)
+    _ignored, seen = curl("-o", "/dev/null", "-w", "%{http_code} %{size_download}", stub.url + path)
     assert seen == f"{facts['status']} {facts['size_bytes']}"
     assert (facts["status"], facts["body_kind"]) == (status, kind)
     assert facts["ok"] is (status < 300)
@@ -408,7 +408,9 @@ def test_logins(stub: HttpStub, probe: Any, login: dict[str, Any], header: str |
 def test_a_trusted_certificate_and_its_days(tmp_path: Path, probe: Any) -> None:
     with HttpStub({"/": "ok"}, tls=make_certificate(tmp_path, days=5)) as server:
         facts = probe(server.url, module={"ca_path": server.ca_cert})
-        _, seen = curl("--cacert", server.ca_cert, "-w", "%{certs}%{ssl_verify_result}", "-o", "/dev/null", server.url)
+        _ignored, seen = curl(
+            "--cacert", server.ca_cert, "-w", "%{certs}%{ssl_verify_result}", "-o", "/dev/null", server.url
+        )
     assert (facts["ok"], facts["tls"], facts["tls_days_left"]) == (True, True, 5.0)
     assert facts["tls_seconds"] > 0
     assert (facts["tls_subject"], facts["tls_issuer"]) == ("localhost", "runbook.ops lab authority")
@@ -428,7 +430,7 @@ def test_a_certificate_that_is_not_accepted(
 ) -> None:
     with HttpStub({"/": "ok"}, tls=make_certificate(tmp_path, days=days, names=names)) as server:
         facts = probe(server.url, module={"ca_path": server.ca_cert} if trusted else {})
-        code, _ = curl(*(["--cacert", server.ca_cert] if trusted else []), server.url)
+        code, _ignored = curl(*(["--cacert", server.ca_cert] if trusted else []), server.url)
         # No request was sent to a server that is not who it should be.
         assert server.requests == []
     assert code == 60
@@ -505,7 +507,7 @@ def test_probes_go_side_by_side(run_module: ModuleRunner) -> None:
     # Answers only once all four are there: one after the other, the first would wait for the second for ever.
     together = threading.Barrier(4)
 
-    def answer(_: Any) -> Reply:
+    def answer(_ignored: Any) -> Reply:
         together.wait(20)
         return Reply(200, "x")
 

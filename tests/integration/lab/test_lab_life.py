@@ -215,7 +215,7 @@ def test_a_failing_server_shows_the_end_of_its_log(tiny: Tiny) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda each: str(each)
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str
 )
 def test_an_interrupted_start_cleans_up(tiny: Tiny, number: signal.Signals, code: int) -> None:
     started = tiny.spawn("up", TINY_DAWDLE="s3")

@@ -235,14 +235,14 @@ def test_servers_die_with_their_parent(how: signal.Signals, tmp_path: Path) -> N
     )
     assert parent.stdout is not None
     started = json.loads(parent.stdout.readline())
-    identities = [Identity.of(pid) for pid, _ in started]
+    identities = [Identity.of(pid) for pid, _ignored in started]
     assert all(each.alive() for each in identities)
     parent.send_signal(how)
     parent.communicate()
     try:
         assert process.wait_until(lambda: not any(each.alive() for each in identities), 15)
     finally:
-        for _, base in started:
+        for _ignored, base in started:
             shutil.rmtree(base)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lab.http_stub import HttpStub
 from lab.loki import Entry, LogStore, entry, loki_routes
 from lab.play import REPOSITORY, RoleRun, run_role
@@ -73,7 +74,7 @@ def test_a_job_that_does_not_log_is_noticed(tmp_path: Path) -> None:
 
 def test_no_logs_at_all_is_unknown_and_not_ok(tmp_path: Path) -> None:
     run = check(tmp_path, [])
-    assert {rule for rule, _ in run.of("unknown")} == {
+    assert {rule for rule, _ignored in run.of("unknown")} == {
         "logs.database_connection",
         "logs.redis_timeout",
         "logs.rate_limit",
@@ -116,9 +117,10 @@ def test_patterns_without_rules_of_their_own(tmp_path: Path) -> None:
     assert run.of("critical", "unknown") == []
 
 
-def test_check_mode_and_no_secret_at_any_verbosity(tmp_path: Path) -> None:
+@pytest.mark.parametrize("direct", [True, False], ids=["in the controller", "sent"])
+def test_check_mode_and_no_secret_at_any_verbosity(tmp_path: Path, direct: bool) -> None:
     entries = [*calm(), *repeated(60, "web", "ERROR Rate limit exceeded for kim@example.com token=t0ken-in-a-line")]
-    run = check(tmp_path, entries, "--check", "-vvvv", loki_bearer_token="l0ki-bearer-secret")
+    run = check(tmp_path, entries, "--check", "-vvvv", loki_bearer_token="l0ki-bearer-secret", runbook_direct=direct)
     assert run.of("warning") == [("logs.rate_limit", "")]
     for secret in ("l0ki-bearer-secret", "kim@example.com", "t0ken-in-a-line"):
         assert secret not in run.output

@@ -58,7 +58,10 @@ def ask(loki: HttpStub, run_module: ModuleRunner) -> Callable[..., dict[str, Any
 def curl(loki: HttpStub, path: str, **parameters: str) -> Any:
     encoded = [part for name, value in parameters.items() for part in ("--data-urlencode", f"{name}={value}")]
     completed = subprocess.run(
-        ["curl", "-s", "-G", f"{loki.url}/loki/api/v1/{path}", *encoded], capture_output=True, text=True, check=True
+        ["curl", "-s", "--noproxy", "*", "-G", f"{loki.url}/loki/api/v1/{path}", *encoded],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return json.loads(completed.stdout)["data"]["result"]
 

@@ -68,7 +68,7 @@ class Lab:
         self.pids[name] = connection.info.backend_pid
 
     def wait_until(self, condition: str) -> None:
-        for _ in range(300):
+        for _ignored in range(300):
             if self.server.query(f"SELECT {condition}", db="storebridge")[0][0]:
                 return
             time.sleep(0.1)
@@ -84,7 +84,7 @@ def lab(run_module: Callable[..., dict[str, Any]]) -> Iterator[Lab]:
             server.execute("CREATE EXTENSION pg_stat_statements", db="storebridge")
         server.execute(SCHEMA, db="storebridge")
         with closing(server.connect("storebridge")) as connection, connection.cursor() as cursor:
-            for _ in range(50):
+            for _ignored in range(50):
                 cursor.execute("SELECT count(*) FROM lookups WHERE code = 'code 7'")
         lock = "SELECT 1 FROM products WHERE id = 1 FOR UPDATE"
         made.open("forgotten", lock)

@@ -116,7 +116,7 @@ def use(server: PostgresServer) -> None:
     """Scans and writes, whose counters reach the shared statistics at the end of the session at the latest."""
     with closing(server.connect("shop")) as connection, connection.cursor() as cursor:
         cursor.execute("SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off")
-        for _ in range(60):
+        for _ignored in range(60):
             cursor.execute("SELECT count(*) FROM hot WHERE id = 4711")
         cursor.execute("RESET ALL; SET enable_seqscan = off")
         for number in range(200):
@@ -135,7 +135,7 @@ def plant_invalid_indexes(server: PostgresServer) -> None:
 
 
 def wait_until(server: PostgresServer, condition: str) -> None:
-    for _ in range(300):
+    for _ignored in range(300):
         if server.query(f"SELECT {condition}", db="shop")[0][0]:
             return
         time.sleep(0.1)

@@ -27,7 +27,7 @@ class Pair:
     standby: PostgresServer
 
     def wait_until(self, condition: str, server: PostgresServer | None = None) -> None:
-        for _ in range(300):
+        for _ignored in range(300):
             if (server or self.primary).query(f"SELECT {condition}")[0][0]:
                 return
             time.sleep(0.1)
@@ -133,7 +133,7 @@ def test_the_standby_that_holds_back_vacuum_is_named(pair: Pair, run_module: Run
     with closing(pair.standby.connect(autocommit=False)) as connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM pg_class LIMIT 1")
         pair.wait_until("bool_and(xmin IS NOT NULL) FROM pg_replication_slots WHERE slot_name = 'standby_slot'")
-        for _ in range(20):
+        for _ignored in range(20):
             pair.primary.execute("SELECT txid_current()")
         pair.wait_until("bool_and(age(xmin) >= 20) FROM pg_replication_slots WHERE slot_name = 'standby_slot'")
         wraparound = measure(run_module, pair.primary)["wraparound"]

@@ -61,7 +61,7 @@ def test_connections_exhausted(run_module: RunModule) -> None:
         ExitStack() as stack,
     ):
         server.execute("CREATE ROLE app LOGIN PASSWORD 'app'")
-        for _ in range(7):
+        for _ignored in range(7):
             stack.enter_context(closing(server.connect(user="app", password="app")))
         reason = refused(run_module(MODULE, server.login(user="app", password="app")))
         assert "every connection slot is taken" in reason
@@ -133,7 +133,7 @@ def test_used_connections_are_the_same_without_privilege(
 ) -> None:
     options = {"sections": ["connections"]}
     with ExitStack() as stack:
-        for _ in range(3):
+        for _ignored in range(3):
             stack.enter_context(closing(postgresql_by_major.connect(database_by_major)))
         poor = postgresql_by_major.login(database_by_major, user=role, password=PASSWORD)
         guessed = run_module(MODULE, {**poor, **options})["health"]["connections"]

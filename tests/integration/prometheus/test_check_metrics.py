@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from lab.http_stub import HttpStub, Reply
 from lab.play import REPOSITORY, RoleRun, run_role
@@ -132,9 +133,10 @@ def test_a_query_that_no_rule_judges_is_not_passed_over(tmp_path: Path) -> None:
     assert run.of("unknown") == [("metrics.b", "")]
 
 
-def test_check_mode_and_no_secret_at_any_verbosity(tmp_path: Path) -> None:
+@pytest.mark.parametrize("direct", [True, False], ids=["in the controller", "sent"])
+def test_check_mode_and_no_secret_at_any_verbosity(tmp_path: Path, direct: bool) -> None:
     with answers() as server:
-        login = {"prometheus_username": "me", "prometheus_password": "pr0m-secret"}
+        login = {"prometheus_username": "me", "prometheus_password": "pr0m-secret", "runbook_direct": direct}
         run = check(tmp_path, server.url, "--check", "-vvvv", **login)
         assert {request.headers["authorization"] for request in server.requests} == {"Basic bWU6cHIwbS1zZWNyZXQ="}
     assert run.of("critical", "warning", "unknown") == []

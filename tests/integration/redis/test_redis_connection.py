@@ -105,7 +105,7 @@ def listener(answer: bytes | None) -> Iterator[int]:
         def serve() -> None:
             while not done.is_set():
                 try:
-                    connection, _ = listening.accept()
+                    connection, _ignored = listening.accept()
                 except OSError:
                     return
                 if answer is None:
@@ -232,7 +232,7 @@ def test_tls(run_module: Runner, encrypted: Any, module: str) -> None:
     ],
 )
 def test_tls_options(run_module: Runner, encrypted: Any, options: dict[str, Any], words: str | None) -> None:
-    server, port, _ = encrypted
+    server, port, _ignored = encrypted
     result = run_module("redis_health_info", server.login(**{"login_port": port, "tls": True, **options}))
     if words is None:
         assert result["available"] is True, result["reason"]
@@ -241,8 +241,8 @@ def test_tls_options(run_module: Runner, encrypted: Any, options: dict[str, Any]
 
 
 def test_tls_to_a_port_without_it(run_module: Runner, encrypted: Any) -> None:
-    server, _, certificate = encrypted
-    login = server.login(tls=True, ca_certs=str(certificate.authority), connect_timeout=0.5)
+    server, _ignored, certificate = encrypted
+    login = server.login(tls=True, ca_certs=str(certificate.authority), socket_timeout=0.5)
     result = run_module("redis_health_info", login)
     assert result["available"] is False
     assert "speak TLS" in result["reason"]

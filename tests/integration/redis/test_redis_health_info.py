@@ -58,7 +58,7 @@ def test_figures_agree_with_redis_cli(run_module: Runner, server: RedisServer) -
     client.set("a", "x" * 1_000_000)
     client.set("b", "x", ex=100)
     server.client(db=3).set("c", "x")
-    for _ in range(3):
+    for _ignored in range(3):
         client.get("a")
     client.get("nothing")
     health = measure(run_module, server)
@@ -90,7 +90,7 @@ def test_measuring_does_not_move_the_hit_rate(run_module: Runner, server: RedisS
 def test_the_hit_rate_of_now(run_module: Runner, server: RedisServer) -> None:
     client = server.client()
     client.set("a", "x")
-    for _ in range(100):
+    for _ignored in range(100):
         client.get("a")
     health = measure(run_module, server, sample_seconds=0.2)
     # Ninety-nine percent over its life, but nothing at all in this moment.
@@ -220,7 +220,7 @@ def test_append_only_file(run_module: Runner, server: RedisServer) -> None:
 
 
 def test_clients(run_module: Runner, server: RedisServer) -> None:
-    others = [server.client() for _ in range(5)]
+    others = [server.client() for _ignored in range(5)]
     for other in others:
         other.ping()
     server.client().config_set("maxclients", "100")

@@ -106,6 +106,7 @@ def test_redis_cli_hides_what_we_report(run_module: Runner, redis_server: RedisS
 @pytest.mark.parametrize(
     ("value", "number"),
     [(b"7.5", 7.5), (b"-3", -3), (b"", None), (b"n/a", None), (b"\xff\xfe", None), (b"9" * 5_000_000, None)],
+    ids=["fraction", "negative", "empty", "text", "bytes", "long"],
 )
 def test_values(run_module: Runner, server: RedisServer, value: bytes, number: float | None) -> None:
     server.client().set("k", value)
@@ -236,9 +237,9 @@ def test_patterns_mean_what_the_server_means(redis_server: RedisServer) -> None:
     client = redis_server.client()
     generator = random.Random(20260131)
     alphabet = b"ab*?[]^-\\:\xff"
-    names = {bytes(generator.choices(b"ab[]^-\\:\xff*?", k=generator.randint(1, 4))) for _ in range(300)}
+    names = {bytes(generator.choices(b"ab[]^-\\:\xff*?", k=generator.randint(1, 4))) for _ignored in range(300)}
     client.mset(dict.fromkeys(names, "1"))
-    for _ in range(1500):
+    for _ignored in range(1500):
         pattern = bytes(generator.choices(alphabet, k=generator.randint(1, 6)))
         if b"-\xff" in pattern or b"\xff-" in pattern:
             # Whether such a byte is above or below ASCII depends on the server's processor.

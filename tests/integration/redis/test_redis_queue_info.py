@@ -194,13 +194,11 @@ def held(shop: Callable[..., Shop]) -> Iterator[Shop]:
         yield application
 
 
-def test_unacknowledged_jobs_belong_to_their_queues(run_module: Runner, held: Shop, watched: Watch) -> None:
+def test_unacknowledged_jobs_belong_to_their_queues(run_module: Runner, held: Shop) -> None:
     server = held.server
     inspection = held.app.control.inspect(timeout=10, limit=1)
     assert wait_until(lambda: sum(map(len, (inspection.active() or {}).values())) == 2, 60, 0.1)
-    result = watched(
-        server, lambda: read(run_module, server, key_prefix="celery:", queues=["normal", "batch", "reports"])
-    )
+    result = read(run_module, server, key_prefix="celery:", queues=["normal", "batch", "reports"])
     found = queues(result)
     active = [task["delivery_info"]["routing_key"] for tasks in inspection.active().values() for task in tasks]
     scheduled = [entry["request"]["name"] for entries in inspection.scheduled().values() for entry in entries]
@@ -516,7 +514,7 @@ def test_remote_control_and_events_are_no_queues(run_module: Runner, held: Shop)
 def test_two_applications_in_one_database(run_module: Runner, shop: Callable[..., Shop]) -> None:
     first, second = shop(transport={"global_keyprefix": "a:"}), shop(transport={"global_keyprefix": "b:"})
     first.send("register", 1, queue="normal")
-    for _ in range(3):
+    for _ignored in range(3):
         second.send("register", 1, queue="normal")
     found = read(run_module, first.server)
     assert sorted((queue["prefix"], queue["name"], queue["backlog"]) for queue in found["queues"]) == [

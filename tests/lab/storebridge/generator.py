@@ -138,7 +138,7 @@ def registrations(scenario: str, seed: int, now: datetime, products: int) -> lis
             states = ["COMPLETED"] * figures.yesterday_completed + ["FAILED"] * figures.yesterday_failed
         else:
             number = max(1, chance.randint(180, 240) * seconds // 86_400)
-            states = ["FAILED" if chance.random() < USUAL_FAILURES else "COMPLETED" for _ in range(number)]
+            states = ["FAILED" if chance.random() < USUAL_FAILURES else "COMPLETED" for _ignored in range(number)]
         rows += [
             _registration(chance, state, start + timedelta(seconds=chance.randrange(seconds)), products)
             for state in states
@@ -152,7 +152,7 @@ def registrations(scenario: str, seed: int, now: datetime, products: int) -> lis
 
 
 def _reviews(figures: Figures, chance: random.Random, now: datetime, products: int) -> list[Registration]:
-    reasons = [reason for reason, count in figures.reviews.items() for _ in range(count)]
+    reasons = [reason for reason, count in figures.reviews.items() for _ignored in range(count)]
     chance.shuffle(reasons)
     # All within six days: "the last seven days" holds them however its edges are drawn.
     return [
@@ -230,7 +230,7 @@ def job_items(rows: list[Job], seed: int, products: int) -> Iterator[JobItem]:
     chance = stream(seed, "job_items")
     number = 0
     for job in rows:
-        for _ in range(ITEMS_PER_JOB):
+        for _ignored in range(ITEMS_PER_JOB):
             number += 1
             failed = job.status == "FAILED" or chance.random() < 0.03
             status = "PENDING" if job.status == "RUNNING" else "FAILED" if failed else "DONE"

@@ -171,7 +171,7 @@ def written_dump(scenario: str, size: str | int, seed: int, now: datetime) -> st
         "SET statement_timeout = 0;\nSET client_encoding = 'UTF8';\nSET standard_conforming_strings = on;\n"
         "SELECT pg_catalog.set_config('search_path', '', false);\n\n"
     ]
-    for table, (columns, _) in tables.items():
+    for table, (columns, _ignored) in tables.items():
         parts.append(
             _comment(table, "TABLE") + f"CREATE TABLE public.{table} (\n    " + ",\n    ".join(columns) + "\n);\n\n\n"
         )

@@ -75,7 +75,7 @@ def plan(scenario: str, seed: int) -> Plan:
     chance = random.Random(f"{seed}:celery")
 
     def items(count: int) -> list[str]:
-        return [f"DG{100_000 + chance.randrange(3_000)}" for _ in range(count)]
+        return [f"DG{100_000 + chance.randrange(3_000)}" for _ignored in range(count)]
 
     def several(task: str, queue: str, count: int, *more: Any, countdown: int | None = None) -> tuple[Message, ...]:
         return tuple(Message(task, queue, (item, *more), countdown=countdown) for item in items(count))

@@ -73,8 +73,8 @@ def _cache(client: Any, figures: Figures, chance: random.Random) -> None:
         pipe.execute()
     client.config_resetstat()
     hits = round(READS * figures.cache_hit_share)
-    reads = [chance.randrange(CACHED) for _ in range(hits)] + [
-        CACHED + chance.randrange(CACHED) for _ in range(READS - hits)
+    reads = [chance.randrange(CACHED) for _ignored in range(hits)] + [
+        CACHED + chance.randrange(CACHED) for _ignored in range(READS - hits)
     ]
     chance.shuffle(reads)
     with client.pipeline(transaction=False) as pipe:

@@ -21,7 +21,7 @@ def hold_sessions(
     """
     held = []
     for application, count in POOLED[scenario].items():
-        for _ in range(count):
+        for _ignored in range(count):
             connection = _connect(login, application)
             connection.autocommit = True
             with connection.cursor() as cursor:

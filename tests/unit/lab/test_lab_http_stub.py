@@ -63,7 +63,7 @@ def test_routes_answer_as_scripted(path: str, expected: tuple[int, bytes]) -> No
 
 def test_a_list_answers_one_request_each_and_repeats_the_last() -> None:
     with HttpStub(ROUTES) as stub:
-        assert [get(f"{stub.url}/turns")[1] for _ in range(3)] == [b"first", b"second", b"second"]
+        assert [get(f"{stub.url}/turns")[1] for _ignored in range(3)] == [b"first", b"second", b"second"]
 
 
 def test_a_route_that_fails_is_an_error_of_the_stub_not_a_hang() -> None:

@@ -170,7 +170,7 @@ def test_targets_those_in_trouble_first() -> None:
         "jobs_count": 2,
     }
     assert facts["jobs"][0] == {"job": "a", "up_count": 1, "down_count": 1, "total_count": 3}
-    down, never, up, _ = facts["instances"]
+    down, never, up, _ignored = facts["instances"]
     assert down["last_error"] == 'Get "http://<hidden>@h2/metrics": dial tcp: connection refused'
     assert (never["last_scrape"], never["last_scrape_age_seconds"], never["scrape_seconds"]) == (None, None, None)
     assert (up["last_scrape_age_seconds"], up["scrape_url"]) == (60.0, "http://********@h4/probe?token=********")

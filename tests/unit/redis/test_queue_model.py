@@ -55,7 +55,7 @@ def test_scrub(text: str, clean: str) -> None:
 def test_failures_are_grouped_and_counted() -> None:
     failures = Failures()
     for number in range(15):
-        for _ in range(number + 1):
+        for _ignored in range(number + 1):
             failures.add(f"reason {chr(97 + number)}", "an example" * 100)
     assert (failures.count, failures.reasons) == (120, 15)
     assert len(failures.top()) == 10
