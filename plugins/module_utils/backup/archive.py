@@ -15,7 +15,7 @@ import zlib
 from typing import Any, NamedTuple
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
-from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import Meter, Reader
+from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import Reader
 
 MAGIC = b"PGDMP"
 # The toc.dat of a directory dump calls itself tar, on purpose.
@@ -113,7 +113,7 @@ def _read_header(reader: Reader) -> Header:
     )
 
 
-def read_contents(reader: Reader, header: Header, meter: Meter) -> list[Member]:
+def read_contents(reader: Reader, header: Header) -> list[Member]:
     """The data that the table of contents promises.
 
     Raises:
@@ -129,7 +129,6 @@ def read_contents(reader: Reader, header: Header, meter: Meter) -> list[Member]:
             member = _read_entry(reader, header)
             if member is not None:
                 members.append(member)
-            meter.check_time()
     except EOFError:
         raise Damaged("the archive is cut off inside its table of contents") from None
     return members
@@ -165,7 +164,7 @@ def _read_entry(reader: Reader, header: Header) -> Member | None:
     return Member(dump_id, filename) if has_data and filename else None
 
 
-def walk_blocks(reader: Reader, header: Header, members: list[Member], meter: Meter) -> str:
+def walk_blocks(reader: Reader, header: Header, members: list[Member]) -> str:
     """Read the data of a -Fc archive to its end.
 
     Returns:
@@ -181,10 +180,10 @@ def walk_blocks(reader: Reader, header: Header, members: list[Member], meter: Me
             kind = _byte(reader)
             dump_id = _int(reader, header.int_bytes)
             if kind == _BLOCK_DATA:
-                _walk_chunks(reader, header, meter)
+                _walk_chunks(reader, header)
             elif kind == _BLOCK_BLOBS:
                 while _int(reader, header.int_bytes):
-                    _walk_chunks(reader, header, meter)
+                    _walk_chunks(reader, header)
             else:
                 raise Damaged("the archive's data is damaged: a block of an unknown type")
             missing.discard(dump_id)
@@ -198,7 +197,7 @@ def walk_blocks(reader: Reader, header: Header, members: list[Member], meter: Me
     return "every data block found; its content carries no checksum"
 
 
-def _walk_chunks(reader: Reader, header: Header, meter: Meter) -> None:
+def _walk_chunks(reader: Reader, header: Header) -> None:
     decoder = zlib.decompressobj() if header.compression == "gzip" else None
     is_empty = True
     while True:
@@ -208,12 +207,13 @@ def _walk_chunks(reader: Reader, header: Header, meter: Meter) -> None:
         if size == 0:
             break
         is_empty = False
+        if decoder is None:
+            reader.skip(size)
+            continue
         while size:
             piece = reader.read(min(size, 65536))
             size -= len(piece)
-            if decoder is not None:
-                _decode(decoder, piece)
-        meter.check_time()
+            _decode(decoder, piece)
     if decoder is not None and not is_empty and not decoder.eof:
         raise Damaged("the archive's data is damaged: a compressed block ends early")
 

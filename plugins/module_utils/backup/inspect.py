@@ -207,7 +207,7 @@ def _inspect_content(reader: Reader, findings: _Findings, meter: Meter) -> str:
     if kind == "custom":
         header = read_header(reader)
         _take_header(header, findings)
-        return walk_blocks(reader, header, read_contents(reader, header, meter), meter)
+        return walk_blocks(reader, header, read_contents(reader, header))
     if kind == "tar":
         return _walk_tar(reader, findings, meter)
     if kind == "zstd":
@@ -260,7 +260,7 @@ def _inspect_directory(
         reader = Reader(decompress("gzip", reader, meter))
     header = read_header(reader)
     _take_header(header, findings)
-    expected = read_contents(reader, header, meter)
+    expected = read_contents(reader, header)
     present = {_bare(name): name for name in members}
     missing = [each for each in expected if each.filename not in present]
     if missing:
@@ -392,7 +392,7 @@ def _walk_tar(reader: Reader, findings: _Findings, meter: Meter) -> str:
                 data = Reader(_take(reader, size))
                 header = read_header(data)
                 _take_header(header, findings)
-                expected = [each.filename for each in read_contents(data, header, meter)]
+                expected = [each.filename for each in read_contents(data, header)]
                 for _piece in data.rest():
                     pass
             else:

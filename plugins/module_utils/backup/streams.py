@@ -91,7 +91,10 @@ class Reader:
         """Leave out that many bytes; EOFError if it ends before."""
         while size > 0:
             step = min(size, _PIECE_BYTES)
-            self.read(step)
+            self._fill(step)
+            if self._position + step > len(self._buffer):
+                raise EOFError
+            self._position += step
             size -= step
 
     def is_at_end(self) -> bool:
