@@ -84,8 +84,7 @@ def severity(findings: list[Any], rule_id: str) -> str:
     [
         (0, "ok"),
         (1000, "ok"),
-        (2000, "ok"),
-        (2001, "warning"),
+        (1001, "warning"),
         (5000, "warning"),
         (5001, "critical"),
         (None, "unknown"),
