@@ -40,7 +40,9 @@ for minor in MINORS:
             link = links / name
             target = candidate if ".venv" not in candidate.parts else candidate.resolve()
             if not (link.is_symlink() and link.readlink() == target):
-                link.unlink(missing_ok=True)
-                link.symlink_to(target)
+                # Whole or not at all: several test workers ask at once.
+                partial = links / f".{name}.{os.getpid()}"
+                partial.symlink_to(target)
+                partial.replace(link)
             break
 sys.stdout.write(f"{links}\n")
