@@ -20,7 +20,7 @@ options:
   _input:
     description:
       - The facts. Undefined or null facts make everything unknown.
-      - Their C(skipped) list gives unknown findings the reason and the remedy, their C(measured_at) the moment.
+      - Their C(skipped_sections) give unknown findings the reason and the remedy, their C(measured_at) the moment.
     type: raw
     required: true
   rules:

@@ -175,7 +175,7 @@ measured_at:
   returned: always
   type: str
   sample: "2026-01-31T00:15:00Z"
-skipped:
+skipped_sections:
   description: What could not be read, or only in part.
   returned: always
   type: list
@@ -601,7 +601,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
         repository = open_repository(params)
         return {**result, **survey(repository, wishes, clocks, Meter(params["inspect_max_bytes"], params["timeout"]))}
     except Unavailable as error:
-        nothing = {"repository": {}, "inventory": {}, "artefacts": [], "truncated": False, "skipped": []}
+        nothing = {"repository": {}, "inventory": {}, "artefacts": [], "truncated": False, "skipped_sections": []}
         return {**result, "available": False, "reason": error.message, **nothing}
 
 

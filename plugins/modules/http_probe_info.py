@@ -188,7 +188,7 @@ measured_at:
   returned: success
   type: str
   sample: "2026-01-31T00:15:00Z"
-skipped:
+skipped_sections:
   description: One entry for each probe with values that could not be taken from its answer.
   returned: success
   type: list

@@ -149,7 +149,7 @@ measured_at:
   returned: success
   type: str
   sample: "2026-01-31T00:15:00Z"
-skipped:
+skipped_sections:
   description: Queries and sources without a count, by name, and the samples that could not be read.
   returned: success
   type: list

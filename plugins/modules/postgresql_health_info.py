@@ -19,7 +19,7 @@ description:
     client is.
   - Facts, not judgements; give the result to the filter P(runbook.ops.judge#filter) with your thresholds.
   - A server that is down or refuses the login gives RV(available=false), not a failure. What cannot be read for lack of
-    a privilege or an extension is listed in RV(skipped) with the statement that helps.
+    a privilege or an extension is listed in RV(skipped_sections) with the statement that helps.
 author:
   - The runbook.ops contributors (@runbook-ops)
 extends_documentation_fragment:
@@ -62,7 +62,7 @@ options:
     default: 20
   statement_timeout:
     description:
-      - Seconds a single statement may take. What takes longer is listed in RV(skipped).
+      - Seconds a single statement may take. What takes longer is listed in RV(skipped_sections).
     type: float
     default: 15
   exclude_schemas:
@@ -79,7 +79,7 @@ options:
     elements: str
     default: [public]
 notes:
-  - A role with C(pg_monitor) sees everything except a few details, which RV(skipped) names. It needs no superuser.
+  - A role with C(pg_monitor) sees everything except a few details, which RV(skipped_sections) names.
   - Ages are computed on the server's clock.
 seealso:
   - module: runbook.ops.postgresql_query_info
@@ -136,7 +136,7 @@ measured_at:
   returned: always
   type: str
   sample: "2026-01-31T00:15:00Z"
-skipped:
+skipped_sections:
   description:
     - What could not be read.
     - Everything else is still delivered.

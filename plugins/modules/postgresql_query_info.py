@@ -14,8 +14,8 @@ description:
   - Runs business queries (success rate of yesterday, age of the oldest open case) in one connection, each in a
     READ ONLY transaction of its own that is rolled back, with a time limit.
   - Results are plain JSON; numbers stay numbers, so that rules can judge them.
-  - One query's failure does not lose the others. It is listed in RV(skipped), and its rows are V(null), which the
-    filter P(runbook.ops.judge#filter) calls unknown.
+  - One query's failure does not lose the others. It is listed in RV(skipped_sections), and its rows are V(null), which
+    the filter P(runbook.ops.judge#filter) calls unknown.
   - A server that is down or refuses the login gives RV(available=false), not a failure.
 author:
   - The runbook.ops contributors (@runbook-ops)
@@ -142,7 +142,7 @@ measured_at:
   returned: always
   type: str
   sample: "2026-01-31T00:15:00Z"
-skipped:
+skipped_sections:
   description: The queries that failed.
   returned: always
   type: list
@@ -240,12 +240,12 @@ def measure(params: dict[str, Any]) -> dict[str, Any]:
         "available": True,
         "reason": None,
         "measured_at": iso(utc_now()),
-        "skipped": [],
+        "skipped_sections": [],
         "queries": {},
     }
     try:
         with connect(params, statement_timeout_seconds=params["statement_timeout"]) as session:
-            result["queries"], result["skipped"] = run_queries(
+            result["queries"], result["skipped_sections"] = run_queries(
                 session,
                 planned,
                 timezone=timezone,

@@ -134,7 +134,7 @@ measured_at:
   returned: success
   type: str
   sample: "2026-01-31T00:15:00Z"
-skipped:
+skipped_sections:
   description: Queries without a usable answer by name, and C(targets) if their health could not be read.
   returned: success
   type: list

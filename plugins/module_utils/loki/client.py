@@ -158,7 +158,7 @@ def _result(
     return {
         "available": reason is None,
         "reason": reason,
-        "skipped": skipped,
+        "skipped_sections": skipped,
         "values": {facts["name"]: facts["count"] for facts in answers},
         "queries": list(answers),
         "sources": list(streams),

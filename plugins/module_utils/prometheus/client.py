@@ -132,7 +132,7 @@ def _result(
     return {
         "available": reason is None,
         "reason": reason,
-        "skipped": [] if reason else reader.skipped,
+        "skipped_sections": [] if reason else reader.skipped,
         "health": health,
         "values": {query.name: facts["value"] for query, facts in pairs if not query.many},
         "series": {query.name: facts.pop("series", None) for query, facts in pairs if query.many},

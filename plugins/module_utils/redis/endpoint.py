@@ -93,7 +93,7 @@ def survey(client: RedisClient, needed: Sequence[Command], useful: Sequence[tupl
 
     C(needed) are harmless sample commands without which nothing can be measured: whatever the ACL denies of
     them is reported in one message (Unavailable). C(useful) are pairs of a result section and a command:
-    what is denied of them goes to the endpoint's C(skipped).
+    what is denied of them goes to the endpoint's C(skipped_sections).
     """
     basics: list[tuple[str, Command]] = [
         ("endpoint", ("INFO",)),

@@ -103,7 +103,7 @@ class Refusal:
         return "Read the server's log for the cause."
 
     def skipped(self, section: str, user: str) -> dict[str, str]:
-        """The entry of the result's C(skipped) list."""
+        """The entry of the result's C(skipped_sections) list."""
         return {"section": section, "reason": self.reason, "remedy": self.remedy(user)}
 
 

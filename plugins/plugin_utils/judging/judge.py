@@ -318,7 +318,7 @@ def _worst_first(entry: tuple[_Verdict, Scope, str]) -> tuple[int, float]:
 
 
 def _skipped(holder: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    entries = holder.get("skipped")
+    entries = holder.get("skipped_sections")
     if is_list(entries):
         yield from (entry for entry in entries if isinstance(entry, Mapping))  # type: ignore[union-attr]
 

@@ -67,7 +67,7 @@ class TestDirectory:
             put(tmp_path, day, b"{}", f"s-202601{day:02}.sql.gz.manifest.json")
         result = survey(run_module, tmp_path)
         facts = result["inventory"]
-        assert (result["available"], result["changed"], result["skipped"]) == (True, False, [])
+        assert (result["available"], result["changed"], result["skipped_sections"]) == (True, False, [])
         assert (facts["count"], facts["listing_complete"]) == (7, True)
         assert facts["newest"]["name"] == "s-20260131.sql.gz"
         assert facts["newest"]["age_seconds"] == 7 * 3600
@@ -221,14 +221,14 @@ class TestDirectory:
             put(tmp_path, day, good(day))
         result = survey(run_module, tmp_path, max_entries=5)
         assert result["inventory"]["listing_complete"] is False
-        assert result["skipped"][0]["section"] == "newest"
-        assert "the limit of 5 entries (max_entries)" in result["skipped"][0]["reason"]
+        assert result["skipped_sections"][0]["section"] == "newest"
+        assert "the limit of 5 entries (max_entries)" in result["skipped_sections"][0]["reason"]
         result = survey(run_module, tmp_path, top=3)
         assert (len(result["artefacts"]), result["inventory"]["count"], result["truncated"]) == (3, 12, True)
         result = survey(run_module, tmp_path, inspect_max_bytes=100_000)
         assert result["inventory"]["newest"]["inspected"]["complete"] is None
         assert "inspect_max_bytes" in result["inventory"]["newest"]["inspected"]["reason"]
-        assert "newest.inspected" in {each["section"] for each in result["skipped"]}
+        assert "newest.inspected" in {each["section"] for each in result["skipped_sections"]}
 
     @pytest.mark.parametrize("inspect", ["none", "2", "all"])
     def test_how_many_are_read(self, run_module: RunModule, good: Good, tmp_path: Path, inspect: str) -> None:

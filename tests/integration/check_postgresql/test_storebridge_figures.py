@@ -191,7 +191,7 @@ def test_a_failing_command_is_no_success(empty: tuple[PostgresServer, str], run_
         "business.manual_review_age",
     }
     assert 'relation "product_registrations" does not exist' in found[SUCCESS]["summary"]
-    assert [each["section"] for each in facts["skipped"]] == [
+    assert [each["section"] for each in facts["skipped_sections"]] == [
         "queries.registrations_yesterday",
         "queries.manual_review",
     ]

@@ -106,7 +106,7 @@ def test_a_value_is_known_or_unknown_and_never_zero(
     assert facts["values"] == {"total": value}
     assert facts["value_reasons"].get("total") == reason
     assert facts["result"]["values"] == {"p": {"total": value}}
-    assert [each["reason"] for each in facts["result"]["skipped"]] == ([reason] if reason else [])
+    assert [each["reason"] for each in facts["result"]["skipped_sections"]] == ([reason] if reason else [])
 
 
 @pytest.mark.parametrize("path", ["/401", "/500", "/null", "/other"])
@@ -528,7 +528,7 @@ def test_check_mode_sends_no_post(run_module: ModuleRunner, check_mode: bool) ->
         result = run_module("http_probe_info", {"base_url": server.url, "probes": probes}, check_mode=check_mode)
         assert [request.method for request in server.requests].count("POST") == (0 if check_mode else 1)
     assert [each["name"] for each in result["probes"]] == (["get"] if check_mode else ["get", "post"])
-    assert result["skipped"] == (
+    assert result["skipped_sections"] == (
         [{"section": "post", "reason": "a POST is not sent in check mode", "remedy": "Run without --check"}]
         if check_mode
         else []

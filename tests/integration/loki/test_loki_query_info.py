@@ -149,7 +149,7 @@ def test_nothing_found_and_nothing_there(
     result = ask({"name": "q", "query": query, **more})
     assert result["values"] == {"q": count}
     assert (result["queries"][0]["reason"], result["queries"][0]["known"]) == (reason, reason is None)
-    assert [each["section"] for each in result["skipped"]] == ([] if reason is None else ["q"])
+    assert [each["section"] for each in result["skipped_sections"]] == ([] if reason is None else ["q"])
 
 
 def test_sources(ask: Any) -> None:
@@ -194,7 +194,7 @@ def test_the_count_stands_when_lines_cannot_be_read(run_module: ModuleRunner) ->
         result = run_module("loki_query_info", args)
     assert result["values"] == {"q": 252}
     assert (result["queries"][0]["samples"], result["queries"][0]["truncated"]) == ([], True)
-    assert [(each["section"], each["reason"]) for each in result["skipped"]] == [
+    assert [(each["section"], each["reason"]) for each in result["skipped_sections"]] == [
         ("q.samples", "status 500: too many outstanding requests")
     ]
 

@@ -59,7 +59,7 @@ def test_more_than_one_page(run_module: RunModule, store: S3Server, large: str) 
     assert (facts["noncurrent_count"], facts["delete_marker_count"]) == (0, 0)
     assert facts["stored_bytes"] == 3090
     assert result["changed"] is False
-    assert result["skipped"] == []
+    assert result["skipped_sections"] == []
 
 
 @pytest.mark.parametrize(("max_keys", "seen"), [(1, 1), (250, 250), (1000, 1000)])
@@ -70,7 +70,7 @@ def test_a_limit_is_never_silent(run_module: RunModule, store: S3Server, large: 
     assert (facts["keys_seen"], facts["object_count"], facts["total_bytes"]) == (seen, seen, 3 * seen)
     assert facts["stored_bytes"] is None
     assert facts["incomplete_reason"] == f"the listing stopped at the limit of {max_keys} keys (max_keys)"
-    assert result["skipped"] == [
+    assert result["skipped_sections"] == [
         {
             "section": "stored_bytes",
             "reason": (
@@ -85,7 +85,7 @@ def test_a_limit_is_never_silent(run_module: RunModule, store: S3Server, large: 
 def test_a_limit_that_is_just_enough(run_module: RunModule, store: S3Server, large: str) -> None:
     result = measure(run_module, store, bucket=large, max_keys=1030)
     [facts] = result["prefixes"]
-    assert (facts["complete"], facts["object_count"], result["skipped"]) == (True, 1030, [])
+    assert (facts["complete"], facts["object_count"], result["skipped_sections"]) == (True, 1030, [])
 
 
 def test_time_is_limited_too(run_module: RunModule, store: S3Server, large: str) -> None:
@@ -297,10 +297,10 @@ def test_missing_permissions_are_named(run_module: RunModule, store: S3Server) -
     unknown = ("versioning", "noncurrent_bytes", "delete_marker_percent", "unfinished_uploads", "stored_bytes")
     assert [facts[name] for name in unknown] == [None] * 5
     assert facts["complete"] is True
-    assert sorted({each["section"] for each in result["skipped"]}) == [
+    assert sorted({each["section"] for each in result["skipped_sections"]}) == [
         "delete_marker_percent", "noncurrent_bytes", "stored_bytes", "unfinished_uploads", "versioning",
     ]  # fmt: skip
-    remedies = {each["remedy"] for each in result["skipped"]}
+    remedies = {each["remedy"] for each in result["skipped_sections"]}
     assert remedies == {
         "Grant the access key s3:GetBucketVersioning.",
         "Grant the access key s3:ListBucketVersions.",

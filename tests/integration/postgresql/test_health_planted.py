@@ -223,7 +223,7 @@ def test_result(planted: Planted) -> None:
     assert (result["changed"], result["available"], result["reason"]) == (False, True, None)
     # The wheel brings no contrib modules; nothing else may be missing for a superuser.
     expected = [] if planted.server.installation.has_library("pg_stat_statements") else ["statements"]
-    assert names(result["skipped"], "section") == expected
+    assert names(result["skipped_sections"], "section") == expected
 
 
 def undocumented(value: Any, documented: dict[str, Any], path: str) -> Iterator[str]:

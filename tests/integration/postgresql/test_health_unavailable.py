@@ -21,7 +21,12 @@ MODULE = "postgresql_health_info"
 def refused(result: Result) -> str:
     """The reason of a result that is not available, with everything else as it must be then."""
     assert "failed" not in result, result
-    assert (result["changed"], result["available"], result["health"], result["skipped"]) == (False, False, {}, [])
+    assert (result["changed"], result["available"], result["health"], result["skipped_sections"]) == (
+        False,
+        False,
+        {},
+        [],
+    )
     assert result["measured_at"].endswith("Z")
     return result["reason"]
 
@@ -98,7 +103,7 @@ def test_without_privileges(
     assert result["available"] is True, result["reason"]
     assert PASSWORD not in str(result)
     health = result["health"]
-    skipped = {entry["section"]: entry["remedy"] for entry in result["skipped"]}
+    skipped = {entry["section"]: entry["remedy"] for entry in result["skipped_sections"]}
     grant = f'GRANT pg_monitor TO "{role}";'
     for section in ("connections", "sessions", "locks", "replication", "wraparound", "wal.archiver.ready_count"):
         assert skipped[section] == grant
@@ -123,7 +128,7 @@ def test_without_privileges(
         if remedy.startswith("GRANT"):
             postgresql_by_major.execute(remedy, db=database_by_major)
     again = run_module(MODULE, login)
-    assert [entry["section"] for entry in again["skipped"]] == ["statements"]
+    assert [entry["section"] for entry in again["skipped_sections"]] == ["statements"]
     assert again["health"]["sequences"]["list"][0]["used_percent"] == 0.0
     postgresql_by_major.execute(sql.SQL("REVOKE pg_monitor, pg_read_all_settings FROM {}").format(sql.Identifier(role)))
 
@@ -145,7 +150,7 @@ def test_used_connections_are_the_same_without_privilege(
 def test_missing_extension(postgresql_by_major: PostgresServer, database_by_major: str, run_module: RunModule) -> None:
     login = postgresql_by_major.login(database_by_major)
     result = run_module(MODULE, {**login, "sections": ["statements", "extensions"]})
-    (entry,) = result["skipped"]
+    (entry,) = result["skipped_sections"]
     assert entry["section"] == "statements"
     assert entry["reason"] == f"The extension pg_stat_statements is not installed in database {database_by_major}."
     assert entry["remedy"].endswith(f"In database {database_by_major}: CREATE EXTENSION pg_stat_statements;")
@@ -161,7 +166,7 @@ def test_extension_that_is_not_preloaded(run_module: RunModule) -> None:
         server.execute("CREATE EXTENSION pg_stat_statements")
         result = run_module(MODULE, {**server.login(), "sections": ["statements"]})
         assert result["health"]["statements"]["extension_version"]
-        assert {entry["remedy"] for entry in result["skipped"]} == {
+        assert {entry["remedy"] for entry in result["skipped_sections"]} == {
             "Add pg_stat_statements to shared_preload_libraries and restart the server."
         }
 
@@ -181,7 +186,7 @@ def test_a_table_under_an_exclusive_lock_does_not_stop_the_measuring(
         login = postgresql_by_major.login(database_by_major)
         result = run_module(MODULE, {**login, "statement_timeout": 5})
         connection.rollback()
-    assert {entry["section"] for entry in result["skipped"]} <= {"statements"}
+    assert {entry["section"] for entry in result["skipped_sections"]} <= {"statements"}
     largest = {each["name"]: each for each in result["health"]["tables"]["largest"]}
     assert (largest["locked"]["is_estimate"], largest["free"]["is_estimate"]) == (True, False)
     assert largest["locked"]["total_bytes"] > 100_000
@@ -194,13 +199,13 @@ def test_a_statement_that_takes_too_long_costs_its_own_facts(
     postgresql_server.execute("CREATE TABLE t (id serial PRIMARY KEY)", db=postgresql_database)
     login = postgresql_server.login(postgresql_database)
     result = run_module(MODULE, {**login, "statement_timeout": 30, "sections": ["sequences", "settings"]})
-    assert result["skipped"] == []
+    assert result["skipped_sections"] == []
     with closing(postgresql_server.connect(postgresql_database, autocommit=False)) as connection:
         # ALTER SEQUENCE keeps readers of its last value out.
         connection.cursor().execute("ALTER SEQUENCE t_id_seq INCREMENT 2")
         blocked = run_module(MODULE, {**login, "statement_timeout": 0.3, "sections": ["sequences", "settings"]})
         connection.rollback()
-    (entry,) = blocked["skipped"]
+    (entry,) = blocked["skipped_sections"]
     assert entry["section"] == "sequences"
     assert "statement timeout" in entry["reason"]
     assert entry["remedy"].startswith("Raise statement_timeout")
@@ -244,7 +249,7 @@ def test_neighbours_in_other_encodings(run_module: RunModule) -> None:
             ("bytes", {None, "SELECT ? AS ascii"}),
         ):
             result = run_module(MODULE, server.login(database))
-            assert {entry["section"] for entry in result["skipped"]} <= {"statements"}
+            assert {entry["section"] for entry in result["skipped_sections"]} <= {"statements"}
             assert {each["query"] for each in result["health"]["sessions"]["idle_in_transaction"]} == shown
             assert "비밀" not in str(result)
         assert [each["name"] for each in result["health"]["tables"]["largest"]] == ["t\ufffdble"]

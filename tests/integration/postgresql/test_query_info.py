@@ -69,7 +69,12 @@ def test_figures(database: Database) -> None:
           FROM (VALUES (1::bigint), (9007199254740993)) AS t (v);
     """
     result = database.run({"name": "figures", "sql": sql, "single_row": True})
-    assert (result["changed"], result["available"], result["reason"], result["skipped"]) == (False, True, None, [])
+    assert (result["changed"], result["available"], result["reason"], result["skipped_sections"]) == (
+        False,
+        True,
+        None,
+        [],
+    )
     figures = result["queries"]["figures"]
     duration = figures.pop("duration_seconds")
     assert 0 <= duration < 60
@@ -118,7 +123,8 @@ def test_one_failure_does_not_lose_the_others(database: Database) -> None:
     assert result["queries"]["before"]["row"] == {"n": 25}
     assert result["queries"]["after"]["row"] == {"n": 1}
     skipped = {
-        entry["section"].removeprefix("queries."): (entry["reason"], entry["remedy"]) for entry in result["skipped"]
+        entry["section"].removeprefix("queries."): (entry["reason"], entry["remedy"])
+        for entry in result["skipped_sections"]
     }
     assert skipped["gone"] == (
         'Query gone failed: relation "nowhere" does not exist.',
@@ -238,7 +244,7 @@ def test_no_privilege_is_unknown_with_the_grant(one: Database, reader: Result) -
     ]
     result = one.run(*queries, login=reader)
     user = reader["login_user"]
-    assert result["skipped"] == [
+    assert result["skipped_sections"] == [
         {
             "section": "queries.table",
             "reason": "Query table failed: permission denied for table registrations.",
@@ -251,10 +257,10 @@ def test_no_privilege_is_unknown_with_the_grant(one: Database, reader: Result) -
         },
     ]
     assert result["queries"]["fine"]["rows"] == [{"a": 1}]
-    for entry in result["skipped"]:
+    for entry in result["skipped_sections"]:
         one.psql(entry["remedy"])
     one.psql(f"GRANT SELECT ON sales.orders TO {user}")
-    assert one.run(*queries, login=reader)["skipped"] == []
+    assert one.run(*queries, login=reader)["skipped_sections"] == []
 
 
 @pytest.mark.parametrize(
@@ -297,7 +303,7 @@ def test_bad_options_are_refused(one: Database, options: Result, message: str) -
 def test_unavailable_is_data(one: Database, wrong: Result, reason: str) -> None:
     result = one.run({"name": "a", "sql": "SELECT 1 AS a"}, login={**one.server.login(one.name), **wrong})
     assert result.get("failed") is not True
-    assert (result["available"], result["queries"], result["skipped"]) == (False, {}, [])
+    assert (result["available"], result["queries"], result["skipped_sections"]) == (False, {}, [])
     assert reason in result["reason"]
     for secret in (one.server.password, wrong.get("login_password")):
         assert secret is None or secret not in json.dumps(result, ensure_ascii=False)

@@ -68,7 +68,7 @@ def test_what_is_no_number_is_unknown(metrics: Any, ask: Any, expression: str, r
     assert promtool(metrics.url, expression) == raw
     result = ask({"name": "q", "query": expression}, targets=False)
     assert result["values"] == {"q": None}
-    assert [each["reason"] for each in result["skipped"]] == [reason]
+    assert [each["reason"] for each in result["skipped_sections"]] == [reason]
     assert (result["queries"][0]["known"], result["queries"][0]["reason"]) == (False, reason)
 
 
@@ -111,7 +111,7 @@ def test_one_bad_query_leaves_the_others_alone(ask: Any, expression: str, reason
     result = ask({"name": "bad", "query": expression}, {"name": "good", "query": "ratio"})
     assert result["values"] == {"bad": None, "good": 0.0125}
     assert result["queries"][0]["reason"].startswith(reason)
-    assert [each["section"] for each in result["skipped"]] == ["bad"]
+    assert [each["section"] for each in result["skipped_sections"]] == ["bad"]
 
 
 def test_targets(ask: Any, metrics: Any) -> None:
@@ -218,7 +218,7 @@ def test_warnings_are_passed_on(run_module: ModuleRunner) -> None:
     assert result["api_infos"] == ["q: PromQL info: metric might not be a counter"]
     assert (result["warnings_count"], result["values"]) == (1, {"q": 5})
     # A long-term store has no targets of its own.
-    assert result["skipped"] == [
+    assert result["skipped_sections"] == [
         {
             "section": "targets",
             "reason": "this server has no /api/v1/targets",
@@ -254,7 +254,7 @@ def test_not_available_is_data(run_module: ModuleRunner, reply: Reply, reason: s
     assert "failed" not in result
     assert (result["available"], result["changed"]) == (False, False)
     assert reason in result["reason"]
-    assert (result["values"], result["queries"], result["health"], result["skipped"]) == ({}, [], {}, [])
+    assert (result["values"], result["queries"], result["health"], result["skipped_sections"]) == ({}, [], {}, [])
 
 
 def test_nobody_there(run_module: ModuleRunner) -> None:

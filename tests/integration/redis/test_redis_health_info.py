@@ -26,7 +26,7 @@ def info_of(server: RedisServer, section: str) -> dict[str, str]:
 def measure(run_module: Runner, server: RedisServer, **options: Any) -> dict[str, Any]:
     result = run_module("redis_health_info", {**server.login(), **options})
     assert result["available"] is True, result
-    assert result["skipped"] == []
+    assert result["skipped_sections"] == []
     health: dict[str, Any] = result["health"]
     return health
 
@@ -34,7 +34,12 @@ def measure(run_module: Runner, server: RedisServer, **options: Any) -> dict[str
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_a_fresh_server(run_module: Runner, server: RedisServer, watched: Watch, check_mode: bool) -> None:
     result = watched(server, lambda: run_module("redis_health_info", server.login(), check_mode=check_mode))
-    assert (result["available"], result["reason"], result["changed"], result["skipped"]) == (True, None, False, [])
+    assert (result["available"], result["reason"], result["changed"], result["skipped_sections"]) == (
+        True,
+        None,
+        False,
+        [],
+    )
     health = result["health"]
     said = info_of(server, "server")
     assert health["server"]["version"] == said.get("valkey_version", said["redis_version"])
@@ -256,7 +261,7 @@ def test_everything_missing_is_reported_at_once(run_module: Runner, server: Redi
     result = run_module("redis_health_info", server.login(login_user="watcher", login_password="geheim"))
     server.cli("ACL", "DELUSER", "watcher")
     assert result["available"] is True
-    reasons = {(entry["section"], entry["reason"]) for entry in result["skipped"]}
+    reasons = {(entry["section"], entry["reason"]) for entry in result["skipped_sections"]}
     assert reasons == {
         ("stats", "the ACL does not grant +dbsize"),
         ("server", "the ACL does not grant +time"),
@@ -267,7 +272,7 @@ def test_everything_missing_is_reported_at_once(run_module: Runner, server: Redi
         ("slowlog", "the ACL does not grant +slowlog|len"),
         ("slowlog", "the ACL does not grant +slowlog|get"),
     }
-    assert {entry["remedy"] for entry in result["skipped"] if "slowlog|get" in entry["reason"]} == {
+    assert {entry["remedy"] for entry in result["skipped_sections"] if "slowlog|get" in entry["reason"]} == {
         "Grant it: ACL SETUSER watcher +slowlog|get"
     }
     health = result["health"]
@@ -282,7 +287,7 @@ def test_a_user_who_may_do_nothing(run_module: Runner, server: RedisServer) -> N
     server.cli("ACL", "DELUSER", "nothing")
     assert result["available"] is True
     assert result["health"]["memory"]["used_bytes"] is None
-    skipped = {(entry["section"], entry["reason"]) for entry in result["skipped"]}
+    skipped = {(entry["section"], entry["reason"]) for entry in result["skipped_sections"]}
     assert {("memory", "the ACL does not grant +info"), ("latency", "the ACL does not grant +ping")} <= skipped
 
 
@@ -291,7 +296,7 @@ def test_a_managed_service_hides_commands(run_module: Runner) -> None:
         result = run_module("redis_health_info", server.login())
     assert result["available"] is True
     assert ("config", "the server does not offer CONFIG GET; managed services switch it off or rename it") in {
-        (entry["section"], entry["reason"]) for entry in result["skipped"]
+        (entry["section"], entry["reason"]) for entry in result["skipped_sections"]
     }
     assert result["health"]["slowlog"]["slowest_last_day_seconds"] is None
     # The policy is in INFO, which they leave.

@@ -52,7 +52,7 @@ def test_quota_and_limiter(run_module: Runner, server: RedisServer, watched: Wat
     assert server.cli("GET", "domeggook:daily_calls:2026-02-01") == ""
     tomorrow = the(result, "tomorrow")
     assert (tomorrow["exists"], tomorrow["value"]) == (False, None)
-    assert result["skipped"] == [
+    assert result["skipped_sections"] == [
         {
             "section": "tomorrow",
             "reason": "the key domeggook:daily_calls:2026-02-01 does not exist in database 0 of "
@@ -183,7 +183,7 @@ def test_a_hundred_thousand_keys(run_module: Runner, redis_server: RedisServer, 
     assert bounded["complete"] is False
     assert 3000 <= bounded["keys_seen"] < 6000
     assert the(bounded, "cache")["count"] is None
-    reason = bounded["skipped"][0]["reason"]
+    reason = bounded["skipped_sections"][0]["reason"]
     assert reason.startswith("the scan stopped at max_keys (3000) after ")
     assert reason.endswith(" of 100001 keys")
     hurried = ask(run_module, redis_server, *questions, max_seconds=0.001)
@@ -223,7 +223,7 @@ def test_every_missing_permission_at_once(run_module: Runner, server: RedisServe
     # SCAN shows names that we may not read: a sum without them would be wrong.
     assert (the(result, "d")["count"], the(result, "d")["sum"], the(result, "d")["unreadable_count"]) == (2, None, 1)
     assert (the(result, "c")["exists"], the(result, "c")["value"]) == (None, None)
-    assert result["skipped"] == [
+    assert result["skipped_sections"] == [
         {
             "section": "c",
             "reason": "the ACL does not grant ~secret:a",

@@ -143,7 +143,12 @@ def test_waiting_jobs_of_all_priorities(
     fill(application)
     arguments = {**server.login(), **options}
     result = watched(server, lambda: run_module("redis_queue_info", arguments, check_mode=check_mode))
-    assert (result["available"], result["changed"], result["complete"], result["skipped"]) == (True, False, True, [])
+    assert (result["available"], result["changed"], result["complete"], result["skipped_sections"]) == (
+        True,
+        False,
+        True,
+        [],
+    )
     found = queues(result)
     assert set(found) == expected
     normal = found["normal"]
@@ -293,8 +298,8 @@ def test_results_in_a_database_of_their_own(run_module: Runner, shop: Callable[.
     assert (found["failed_count"], found["failures"][0]["count"]) == (1, 1)
     wrong = read(run_module, application.server, queues=["batch"], result_db=99)
     assert wrong["failed_count"] is None
-    assert wrong["skipped"][0]["section"] == "failed_count"
-    assert "has no database with this number" in wrong["skipped"][0]["reason"]
+    assert wrong["skipped_sections"][0]["section"] == "failed_count"
+    assert "has no database with this number" in wrong["skipped_sections"][0]["reason"]
 
 
 class Exploding:
@@ -326,7 +331,7 @@ def test_pickles_are_never_opened(
     assert (normal["opaque"], normal["malformed"], normal["unacked"], normal["counts"]["waiting"]) == (3, 0, 1, 2)
     assert normal["tasks"] == [{"name": "shop.register", "count": 2}]
     assert found["failed_count"] is None
-    assert found["skipped"][0]["reason"] == "1 result not in JSON (pickle, YAML), whose status is unknown"
+    assert found["skipped_sections"][0]["reason"] == "1 result not in JSON (pickle, YAML), whose status is unknown"
     assert not (tmp_path / "exploded").exists()
 
 
@@ -460,8 +465,8 @@ def test_the_wrong_database_says_where_the_keys_are(run_module: Runner, shop: Ca
     )
     discovered = read(run_module, server)
     assert (discovered["queues"], discovered["found"], discovered["failed_count"]) == ([], None, None)
-    assert {entry["section"] for entry in discovered["skipped"]} == {"found", "failed_count", "unconsumed"}
-    assert "Is login_db right?" in discovered["skipped"][0]["reason"]
+    assert {entry["section"] for entry in discovered["skipped_sections"]} == {"found", "failed_count", "unconsumed"}
+    assert "Is login_db right?" in discovered["skipped_sections"][0]["reason"]
     assert set(queues(read(run_module, server, login_db=1))) == {"normal", "batch", "reports", "alarms"}
 
 
@@ -563,7 +568,7 @@ def test_budgets(run_module: Runner, shop: Callable[..., Shop]) -> None:
     assert (bounded["complete"], bounded["failed_count"], bounded["keys_seen"]) == (False, None, 1000)
     assert 0 < bounded["failed_seen"] < 20000
     assert queues(bounded)["normal"]["backlog"] == 10
-    assert bounded["skipped"][0]["section"] == "failed_count"
+    assert bounded["skipped_sections"][0]["section"] == "failed_count"
     message = client.lrange("normal", 0, 0)[0].decode()
     for number in range(30):
         client.hset("unacked", f"tag{number}", json.dumps([json.loads(message), "", "normal"]))
@@ -572,7 +577,9 @@ def test_budgets(run_module: Runner, shop: Callable[..., Shop]) -> None:
     few = read(run_module, server, max_unacked=10)
     normal = queues(few)["normal"]
     assert (normal["unacked"], normal["backlog"], few["complete"]) == (None, None, False)
-    assert "only the oldest 10 of 30 unacknowledged messages were read" in {entry["reason"] for entry in few["skipped"]}
+    assert "only the oldest 10 of 30 unacknowledged messages were read" in {
+        entry["reason"] for entry in few["skipped_sections"]
+    }
 
 
 def test_permissions(run_module: Runner, shop: Callable[..., Shop]) -> None:
@@ -594,7 +601,7 @@ def test_permissions(run_module: Runner, shop: Callable[..., Shop]) -> None:
         assert result["available"] is True, result["reason"]
         assert queues(result)["normal"]["backlog"] == 10
         assert (result["failed_count"], result["consumers"], result["unconsumed"]) == (None, None, None)
-        assert {(entry["section"], entry["reason"].rsplit(" ", 1)[1]) for entry in result["skipped"]} == {
+        assert {(entry["section"], entry["reason"].rsplit(" ", 1)[1]) for entry in result["skipped_sections"]} == {
             ("endpoint", "+dbsize"),
             ("endpoint", "+time"),
             ("consumers", "+client|list"),
@@ -608,6 +615,6 @@ def test_permissions(run_module: Runner, shop: Callable[..., Shop]) -> None:
         server.cli("ACL", "SETUSER", "watcher", "resetkeys", "~normal*", "~_kombu*", "~unacked*")
         result = run_module("redis_queue_info", {**login, "queues": ["normal", "batch"]})
         assert (queues(result)["normal"]["backlog"], queues(result)["batch"]["backlog"]) == (10, None)
-        assert "the ACL does not grant ~batch" in {entry["reason"] for entry in result["skipped"]}
+        assert "the ACL does not grant ~batch" in {entry["reason"] for entry in result["skipped_sections"]}
     finally:
         server.cli("ACL", "DELUSER", "watcher")

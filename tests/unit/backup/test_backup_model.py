@@ -293,7 +293,13 @@ def survey(entries: list[Entry], inspections: dict[int, Inspection] | None = Non
     for each in contents.artefacts:
         day = int(each.name[8:10])
         each.inspection = (inspections or {}).get(day, not_inspected("not inspected"))
-    defaults = {"complete": True, "incomplete_reason": None, "versioning": None, "deleted": None, "skipped": []}
+    defaults = {
+        "complete": True,
+        "incomplete_reason": None,
+        "versioning": None,
+        "deleted": None,
+        "skipped": [],
+    }
     return inventory(
         contents,
         Listing(entries=entries, **{**defaults, **listing}),

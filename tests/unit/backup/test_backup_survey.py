@@ -100,7 +100,7 @@ def test_it_does_not_go_on_for_ever() -> None:
     facts = run(memory)
     assert facts["inventory"]["incomplete_count"] == 7
     assert facts["inventory"]["newest_complete"] is None
-    assert facts["skipped"] == [
+    assert facts["skipped_sections"] == [
         {
             "section": "newest_complete",
             "reason": "of 31 backups 7 were read, and none is whole",
@@ -131,8 +131,8 @@ def test_unreadable_is_unproven_not_damaged() -> None:
         "reason": "it may not be read",
         "method": None,
     }
-    assert [each["section"] for each in facts["skipped"]] == ["newest.inspected", "newest_complete"]
-    assert facts["skipped"][0]["reason"] == "s-20260131.gz: it may not be read"
+    assert [each["section"] for each in facts["skipped_sections"]] == ["newest.inspected", "newest_complete"]
+    assert facts["skipped_sections"][0]["reason"] == "s-20260131.gz: it may not be read"
 
 
 def test_same_bytes_under_two_names() -> None:

@@ -27,7 +27,7 @@ HEALTHY: dict[str, Any] = {
     "available": True,
     "reason": None,
     "measured_at": "2026-01-31T00:15:00Z",
-    "skipped": [],
+    "skipped_sections": [],
     "health": {
         "server": {"major": 16},
         "connections": {"used_percent": 12.5, "used": 12, "usable": 97, "prepared": []},
@@ -440,7 +440,7 @@ def test_what_is_not_measured_is_unknown() -> None:
 
 
 def test_a_closed_gate_is_two_findings() -> None:
-    facts = {"available": False, "reason": "It is down.", "health": {}, "skipped": []}
+    facts = {"available": False, "reason": "It is down.", "health": {}, "skipped_sections": []}
     found = judge(facts, RULES)
     assert [(each["severity"], each["id"], each["summary"]) for each in found] == [
         ("critical", "postgresql.available", "It is down."),

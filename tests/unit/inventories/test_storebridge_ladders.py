@@ -52,5 +52,7 @@ def test_one_figure_has_one_ladder(one: dict[str, Any], other: dict[str, Any]) -
         ("metrics.naver_limit", ("< 20", "< 10")),
     ],
 )
-def test_the_ladder_runs_from_the_daily_target_to_the_most_urgent_alert(rule_id: str, expected: tuple[str, str]) -> None:
+def test_the_ladder_runs_from_the_daily_target_to_the_most_urgent_alert(
+    rule_id: str, expected: tuple[str, str]
+) -> None:
     assert ladder(rule(METRICS, rule_id)) == expected

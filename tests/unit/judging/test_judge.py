@@ -138,21 +138,21 @@ def test_a_rule_without_thresholds_reports_and_is_never_ok_without_a_value():
         ({"available": False, "reason": "refused"}, "not measured: refused"),
         ({"health": {"available": False, "reason": "refused"}}, "not measured: refused"),
         (
-            {"skipped": [{"section": "health", "reason": "no right", "remedy": "GRANT pg_monitor"}]},
+            {"skipped_sections": [{"section": "health", "reason": "no right", "remedy": "GRANT pg_monitor"}]},
             "not measured: no right; GRANT pg_monitor",
         ),
-        ({"skipped": [{"section": "used_percent", "reason": "no right"}]}, "not measured: no right"),
-        ({"health": {"skipped": [{"section": "used_percent", "reason": "inner"}]}}, "not measured: inner"),
-        ({"skipped": [{"section": "health.used_percent", "reason": "both"}]}, "not measured: both"),
+        ({"skipped_sections": [{"section": "used_percent", "reason": "no right"}]}, "not measured: no right"),
+        ({"health": {"skipped_sections": [{"section": "used_percent", "reason": "inner"}]}}, "not measured: inner"),
+        ({"skipped_sections": [{"section": "health.used_percent", "reason": "both"}]}, "not measured: both"),
         (
-            {"skipped": [{"section": "used", "reason": "no"}]},
+            {"skipped_sections": [{"section": "used", "reason": "no"}]},
             "could not be judged: health.used_percent is not among the facts",
         ),
         (
-            {"skipped": [{"section": "", "reason": "no"}]},
+            {"skipped_sections": [{"section": "", "reason": "no"}]},
             "could not be judged: health.used_percent is not among the facts",
         ),
-        ({"skipped": "nonsense"}, "could not be judged: health.used_percent is not among the facts"),
+        ({"skipped_sections": "nonsense"}, "could not be judged: health.used_percent is not among the facts"),
     ],
 )
 def test_why_something_is_unknown(measured, summary):
@@ -161,7 +161,7 @@ def test_why_something_is_unknown(measured, summary):
 
 
 def test_the_remedy_of_what_was_skipped_is_the_remedy_of_the_finding():
-    measured = {"skipped": [{"section": "health", "reason": "r", "remedy": "GRANT x"}]}
+    measured = {"skipped_sections": [{"section": "health", "reason": "r", "remedy": "GRANT x"}]}
     assert only(judge(measured, [rule(warning="> 1", remedy="vacuum")]))["remedy"] == "GRANT x"
     assert only(judge({}, [rule(warning="> 1", remedy="vacuum")]))["remedy"] == ""
 
@@ -226,7 +226,7 @@ def test_each_without_a_list_is_unknown(items):
 
 
 def test_each_over_what_was_skipped_says_why():
-    measured = {"health": {}, "skipped": [{"section": "tables", "reason": "timeout", "remedy": "raise it"}]}
+    measured = {"health": {}, "skipped_sections": [{"section": "tables", "reason": "timeout", "remedy": "raise it"}]}
     assert only(judge(measured, [EACH]))["summary"] == "not measured: timeout; raise it"
 
 

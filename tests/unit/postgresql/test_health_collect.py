@@ -152,4 +152,4 @@ def test_not_available_is_data(error: Exception, reason: str, monkeypatch: pytes
     result = collect.health_info(OPTIONS)
     measured_at = result.pop("measured_at")
     assert measured_at.endswith("Z")
-    assert result == {"available": False, "reason": reason, "skipped": [], "health": {}}
+    assert result == {"available": False, "reason": reason, "skipped_sections": [], "health": {}}

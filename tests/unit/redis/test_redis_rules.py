@@ -71,7 +71,7 @@ def queue_facts(**changes: Any) -> dict[str, Any]:
         "unattributed": {"without_index": 0},
         "complete": True,
         "keys_seen": 5,
-        "skipped": [],
+        "skipped_sections": [],
     }
 
 
@@ -123,7 +123,7 @@ def test_a_missing_quota_counter_says_that_it_may_be_early() -> None:
     facts = {
         "available": True,
         "keys": {"domeggook_today": {"value": None, "key": "k"}},
-        "skipped": [
+        "skipped_sections": [
             {
                 "section": "domeggook_today",
                 "reason": "the key k does not exist in database 0 of redis:6379",
@@ -140,7 +140,7 @@ def test_a_missing_quota_counter_says_that_it_may_be_early() -> None:
 
 
 def test_nothing_known_is_never_ok() -> None:
-    facts = {"available": True, "health": health(Snapshot()), "skipped": []}
+    facts = {"available": True, "health": health(Snapshot()), "skipped_sections": []}
     findings = judge(facts, REDIS_RULES)
     known = {"redis.available", "redis.replica_state", "redis.replica_lag"}
     assert {finding["severity"] for finding in findings if finding["id"] not in known} == {"unknown"}

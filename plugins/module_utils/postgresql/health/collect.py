@@ -93,7 +93,7 @@ def health_info(options: Mapping[str, Any]) -> dict[str, Any]:
         "available": False,
         "reason": None,
         "measured_at": iso(utc_now()),
-        "skipped": [],
+        "skipped_sections": [],
         "health": {},
     }
     try:
@@ -104,7 +104,7 @@ def health_info(options: Mapping[str, Any]) -> dict[str, Any]:
     except QueryError as error:
         # The very first statements read catalogs that everybody may read.
         return {**result, "reason": f"The server does not answer as PostgreSQL 13 or later does: {error.message}."}
-    return {**result, "available": True, "skipped": [skip.as_dict() for skip in skipped], "health": health}
+    return {**result, "available": True, "skipped_sections": [skip.as_dict() for skip in skipped], "health": health}
 
 
 def chosen_sections(names: Optional[Sequence[str]]) -> tuple[Section, ...]:

@@ -59,7 +59,7 @@ class Skip:
     remedy: str
 
     def as_dict(self) -> dict[str, str]:
-        """The entry of the module's C(skipped)."""
+        """The entry of the module's C(skipped_sections)."""
         return {"section": self.section, "reason": self.reason, "remedy": self.remedy}
 
 

@@ -23,8 +23,8 @@ def health_report(params: Mapping[str, Any]) -> dict[str, Any]:
     try:
         snapshot, skipped = collect(settings, wishes)
     except Unavailable as reason:
-        return {"available": False, "reason": reason.message, "skipped": [], "health": {}}
-    return {"available": True, "reason": None, "skipped": skipped, "health": health(snapshot)}
+        return {"available": False, "reason": reason.message, "skipped_sections": [], "health": {}}
+    return {"available": True, "reason": None, "skipped_sections": skipped, "health": health(snapshot)}
 
 
 def wishes_from(params: Mapping[str, Any]) -> Wishes:

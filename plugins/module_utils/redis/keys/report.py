@@ -28,7 +28,7 @@ def key_report(params: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "available": False,
             "reason": reason.message,
-            "skipped": [],
+            "skipped_sections": [],
             "endpoint": {},
             "notes": [],
             "keys": {},
@@ -38,7 +38,7 @@ def key_report(params: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "available": True,
         "reason": None,
-        "skipped": reading.skipped,
+        "skipped_sections": reading.skipped,
         "endpoint": reading.endpoint.facts(),
         "notes": reading.endpoint.notes(),
         "keys": {answer.request.name: answer.facts() for answer in reading.answers},

@@ -50,13 +50,15 @@ def queue_report(params: Mapping[str, Any]) -> dict[str, Any]:
     except Unavailable as reason:
         return {"available": False, "reason": reason.message, "endpoint": {}, **_figures(SystemFacts(complete=False))}
     result = {"available": True, "reason": None, "endpoint": endpoint.facts(), **_figures(found)}
-    result["skipped"] = endpoint.skipped + found.skipped
+    result["skipped_sections"] = endpoint.skipped + found.skipped
     result["notes"] = endpoint.notes() + found.notes
     if not result["found"]:
         # Without a queue, no failures and no messages without consumers prove nothing.
         result["failed_count"] = None
         entry = nothing_found(request, endpoint, found)
-        result["skipped"] += [{**entry, "section": section} for section in ("found", "failed_count", "unconsumed")]
+        result["skipped_sections"] += [
+            {**entry, "section": section} for section in ("found", "failed_count", "unconsumed")
+        ]
     return result
 
 
@@ -77,7 +79,7 @@ def _figures(found: SystemFacts) -> dict[str, Any]:
     unknown = found.consumers is None or not waiting or None in waiting
     existing = sum(1 for queue in found.queues if queue.exists)
     return {
-        "skipped": found.skipped,
+        "skipped_sections": found.skipped,
         "notes": found.notes,
         "queues": [queue.facts() for queue in found.queues],
         # Nothing found is no proof that there is nothing: it may be the wrong place.
