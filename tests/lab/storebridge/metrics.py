@@ -54,15 +54,15 @@ def samples(scenario: str, at: float) -> Iterator[tuple[str, list[Sample]]]:
     wave = math.sin(at / 86_400 * 2 * math.pi)
     yield (
         "http_requests",
-        [("http_requests_total", {"status": status}, math.floor(rate * elapsed)) for status, rate in RATES.items()],
+        [("http_requests_total", {"status": status}, _counted(rate * elapsed)) for status, rate in RATES.items()],
     )
     buckets: list[Sample] = [
-        ("http_request_duration_seconds_bucket", {"le": edge}, math.floor(share * total))
+        ("http_request_duration_seconds_bucket", {"le": edge}, _counted(share * total))
         for edge, share in BUCKETS.items()
     ]
     summed: list[Sample] = [
         ("http_request_duration_seconds_sum", {}, round(MEAN_SECONDS * total, 3)),
-        ("http_request_duration_seconds_count", {}, math.floor(total)),
+        ("http_request_duration_seconds_count", {}, _counted(total)),
     ]
     yield "http_request_duration_seconds", buckets + summed
     gauges: dict[str, list[tuple[dict[str, str], float]]] = {
@@ -76,6 +76,11 @@ def samples(scenario: str, at: float) -> Iterator[tuple[str, list[Sample]]]:
     }
     for name, values in gauges.items():
         yield name, [(name, labels, value) for labels, value in values]
+
+
+def _counted(value: float) -> float:
+    """A counter without steps: whole numbers would make a share of a few seconds jump."""
+    return round(value, 3)
 
 
 def metrics_text(scenario: str, at: float | None = None) -> str:
