@@ -96,9 +96,11 @@ class PrometheusServer(Server):
         create: list[str | Path] = [promtool, "tsdb", "create-blocks-from", "openmetrics"]
         # Without this (hidden) flag the history is read once more for every two hours of it.
         whole = "--max-block-duration=720h"
-        completed = process.run_as(None, [*create, whole, source, self.base / "data"])
+        # It would make its own room in the system's temporary directory, which not everybody may write to.
+        room = {"TMPDIR": str(self.base)}
+        completed = process.run_as(None, [*create, whole, source, self.base / "data"], env=room)
         if "unknown long flag" in completed.stderr:
-            completed = process.run_as(None, [*create, source, self.base / "data"])
+            completed = process.run_as(None, [*create, source, self.base / "data"], env=room)
         if completed.returncode:
             raise LabError(f"promtool did not accept the history: {completed.stderr.strip()}")
 

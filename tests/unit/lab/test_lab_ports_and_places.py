@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 
@@ -25,8 +24,9 @@ def test_a_free_port_can_be_bound_and_is_known_to_accept() -> None:
 
 @pytest.mark.parametrize(("mode", "expected"), [(0o755, True), (0o711, True), (0o710, False), (0o700, False)])
 def test_every_directory_on_the_way_must_let_the_account_in(tmp_path: Path, mode: int, expected: bool) -> None:
+    # pytest's own directories are closed to others; what lies above them is not ours to open.
     for step in (tmp_path, *tmp_path.parents):
-        if step.stat().st_uid == os.geteuid() and str(step).startswith(str(tmp_path.parents[2])):
+        if step == tmp_path or step.name.startswith(("pytest-", "popen-")):
             step.chmod(0o755)
     outer = tmp_path / "outer"
     (outer / "inner").mkdir(parents=True)
