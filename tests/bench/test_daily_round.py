@@ -11,6 +11,7 @@ from lab.bench import alternate, median, ratio
 from lab.paths import REPOSITORY
 
 ROUNDS = 3
+COUNTS = (1, 10, 50)
 
 
 def playbook(name: str, *inventories: Path, extra: dict[str, Any] | None = None) -> list[str]:
@@ -38,11 +39,14 @@ def test_daily_round(storebridge: Path, tmp_path: Path, table: Callable[..., Any
 
 
 def test_growth(storebridge: Path, tmp_path: Path, table: Callable[..., Any]) -> None:
-    """1, 10 and 50 endpoints: the same server under many names."""
+    """1, 10 and 50 endpoints: the same server under many names; the other side up to 10, which takes a minute."""
     lab_variables = (storebridge / "host_vars" / "storebridge-postgres" / "lab.yml").read_text(encoding="utf-8")
-    rows = table("Growth with the number of PostgreSQL endpoints", "endpoints", "median wall time", "per endpoint")
+    rows = table(
+        "Growth with the number of PostgreSQL endpoints", "endpoints", "one module a check", "check_daily", "ratio"
+    )
+    baseline = str(REPOSITORY / "tests" / "bench" / "baseline" / "check_daily.yml")
     commands = {}
-    for count in (1, 10, 50):
+    for count in COUNTS:
         inventory = tmp_path / f"inventory-{count}"
         (inventory / "group_vars" / "postgresql").mkdir(parents=True)
         hosts = {f"endpoint-{number:02d}": {} for number in range(count)}
@@ -58,12 +62,14 @@ def test_growth(storebridge: Path, tmp_path: Path, table: Callable[..., Any]) ->
         }
         (inventory / "hosts.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
         (inventory / "group_vars" / "postgresql" / "lab.yml").write_text(lab_variables, encoding="utf-8")
-        commands[str(count)] = playbook(
+        commands[f"check_daily {count}"] = playbook(
             "runbook.ops.check_daily",
             inventory,
             extra={"report_fail_on": "never", "report_destination": tmp_path / f"report-{count}"},
         )
+        if count <= 10:
+            commands[f"baseline {count}"] = playbook(baseline, inventory)
     taken = alternate(commands, tmp_path, ROUNDS)
-    for count, values in taken.items():
-        per_endpoint = [value / int(count) for value in values]
-        rows.add(count, median(values), median(per_endpoint))
+    for count in COUNTS:
+        fast, slow = taken[f"check_daily {count}"], taken.get(f"baseline {count}")
+        rows.add(str(count), median(slow) if slow else "", median(fast), ratio(slow, fast) if slow else "")
