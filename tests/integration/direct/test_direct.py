@@ -110,6 +110,7 @@ def test_another_interpreter_is_another_process(redis_server: RedisServer, tmp_p
 
 def test_asynchronous_tasks_are_sent(redis_server: RedisServer, tmp_path: Path) -> None:
     task = {"runbook.ops.redis_health_info": redis_server.login(), "async": 60, "poll": 1}
-    found, output = play(tmp_path, task)
+    # Ansible looks for the job in the account's home and writes it to HOME, which need not be the same.
+    found, output = play(tmp_path, task, ansible_async_dir=str(tmp_path / "async"))
     assert found["available"] is True
     assert was_sent(output)
