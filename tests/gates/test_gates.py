@@ -11,7 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # The long ones first: workers take tests in this order.
-GATES = ["sanity", "ansible-lint", "importer", "mypy", "docs-lint", "ruff", "changelog-lint"]
+GATES = ["sanity", "ansible-lint", "importer", "molecule", "mypy", "docs-lint", "ruff", "changelog-lint"]
 
 
 @pytest.mark.parametrize("gate", GATES)
