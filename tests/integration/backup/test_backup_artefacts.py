@@ -194,7 +194,7 @@ class TestOldWays:
     @pytest.mark.parametrize(
         ("command", "name"),
         [
-            # A file is there, and it is not empty (F15, F21, F23).
+            # A file is there, and it is not empty.
             ('[ -f "$1" ]', "no bytes"),
             ('[ -s "$1" ]', "20 bytes of gzip"),
             ('[ -s "$1" ]', "gzip of a cut dump"),
@@ -220,14 +220,14 @@ class TestOldWays:
 
     @pytest.mark.parametrize("name", ["custom cut at the end", "custom with a flipped bit"])
     def test_pg_restore_list(self, repository: Path, in_directory: dict[str, Any], dumps: Any, name: str) -> None:
-        """F19: it reads the table of contents and nothing else."""
+        """It reads the table of contents and nothing else."""
         assert dumps.run("pg_restore", "--list", str(repository / named(name))).returncode == 0
         assert by_name(in_directory)[named(name)]["inspected"]["complete"] is False
 
     def test_pg_restore_list_refuses_what_is_good(
         self, repository: Path, in_directory: dict[str, Any], dumps: Any
     ) -> None:
-        """F19, the other way round: a plain dump is no archive."""
+        """The other way round: a plain dump is no archive."""
         done = dumps.run("pg_restore", "--list", str(repository / named("plain")))
         assert done.returncode == 1
         assert "text format dump" in done.stderr
@@ -236,7 +236,7 @@ class TestOldWays:
     def test_psql_restores_half_a_dump_without_a_word(
         self, repository: Path, in_directory: dict[str, Any], dumps: Any
     ) -> None:
-        """F18: no error, not even with ON_ERROR_STOP and in one transaction, and rows are missing."""
+        """No error, not even with ON_ERROR_STOP and in one transaction, and rows are missing."""
         dumps.server.execute("DROP DATABASE IF EXISTS half")
         dumps.server.execute("CREATE DATABASE half")
         path = repository / named("plain cut in COPY")
@@ -248,7 +248,7 @@ class TestOldWays:
         assert by_name(in_directory)[named("plain cut in COPY")]["inspected"]["complete"] is False
 
     def test_the_marker_as_the_last_line(self, repository: Path, in_directory: dict[str, Any]) -> None:
-        """F18: since 15.14 and 17.6 the marker is not at the very end, and that check condemns every good dump."""
+        """Since 15.14 and 17.6 the marker is not at the very end, and that check condemns every good dump."""
         command = 'grep -v "^$" "$1" | tail -n 2 | grep -q "PostgreSQL database dump complete"'
         assert self.shell(repository, command, "plain without unrestrict") == 0
         assert self.shell(repository, command, "plain with unrestrict") == 1
@@ -256,7 +256,7 @@ class TestOldWays:
 
 
 def test_what_a_failed_pipe_leaves(run_module: RunModule, dumps: Any, tmp_path: Path) -> None:
-    """F15: `pg_dump | gzip` of a database that is not there ends well and leaves 20 bytes."""
+    """`pg_dump | gzip` of a database that is not there ends well and leaves 20 bytes."""
     target = tmp_path / "b-20260123"
     with target.open("wb") as output:
         dump = [dumps.program("pg_dump"), "-h", str(dumps.server.socket_dir), "no_such_database"]

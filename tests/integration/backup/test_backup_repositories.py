@@ -116,7 +116,7 @@ class TestDirectory:
         assert [(each["name"], each["is_stale"]) for each in facts["pointers"]] == [("latest.sql.gz", True)]
 
     def test_a_name_frozen_when_the_job_was_set_up(self, run_module: RunModule, good: Good, tmp_path: Path) -> None:
-        """F25: written last night, so by its time it is new; nobody can restore any other night."""
+        """Written last night, so by its time it is new; nobody can restore any other night."""
         put(tmp_path, 2, good(2), written=night(31))
         facts = survey(run_module, tmp_path)["inventory"]
         newest_by_time = dt.datetime.fromtimestamp(max(p.stat().st_mtime for p in tmp_path.iterdir()), dt.timezone.utc)
@@ -126,7 +126,7 @@ class TestDirectory:
         assert facts["newest"]["age_seconds"] == (28 * 24 + 9) * 3600
 
     def test_a_dump_that_was_only_touched(self, run_module: RunModule, dumps: Any, tmp_path: Path) -> None:
-        """F21: found by `find -mtime -1`, and its content is older than its name."""
+        """Found by `find -mtime -1`, and its content is older than its name."""
         today = dt.datetime.now(dt.timezone.utc)
         later = today + dt.timedelta(days=10)
         path = tmp_path / f"s-{later:%Y%m%d}.dump"
@@ -366,7 +366,7 @@ class TestBucket:
     def test_more_than_one_page(
         self, run_module: RunModule, store: S3Server, make_bucket: MakeBucket, good: Good
     ) -> None:
-        """The newest backup lies behind the first 1000 keys (F77)."""
+        """The newest backup lies behind the first 1000 keys."""
         bucket = make_bucket("Enabled")
         client = store.client()
         client.put_object(Bucket=bucket, Key="a", Body=b"")
@@ -416,7 +416,7 @@ class TestBucket:
     def test_there_is_no_latest(
         self, run_module: RunModule, store: S3Server, make_bucket: MakeBucket, good: Good
     ) -> None:
-        """F20: what the restore asks for was never written; what was written does not follow the rule."""
+        """What the restore asks for was never written; what was written does not follow the rule."""
         bucket = make_bucket()
         self.put(store, bucket, 31, good(31), "backup_2026-01-31.sql.gz")
         result = survey(run_module, f"s3://{bucket}", **store.login())

@@ -49,7 +49,7 @@ def large(store: S3Server) -> str:
 
 
 def test_more_than_one_page(run_module: RunModule, store: S3Server, large: str) -> None:
-    """The old way, one listing, sees the first 1000 keys and says nothing about the rest (F77)."""
+    """The old way, one listing, sees the first 1000 keys and says nothing about the rest."""
     assert len(store.client().list_objects_v2(Bucket=large)["Contents"]) == 1000
     result = measure(run_module, store, bucket=large)
     [facts] = result["prefixes"]
