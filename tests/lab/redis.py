@@ -128,6 +128,8 @@ class RedisServer(Server):
             "save": "",
             "appendonly": False,
             "daemonize": False,
+            # A title would overwrite the environment, by which `down` knows the lab's own processes.
+            "set-proc-title": False,
         }
         if self.version >= (7,):
             merged["enable-debug-command"] = "local"
