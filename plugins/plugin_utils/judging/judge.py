@@ -186,7 +186,9 @@ class _Court:
                     if _names(str(skipped.get("section", "")), trail):
                         why, remedy = (plain_line(str(skipped.get(key) or "")) for key in ("reason", "remedy"))
                         note = f"not measured: {why or skipped.get('section')}"
-                        return _Verdict("unknown", None, None, f"{note.rstrip('.')}; {remedy}" if remedy else note, remedy)
+                        return _Verdict(
+                            "unknown", None, None, f"{note.rstrip('.')}; {remedy}" if remedy else note, remedy
+                        )
         for holder in self._holders(rule.each or path):
             if holder.get("available") is False and path[-1] != "available":
                 return _Verdict(
