@@ -34,7 +34,7 @@ options:
   pattern:
     description: The regular expression of the variables.
     type: str
-    default: ^check_\w+_findings$
+    default: ^(?!_)\w+_findings$
   system:
     description: The system, for the findings this filter adds.
     type: str

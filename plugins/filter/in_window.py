@@ -46,7 +46,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.runbook.ops.plugins.plugin_utils import windows as clock_windows
+from ansible_collections.runbook.ops.plugins.module_utils.common import windows as clock_windows
 from ansible_collections.runbook.ops.plugins.plugin_utils.filtering import filter_errors
 
 

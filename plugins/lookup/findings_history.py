@@ -62,8 +62,8 @@ from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.timezones import moment
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.history import Run, read_runs
-from ansible_collections.runbook.ops.plugins.plugin_utils.timezones import moment
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible carries no types.

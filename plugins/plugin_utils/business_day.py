@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.plugin_utils.timezones import moment, timezone
+from ansible_collections.runbook.ops.plugins.module_utils.common.timezones import moment, timezone
 
 
 def business_day(reference_time: object, zone_name: object, days: object = 0) -> dict[str, str]:

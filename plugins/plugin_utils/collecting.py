@@ -21,7 +21,8 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.findings import (
 )
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.paths import is_list
 
-PATTERN = r"^check_\w+_findings$"
+# Every role's, but not what a role keeps for itself.
+PATTERN = r"^(?!_)\w+_findings$"
 NOT_MEASURED = "host.not_measured"
 NOT_CONFIGURED = "not_configured"
 _SOURCE = "runbook.ops.collect_findings"

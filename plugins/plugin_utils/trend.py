@@ -12,9 +12,9 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.common.timezones import moment
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import checked_findings, identity, sorted_findings
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.paths import is_list
-from ansible_collections.runbook.ops.plugins.plugin_utils.timezones import moment
 
 _HISTORY_WANTED = "a list of earlier runs, each a list of findings or a mapping with measured_at and findings"
 

@@ -15,7 +15,7 @@ import os
 import select
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -44,8 +44,11 @@ except ImportError:
 
 # How much longer than the server's own statement_timeout the client waits for an answer.
 _GRACE_SECONDS = 5.0
+# How long a cancelled statement may take to end, and how often somebody who waits is asked.
+_CANCEL_SECONDS = 30.0
+_WAIT_SECONDS = 1.0
 # A catalog read waits for a lock only behind DDL; then the answer is "locked", not a queue behind it.
-_LOCK_TIMEOUT_SECONDS = 2.0
+LOCK_TIMEOUT_SECONDS = 2.0
 # SQLSTATEs after which the connection is gone: administrator command, crash, and connection exceptions.
 _FATAL_SQLSTATES = ("57P01", "57P02", "57P03", "57P05", "25P03")
 
@@ -87,14 +90,36 @@ class Session:
         """Give the connection back; harmless when it is already closed."""
         self._connection.close()
 
+    @property
+    def server(self) -> str:
+        """The server's address for people."""
+        return self._server
+
+    @property
+    def login_pid(self) -> int:
+        """The process id that was announced at the login; a pooler announces one that is not the server's."""
+        return int(self._connection.get_backend_pid())
+
+    def notices(self) -> list[str]:
+        """What the server said beside its results since the last call, such as C(WARNING:  skipping "x" …)."""
+        said = [str(notice).strip() for notice in self._connection.notices]
+        del self._connection.notices[:]
+        return said
+
     def query(
-        self, statement: str | sql.Composable, params: Mapping[str, Any] | tuple[Any, ...] | None = None
+        self,
+        statement: str | sql.Composable,
+        params: Mapping[str, Any] | tuple[Any, ...] | None = None,
+        *,
+        on_wait: Callable[[], None] | None = None,
     ) -> list[Row]:
         """Run one statement and return its rows (an empty list if it returns none).
 
         Args:
             statement: Text or a composed C(psycopg2.sql) object. With C(params) a literal percent sign is doubled.
             params: Values bound by the driver, C(%(name)s) or C(%s).
+            on_wait: Called about once a second while the server works. What it raises cancels the statement and is
+                raised from here once the server has let go.
 
         Returns:
             One dict a row. C(numeric) comes as int or float (NaN and the infinities as None), C(timestamptz) as an
@@ -108,13 +133,31 @@ class Session:
         if self._connection.closed:
             raise Unavailable(f"The connection to PostgreSQL at {self._server} is closed. Run the task again.")
         try:
-            return self._fetch(statement, params, as_bytes=self._as_bytes)
+            return self._fetch(statement, params, as_bytes=self._as_bytes, on_wait=on_wait)
         except UnicodeDecodeError:
             # pg_stat_activity shows statements of databases in other encodings as they are. Only what can be
             # repeated safely is read again, leniently.
             if not self._read_only:
                 raise QueryError("the result holds text that is not valid UTF-8", "22021") from None
             return self._fetch(statement, params, as_bytes=True)
+
+    @contextlib.contextmanager
+    def transaction(self, settings: Mapping[str, str] | None = None) -> Iterator[None]:
+        """A transaction that is committed at the end, and rolled back when anything is raised in it.
+
+        Args:
+            settings: Parameters for this transaction only.
+
+        """
+        self.query("BEGIN")
+        try:
+            self.configure(settings or {}, for_transaction=True)
+            yield
+        except BaseException:
+            if not self._connection.closed:
+                self.query("ROLLBACK")
+            raise
+        self.query("COMMIT")
 
     @contextlib.contextmanager
     def read_only_transaction(self, settings: Mapping[str, str] | None = None) -> Iterator[None]:
@@ -132,13 +175,13 @@ class Session:
             if not self._connection.closed:
                 self.query("ROLLBACK")
 
-    def prepare(self, statement_timeout_seconds: float) -> None:
+    def prepare(self, statement_timeout_seconds: float, lock_timeout_seconds: float) -> None:
         """Set what every statement relies on."""
         settings = {
             # pg_temp last: otherwise a temporary table could stand in for a catalog.
             "search_path": "pg_catalog, pg_temp",
             "statement_timeout": _milliseconds(statement_timeout_seconds),
-            "lock_timeout": _milliseconds(_LOCK_TIMEOUT_SECONDS),
+            "lock_timeout": _milliseconds(lock_timeout_seconds),
             "idle_in_transaction_session_timeout": _milliseconds(60.0),
             "default_transaction_read_only": "on" if self._read_only else "off",
             "TimeZone": "UTC",
@@ -156,14 +199,21 @@ class Session:
             values = tuple(part for name, value in settings.items() for part in (name, value, for_transaction))
             self.query(f"SELECT {calls}", values)
 
-    def _fetch(self, statement: str | sql.Composable, params: Any, *, as_bytes: bool) -> list[Row]:
+    def _fetch(
+        self,
+        statement: str | sql.Composable,
+        params: Any,
+        *,
+        as_bytes: bool,
+        on_wait: Callable[[], None] | None = None,
+    ) -> list[Row]:
         cursor = self._connection.cursor()
         if as_bytes:
             extensions.register_type(extensions.BYTES, cursor)
             extensions.register_type(extensions.BYTESARRAY, cursor)
         try:
             cursor.execute(statement, params)
-            _wait(self._connection, self._patience)
+            self._await(on_wait)
             if cursor.description is None:
                 return []
             names = [column.name for column in cursor.description]
@@ -186,6 +236,20 @@ class Session:
             raise QueryError(f"a value cannot be exchanged with Python: {self._mask(str(error))}", "22008") from None
         return [{name: _lenient(value) for name, value in row.items()} for row in rows] if as_bytes else rows
 
+    def _await(self, on_wait: Callable[[], None] | None) -> None:
+        try:
+            _wait(self._connection, self._patience, on_wait)
+        except (psycopg2.Error, TimeoutError):
+            raise
+        except BaseException:
+            # Somebody wants the end: the statement must not go on alone.
+            with contextlib.suppress(psycopg2.Error, TimeoutError):
+                self._connection.cancel()
+                _wait(self._connection, _CANCEL_SECONDS)
+            if self._connection.isexecuting():
+                self.close()
+            raise
+
     def _translate(self, error: Any) -> QueryError | Unavailable:
         sqlstate: str | None = error.pgcode
         message = self._mask(error.diag.message_primary or first_line(str(error)))
@@ -206,6 +270,7 @@ def connect(
     *,
     application_name: str = "runbook.ops",
     statement_timeout_seconds: float,
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     read_only: bool = True,
 ) -> Session:
     """Log in and prepare the session.
@@ -214,10 +279,10 @@ def connect(
         options: The module parameters of C(postgresql_argument_spec); further keys are ignored, empty ones not given.
         application_name: How the session shows itself in C(pg_stat_activity).
         statement_timeout_seconds: The server ends a statement after this time; 0 means never.
+        lock_timeout_seconds: A statement gives up waiting for a lock after this time.
         read_only: Whether every transaction is read-only by default.
 
-    The session is in autocommit, speaks UTF-8, counts in UTC, gives up on locks after two seconds and resolves
-    unqualified names in C(pg_catalog) only.
+    The session is in autocommit, speaks UTF-8, counts in UTC and resolves unqualified names in C(pg_catalog) only.
 
     Raises:
         InvalidOption: an option that cannot work, before anything is touched.
@@ -254,7 +319,7 @@ def connect(
         read_only=read_only,
     )
     try:
-        session.prepare(statement_timeout_seconds)
+        session.prepare(statement_timeout_seconds, lock_timeout_seconds)
     except QueryError as error:
         session.close()
         raise Unavailable(
@@ -332,9 +397,10 @@ def _refusal(text: str, server: str, parameters: Mapping[str, Any], secrets: tup
     )
 
 
-def _wait(connection: Any, seconds: float | None) -> None:
+def _wait(connection: Any, seconds: float | None, on_wait: Callable[[], None] | None = None) -> None:
     """Drive the asynchronous connection until it is idle; TimeoutError after C(seconds)."""
     deadline = None if seconds is None else time.monotonic() + seconds
+    asked = time.monotonic()
     while True:
         state = connection.poll()
         if state == extensions.POLL_OK:
@@ -342,6 +408,11 @@ def _wait(connection: Any, seconds: float | None) -> None:
         remaining = None if deadline is None else deadline - time.monotonic()
         if remaining is not None and remaining <= 0:
             raise TimeoutError
+        if on_wait is not None:
+            if time.monotonic() - asked >= _WAIT_SECONDS:
+                on_wait()
+                asked = time.monotonic()
+            remaining = _WAIT_SECONDS if remaining is None else min(remaining, _WAIT_SECONDS)
         descriptor = connection.fileno()
         if state == extensions.POLL_READ:
             select.select([descriptor], [], [], remaining)

@@ -13,8 +13,8 @@ from jinja2 import Undefined
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 
-_FACTS = re.compile(r"check_\w+_facts")
-_FINDINGS = re.compile(r"check_\w+_findings")
+_FACTS = re.compile(r"(?!_|ansible_)\w+_facts")
+_FINDINGS = re.compile(r"(?!_)\w+_findings")
 # What a check role registers on its way, before there are facts.
 _BEGUN = re.compile(r"__check_\w+")
 

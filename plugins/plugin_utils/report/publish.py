@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.timezones import timezone
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import (
     Finding,
     checked_findings,
@@ -32,7 +33,6 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.files import differs, read_text, write_atomically
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.html import render_html
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import measured_moment
-from ansible_collections.runbook.ops.plugins.plugin_utils.timezones import timezone
 
 FILE_NAMES = {"html": "report.html", "json": "findings.json", "junit": "findings.xml", "markdown": "report.md"}
 # Three rounds a day make thirty points of each in a month.

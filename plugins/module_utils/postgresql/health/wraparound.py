@@ -73,7 +73,7 @@ ORDER BY greatest(o.xid_age::float8 / o.freeze_max_age, o.multixact_age::float8 
 """
 
 # A walsender's xmin is the feedback of its standby, or belongs to the slot it uses, which is listed itself.
-_HOLDERS = """
+HOLDERS = """
 SELECT CASE WHEN a.backend_type = 'walsender' THEN 'standby' ELSE 'session' END AS kind,
        a.pid, a.datname::text AS database, a.usename::text AS "user", a.application_name AS application, a.state,
        NULL::text AS name, greatest(age(a.backend_xmin), age(a.backend_xid)) AS xid_age,
@@ -102,7 +102,7 @@ def _queries(_capabilities: Capabilities) -> list[Query]:
         Query("settings", _SETTINGS, "limits of autovacuum"),
         Query("databases", _DATABASES, "ages of databases"),
         Query("tables", _TABLES, "ages of tables"),
-        Query("holders", _HOLDERS, "who holds back VACUUM"),
+        Query("holders", HOLDERS, "who holds back VACUUM"),
     ]
 
 
@@ -119,7 +119,7 @@ def _facts(answers: Answers, capabilities: Capabilities, limits: Limits) -> Fact
     settings = answers.row("settings")
     databases, tables, holders = answers.rows("databases"), answers.rows("tables"), answers.rows("holders")
     ages = [_ages(row, settings) for row in databases or ()]
-    listed = None if holders is None else sorted((_holder(row) for row in holders), key=_oldest_first)
+    listed = None if holders is None else ordered_holders(holders)
     sees_all = capabilities.reads_stats
     return {
         **{key: max((each[key] for each in ages if each[key] is not None), default=None) for key in _AGES},
@@ -188,6 +188,11 @@ _STUBBORN = ("prepared transaction", "replication slot", "standby", "session")
 
 def _oldest_first(holder: Row) -> tuple[int, int]:
     return (-holder["xid_age"], _STUBBORN.index(holder["kind"]))
+
+
+def ordered_holders(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Who keeps VACUUM from removing what is dead, the oldest first, each with its C(fix); from rows of C(HOLDERS)."""
+    return sorted((_holder(row) for row in rows), key=_oldest_first)
 
 
 def _holder(row: Row) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.plugin_utils.timezones import moment, timezone
+from ansible_collections.runbook.ops.plugins.module_utils.common.timezones import moment, timezone
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ACCEPTED = (
