@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.autovacuum import due
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.capabilities import Capabilities
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.relations import LOCKED, USER_SCHEMAS
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import (
@@ -28,90 +29,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.sect
 )
 
 # One pass over the catalog; the server keeps the best rows of every ranking, so that 20,000 tables give a small answer.
-# The arithmetic is the one of autovacuum (manual, "The Autovacuum Daemon"), storage parameters of the table first.
 _TABLES = """
 WITH $locked, locked_tables AS MATERIALIZED (
     SELECT l.relation FROM locked l
     UNION
     SELECT i.indrelid FROM locked l JOIN pg_index i ON i.indexrelid = l.relation
-), defaults AS MATERIALIZED (
-    SELECT current_setting('autovacuum')::bool AS enabled,
-           current_setting('autovacuum_vacuum_threshold')::float8 AS vacuum_base,
-           current_setting('autovacuum_vacuum_scale_factor')::float8 AS vacuum_scale,
-           -- From PostgreSQL 18.
-           coalesce(current_setting('autovacuum_vacuum_max_threshold', true)::float8, -1) AS vacuum_most,
-           current_setting('autovacuum_vacuum_insert_threshold')::float8 AS insert_base,
-           current_setting('autovacuum_vacuum_insert_scale_factor')::float8 AS insert_scale,
-           current_setting('autovacuum_analyze_threshold')::float8
-                   AS analyze_base,
-           current_setting('autovacuum_analyze_scale_factor')::float8 AS analyze_scale,
-           current_setting('block_size')::bigint AS block_size
-), measured AS MATERIALIZED (
-    SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind, c.relispartition,
-           c.oid IN (SELECT relation FROM locked_tables) AS is_estimate,
-           CASE WHEN c.oid IN (SELECT relation FROM locked_tables) THEN c.relpages::bigint * d.block_size
-                ELSE pg_total_relation_size(c.oid) END AS total_bytes,
-           pg_stat_get_live_tuples(c.oid) AS live_rows,
-           pg_stat_get_dead_tuples(c.oid) AS dead_rows,
-           pg_stat_get_ins_since_vacuum(c.oid) AS inserted_rows,
-           pg_stat_get_mod_since_analyze(c.oid) AS modified_rows,
-           pg_stat_get_numscans(c.oid) AS sequential_scans,
-           pg_stat_get_tuples_returned(c.oid) AS sequential_rows,
-           greatest(pg_stat_get_last_vacuum_time(c.oid), pg_stat_get_last_autovacuum_time(c.oid)) AS last_vacuum,
-           greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)) AS last_analyze,
-           greatest(c.reltuples, 0)::float8 AS counted_rows,
-           $unfrozen AS unfrozen,
-           coalesce(o.enabled, true) AS enabled_here,
-           coalesce(o.enabled, true) AND d.enabled AS autovacuum_enabled,
-           coalesce(o.vacuum_base, d.vacuum_base) AS vacuum_base,
-           coalesce(o.vacuum_scale, d.vacuum_scale) AS vacuum_scale,
-           coalesce(o.vacuum_most, d.vacuum_most) AS vacuum_most,
-           coalesce(o.insert_base, d.insert_base) AS insert_base,
-           coalesce(o.insert_scale, d.insert_scale) AS insert_scale,
-           coalesce(o.analyze_base, d.analyze_base) AS analyze_base,
-           coalesce(o.analyze_scale, d.analyze_scale) AS analyze_scale
-    FROM pg_class c
-    JOIN pg_namespace n ON n.oid = c.relnamespace
-    CROSS JOIN defaults d
-    LEFT JOIN LATERAL (
-        SELECT max(p.option_value) FILTER (WHERE p.option_name = 'autovacuum_enabled')::bool AS enabled,
-               max(p.option_value) FILTER (WHERE p.option_name = 'autovacuum_vacuum_threshold')::float8 AS vacuum_base,
-               max(p.option_value) FILTER (WHERE p.option_name = 'autovacuum_vacuum_scale_factor')::float8
-                   AS vacuum_scale,
-               max(p.option_value) FILTER (WHERE p.option_name = 'autovacuum_vacuum_max_threshold')::float8
-                   AS vacuum_most,
-               max(p.option_value) FILTER (WHERE p.option_name = 'autovacuum_vacuum_insert_threshold')::float8
-                   AS insert_base,
-               max(p.option_value) FILTER (WHERE p.option_name = 'autovacuum_vacuum_insert_scale_factor')::float8
-                   AS insert_scale,
-               max(p.option_value) FILTER (WHERE p.option_name = 'autovacuum_analyze_threshold')::float8
-                   AS analyze_base,
-               max(p.option_value) FILTER (WHERE p.option_name = 'autovacuum_analyze_scale_factor')::float8
-                   AS analyze_scale
-        FROM pg_options_to_table(c.reloptions) p
-    ) o ON c.reloptions IS NOT NULL
-    WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND $user_schemas
-), limits AS (
-    SELECT m.*,
-           CASE WHEN m.vacuum_most >= 0
-                THEN least(m.vacuum_most, m.vacuum_base + m.vacuum_scale * m.counted_rows)
-                ELSE m.vacuum_base + m.vacuum_scale * m.counted_rows END AS vacuum_threshold,
-           -- A negative base switches the rule for inserted rows off.
-           CASE WHEN m.insert_base >= 0
-                THEN m.insert_base + m.insert_scale * m.counted_rows * m.unfrozen END AS insert_threshold,
-           m.analyze_base + m.analyze_scale * m.counted_rows AS analyze_threshold
-    FROM measured m
-), t AS MATERIALIZED (
-    SELECT l.*,
-           l.dead_rows > l.vacuum_threshold AS is_dead_due,
-           coalesce(l.inserted_rows > l.insert_threshold, false) AS is_insert_due,
-           l.modified_rows > l.analyze_threshold AS is_analyze_due,
-           l.last_analyze IS NULL AND greatest(l.live_rows, l.counted_rows) > 0 AS is_never_analyzed,
-           greatest(l.dead_rows / greatest(l.vacuum_threshold, 1),
-                    coalesce(l.inserted_rows / greatest(l.insert_threshold, 1), 0)) AS vacuum_score,
-           l.modified_rows / greatest(l.analyze_threshold, 1) AS analyze_score
-    FROM limits l
-), totals AS (
+), $due, totals AS (
     SELECT count(*) AS all_count,
            coalesce(sum(t.total_bytes), 0) AS all_bytes,
            coalesce(sum(t.live_rows), 0) AS all_live_rows,
@@ -163,6 +86,11 @@ LEFT JOIN LATERAL (
 ORDER BY r.ranking, r.place
 """
 
+# For all tables that are measured, except those whose size nobody can ask for without waiting.
+_COLUMNS = """c.oid IN (SELECT relation FROM locked_tables) AS is_estimate,
+           CASE WHEN c.oid IN (SELECT relation FROM locked_tables) THEN c.relpages::bigint * d.block_size
+                ELSE pg_total_relation_size(c.oid) END AS total_bytes,"""
+
 _PARTITIONED = """
 WITH $locked, parts AS (
     SELECT pg_partition_root(c.oid)::oid AS root,
@@ -188,17 +116,14 @@ _KINDS = {"r": "table", "m": "materialized view"}
 
 
 def _queries(capabilities: Capabilities) -> list[Query]:
-    # From PostgreSQL 18 the rule for inserted rows counts only the part of the table that is not frozen yet.
-    unfrozen = "1::float8"
-    if capabilities.has("pg_class", "relallfrozen"):
-        unfrozen = (
-            "CASE WHEN c.relpages > 0 AND c.relallfrozen > 0"
-            " THEN greatest(0, 1 - c.relallfrozen::float8 / c.relpages) ELSE 1 END"
-        )
-    common = {"locked": LOCKED, "user_schemas": USER_SCHEMAS}
+    due_tables = due(
+        counts_frozen=capabilities.has("pg_class", "relallfrozen"),
+        columns=_COLUMNS,
+        relations=f"c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND {USER_SCHEMAS}",
+    )
     return [
-        Query("tables", compose(_TABLES, unfrozen=unfrozen, **common), "tables"),
-        Query("partitioned", compose(_PARTITIONED, **common), "partitioned tables"),
+        Query("tables", compose(_TABLES, due=due_tables, locked=LOCKED), "tables"),
+        Query("partitioned", compose(_PARTITIONED, locked=LOCKED, user_schemas=USER_SCHEMAS), "partitioned tables"),
     ]
 
 

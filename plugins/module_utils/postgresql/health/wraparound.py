@@ -18,6 +18,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.sect
     Section,
     Skip,
     age_seconds,
+    compose,
     monitor_remedy,
     percent,
 )
@@ -40,8 +41,10 @@ FROM pg_database
 ORDER BY greatest(age(datfrozenxid), mxid_age(datminmxid)) DESC, datname
 """
 
-_TABLES = """
-WITH r AS MATERIALIZED (
+# How old every relation with rows is, TOAST tables too, and what autovacuum's limits are for it; a common table
+# expression "r".
+AGES = """
+r AS MATERIALIZED (
     SELECT c.oid, c.relkind, c.relnamespace, c.relname, c.relpages,
            age(c.relfrozenxid) AS xid_age, mxid_age(c.relminmxid) AS multixact_age,
            least(current_setting('autovacuum_freeze_max_age')::bigint, o.freeze_max_age) AS freeze_max_age,
@@ -55,7 +58,10 @@ WITH r AS MATERIALIZED (
         FROM pg_options_to_table(c.reloptions) p
     ) o ON c.reloptions IS NOT NULL
     WHERE c.relkind IN ('r', 'm', 't') AND c.relfrozenxid <> '0'::xid
-), oldest AS (
+)"""
+
+_TABLES = """
+WITH $ages, oldest AS (
     SELECT r.*, count(*) OVER () AS total
     FROM r
     ORDER BY greatest(r.xid_age::float8 / r.freeze_max_age, r.multixact_age::float8 / r.multixact_freeze_max_age) DESC,
@@ -73,23 +79,30 @@ ORDER BY greatest(o.xid_age::float8 / o.freeze_max_age, o.multixact_age::float8 
 """
 
 # A walsender's xmin is the feedback of its standby, or belongs to the slot it uses, which is listed itself.
+# held_since: since when at least the holder has what it holds, as far as somebody knows. A transaction may be old and
+# its snapshot young, so for a session it is the last change of its state. data_xid_age leaves out what a slot holds
+# back in catalogs only.
 HOLDERS = """
 SELECT CASE WHEN a.backend_type = 'walsender' THEN 'standby' ELSE 'session' END AS kind,
        a.pid, a.datname::text AS database, a.usename::text AS "user", a.application_name AS application, a.state,
        NULL::text AS name, greatest(age(a.backend_xmin), age(a.backend_xid)) AS xid_age,
-       coalesce(a.xact_start, a.backend_start) AS since, a.backend_type, clock_timestamp() AS now
+       coalesce(a.xact_start, a.backend_start) AS since, a.backend_type, clock_timestamp() AS now,
+       CASE WHEN a.backend_type <> 'walsender' THEN greatest(a.xact_start, a.state_change) END AS held_since,
+       greatest(age(a.backend_xmin), age(a.backend_xid)) AS data_xid_age
 FROM pg_stat_activity a
 WHERE (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL) AND a.pid <> pg_backend_pid()
   -- VACUUM has an xmin and holds nobody back.
   AND a.pid NOT IN (SELECT v.pid FROM pg_stat_progress_vacuum v)
 UNION ALL
 SELECT 'prepared transaction', NULL, p.database::text, p.owner::text, NULL, NULL, p.gid, age(p.transaction), p.prepared,
-       NULL, clock_timestamp()
+       NULL, clock_timestamp(), p.prepared, age(p.transaction)
 FROM pg_prepared_xacts p
 UNION ALL
 SELECT 'replication slot', s.active_pid, s.database::text, NULL, NULL,
        CASE WHEN s.active THEN 'active' ELSE 'inactive' END, s.slot_name::text,
-       greatest(age(s.xmin), age(s.catalog_xmin)), NULL, NULL, clock_timestamp()
+       greatest(age(s.xmin), age(s.catalog_xmin)), NULL, NULL, clock_timestamp(),
+       -- From PostgreSQL 17.
+       (to_jsonb(s) ->> 'inactive_since')::timestamptz, age(s.xmin)
 FROM pg_replication_slots s
 WHERE s.xmin IS NOT NULL OR s.catalog_xmin IS NOT NULL
 """
@@ -101,7 +114,7 @@ def _queries(_capabilities: Capabilities) -> list[Query]:
     return [
         Query("settings", _SETTINGS, "limits of autovacuum"),
         Query("databases", _DATABASES, "ages of databases"),
-        Query("tables", _TABLES, "ages of tables"),
+        Query("tables", compose(_TABLES, ages=AGES.strip()), "ages of tables"),
         Query("holders", HOLDERS, "who holds back VACUUM"),
     ]
 
