@@ -219,7 +219,7 @@ _value:
           description: How many fit.
           type: int
     advice_text:
-      description: The advice in a sentence. Empty when the pools fit.
+      description: The advice in a sentence, or that the pools fit. Empty when the server was not measured.
       type: str
     fitting_max_connections:
       description: >-

@@ -128,7 +128,7 @@ def pool_budget(
 def _parse(pools: object) -> list[Pool]:
     listed = _listed(pools)
     if listed is None:
-        raise InvalidOption("pools", type(pools).__name__, "a list of pools, each a mapping")
+        raise InvalidOption("pools", pools, "a list of pools, each a mapping")
     found = [_pool(each, f"pools[{position}]") for position, each in enumerate(listed)]
     names = [pool.name for pool in found]
     poolers = {pool.name for pool in found if pool.kind == "pooler"}
@@ -144,7 +144,7 @@ def _parse(pools: object) -> list[Pool]:
 def _pool(each: object, where: str) -> Pool:
     kinds = [kind for kind in _NUMBERS if isinstance(each, Mapping) and kind in each]
     if not isinstance(each, Mapping) or len(kinds) != 1:
-        shown = sorted(map(str, each)) if isinstance(each, Mapping) else type(each).__name__
+        shown = sorted(map(str, each)) if isinstance(each, Mapping) else each
         raise InvalidOption(where, shown, "a mapping with either application or pooler, the pool's name")
     [kind] = kinds
     numbers, texts = _NUMBERS[kind], _TEXTS[kind]
@@ -323,8 +323,10 @@ def _advice(
     if peak is None:
         names = ", ".join(f"{pool.name} ({', '.join(pool.missing)})" for pool in pools if pool.missing)
         return {**nothing, "advice_text": f"Nothing can be said before these numbers are declared: {names}"}
-    if target is None or usable is None or peak <= target:
+    if target is None or usable is None:
         return nothing
+    if peak <= target:
+        return {**nothing, "advice_text": f"That fits within {wanted} %"}
     kept_apart = 0 if maximum is None else maximum - usable
     needed = ceil(peak * 100 / wanted) + kept_apart
     nothing["fitting_max_connections"] = None if maximum is None else needed

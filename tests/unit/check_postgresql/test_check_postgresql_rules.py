@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.runbook.ops.plugins.filter import pool_budget as pool_budget_filter
 from ansible_collections.runbook.ops.plugins.modules import postgresql_health_info
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.judge import judge
 
@@ -18,6 +19,8 @@ DEFAULTS = yaml.safe_load((REPOSITORY / "roles/check_postgresql/defaults/main.ym
 RULES: list[dict[str, Any]] = DEFAULTS["check_postgresql_rules"]
 BY_ID = {rule["id"]: rule for rule in RULES}
 RETURNED: dict[str, Any] = yaml.safe_load(postgresql_health_info.RETURN)
+# The role puts the pools beside the connections they are about.
+RETURNED["health"]["contains"]["connections"]["contains"]["pools"] = yaml.safe_load(pool_budget_filter.RETURN)["_value"]
 
 MB, GB = 10**6, 10**9
 MIB = 1024**2
@@ -30,7 +33,20 @@ HEALTHY: dict[str, Any] = {
     "skipped_sections": [],
     "health": {
         "server": {"major": 16},
-        "connections": {"used_percent": 12.5, "used": 12, "usable": 97, "prepared": []},
+        "connections": {
+            "used_percent": 12.5,
+            "used": 12,
+            "usable": 97,
+            "prepared": [],
+            "pools": {
+                "declared_count": 1,
+                "peak": 60,
+                "usable": 97,
+                "peak_percent": 61.86,
+                "advice_text": "That fits within 80 %",
+                "undeclared": [],
+            },
+        },
         "sessions": {
             "by_application": [
                 {
@@ -197,6 +213,7 @@ def test_healthy_is_quiet() -> None:
 
 WEB = "web (app@shop)"
 ROOT = {"application": "web", "user": "app", "database": "shop", "pid": 7, "state": "idle in transaction"}
+UNDECLARED = {"application": "report", "connections": 9, "declared": 0, "undeclared": 9}
 PREPARED = {"gid": "g", "owner": "app", "database": "shop"}
 DEAD = {"schema": "s", "name": "t", "dead_rows": 10001, "total_bytes": 10 * MB + 1}
 SCANNED = {
@@ -218,6 +235,15 @@ ARCHIVER = {"is_enabled": True, "is_failing": False, "failing_seconds": 0.0, "re
     ("rule", "path", "good", "warning", "critical", "name"),
     [
         ("connections", "connections.used_percent", 80, 80.1, 90.1, ""),
+        ("pool_budget", "connections.pools.peak_percent", 80, 80.1, 100.1, ""),
+        (
+            "pool_undeclared",
+            "connections.pools.undeclared",
+            [{**UNDECLARED, "usable_percent": 5.0}],
+            [{**UNDECLARED, "usable_percent": 5.1}],
+            None,
+            "report",
+        ),
         (
             "idle_in_transaction",
             "sessions.by_application.0.idle_in_transaction_oldest_seconds",
@@ -429,6 +455,20 @@ def test_schema_public_is_open_by_default_before_15() -> None:
     facts = changed("roles.public_create_schemas", ["public"])
     facts["health"]["server"]["major"] = 14
     assert bad(facts) == []
+
+
+@pytest.mark.parametrize("rule", ["pool_budget", "pool_undeclared"])
+def test_pools_are_judged_when_they_are_declared(rule: str) -> None:
+    facts = changed("connections.pools.peak_percent", 500)
+    facts["health"]["connections"]["pools"]["undeclared"] = [{**UNDECLARED, "usable_percent": 90.0}]
+    assert f"postgresql.{rule}" in {found for _severity, found, _name in bad(facts)}
+    facts["health"]["connections"]["pools"]["declared_count"] = 0
+    assert bad(facts) == []
+
+
+def test_a_pool_without_numbers_is_unknown() -> None:
+    facts = changed("connections.pools.peak_percent", None)
+    assert bad(facts) == [("unknown", "postgresql.pool_budget", "")]
 
 
 def test_what_is_not_measured_is_unknown() -> None:

@@ -108,6 +108,7 @@ def test_a_server_that_was_not_measured(connections: Any) -> None:
     unknown = ("usable", "peak_percent", "headroom", "target", "undeclared", "undeclared_connections")
     assert [found[name] for name in unknown] == [None] * len(unknown)
     assert found["list"][0]["measured"] is None
+    assert found["advice_text"] == ""
 
 
 def test_a_row_says_how_its_sum_came_about() -> None:
@@ -200,7 +201,7 @@ WORKER = {"application": "worker", "instances": 4, "processes": 4, "pool_size": 
 @pytest.mark.parametrize(
     ("pools", "text", "fitting"),
     [
-        ([web(instances=2)], "", None),
+        ([web(instances=2)], "That fits within 80 %", None),
         ([web()], "These connections a process fit 80 %: web 25 instead of 30", 116),
         (
             [web(pool_size=20, max_overflow=40)],
@@ -239,7 +240,7 @@ def test_advice(pools: list[dict[str, Any]], text: str, fitting: int | None) -> 
 
 
 def test_the_target() -> None:
-    assert pool_budget([web()], INSTALLED, target_percent=100)["advice_text"] == ""
+    assert pool_budget([web()], INSTALLED, target_percent=100)["advice_text"] == "That fits within 100 %"
     found = pool_budget([web()], INSTALLED, 50)
     assert (found["target"], found["target_percent"]) == (48, 50)
     assert found["advice_text"] == "These connections a process fit 50 %: web 16 instead of 30"
@@ -258,11 +259,11 @@ def test_the_formula_is_about_the_server() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((5, INSTALLED), "pools: 'int' is not accepted. Accepted: a list of pools, each a mapping."),
-        (({}, INSTALLED), "pools: 'dict' is not accepted. Accepted: a list of pools, each a mapping."),
+        ((5, INSTALLED), "pools: 5 is not accepted. Accepted: a list of pools, each a mapping."),
+        (({}, INSTALLED), "pools: {} is not accepted. Accepted: a list of pools, each a mapping."),
         (
             ([5], INSTALLED),
-            "pools[0]: 'int' is not accepted. Accepted: a mapping with either application or pooler, the pool's name.",
+            "pools[0]: 5 is not accepted. Accepted: a mapping with either application or pooler, the pool's name.",
         ),
         (
             ([{"application": "a", "pooler": "b"}], INSTALLED),
