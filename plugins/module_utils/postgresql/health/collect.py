@@ -150,11 +150,7 @@ def collect(session: Session, sections: Sequence[Section], limits: Limits) -> tu
 
     """
     session.configure(_GENTLE)
-    capabilities = probe.parse(
-        session.query(probe.ROLE_SQL)[0],
-        session.query(probe.EXTENSIONS_SQL),
-        session.query(probe.COLUMNS_SQL, {"relations": list(probe.PROBED_RELATIONS)}),
-    )
+    capabilities = probe_server(session)
     health: dict[str, Facts] = {}
     skipped: list[Skip] = []
     for section in sections:
@@ -169,6 +165,15 @@ def collect(session: Session, sections: Sequence[Section], limits: Limits) -> tu
         skipped += section.skips(capabilities, answers)
         health[section.name] = section.facts(answers, capabilities, limits)
     return health, skipped
+
+
+def probe_server(session: Session) -> Capabilities:
+    """What this server, this database and this role offer."""
+    return probe.parse(
+        session.query(probe.ROLE_SQL)[0],
+        session.query(probe.EXTENSIONS_SQL),
+        session.query(probe.COLUMNS_SQL, {"relations": list(probe.PROBED_RELATIONS)}),
+    )
 
 
 # What a failed statement means here, by SQLSTATE: the reason and what helps.
