@@ -76,8 +76,12 @@ class DirectAction(ActionBase):  # type: ignore[misc]  # Ansible carries no type
         del tmp
         if self._is_here(variables):
             return result | self._call(variables)
-        result.update(self._execute_module(task_vars=variables, wrap_async=self._task.async_val))
+        result.update(self._send(variables))
         return result
+
+    def _send(self, variables: dict[str, Any]) -> dict[str, Any]:
+        sent: dict[str, Any] = self._execute_module(task_vars=variables, wrap_async=self._task.async_val)
+        return sent
 
     def _is_here(self, variables: dict[str, Any]) -> bool:
         if self._connection.transport != "local" or self._task.async_val or self._task.delegate_to:

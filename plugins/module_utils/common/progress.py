@@ -6,8 +6,8 @@
 The module writes one small JSON file, replaced atomically, at most once in C(every) seconds; an action plugin on the
 controller reads it and prints a line. The other way round, the module ends between two steps when
 
-* the file C(<path>.stop) appears, which the watcher makes when it is interrupted,
-* the file C(<path>.watch), which the watcher touches as long as it lives, becomes old, or
+* the file C(<path>.stop) appears, which the watcher makes when it is interrupted; its text, if any, is the reason,
+* the file C(<path>.watch), which the watcher touches as long as it lives, is touched no more or taken away, or
 * the process gets SIGTERM, SIGINT or SIGHUP.
 
 Without a path nothing is written, and signals alone end it.
@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import R
 
 # A watcher that has not been heard of for so long is dead, or cut off: nobody would see what goes on.
 WATCHER_PATIENCE_SECONDS = 60.0
+# How the names of the directories begin that watchers make for one run of a module, and for nothing else.
+PLACE_PREFIX = "ansible-runbook-"
+_INTERRUPTED = "Stopped because the run was interrupted"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -45,16 +49,22 @@ class Progress:
         path: The file to write, or None.
         every: Seconds between two writes at least. The first and the last state of a phase are always written.
         clock: Seconds, monotonic.
+        patience: Seconds without a sign of life after which the watcher counts as gone.
 
     """
 
     path: Optional[str] = None
     every: float = 0.5
     clock: Callable[[], float] = time.monotonic
+    patience: float = WATCHER_PATIENCE_SECONDS
     _state: dict[str, Any] = field(default_factory=dict)
     _began: float = 0.0
     _written: float = float("-inf")
     _signalled: Optional[str] = None
+    # The watcher's last sign of life, and when it was first seen here. Clocks of two machines, or one that is set,
+    # do not matter: only that the sign changes.
+    _sign: Optional[int] = None
+    _seen: float = 0.0
 
     def phase(self, name: str, what: str = "", *, total: float | None = None, unit: str = "") -> None:
         """Begin a phase.
@@ -107,28 +117,55 @@ class Progress:
 
         before = {number: signal.signal(number, remember) for number in _SIGNALS}
         try:
+            # The watcher learns the process's number before anything can take long.
+            self._began = self.clock()
+            self._write()
             yield self
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            self._clear_away()
 
     def _wish(self) -> str | None:
         if self.path is None:
             return None
-        if Path(f"{self.path}.stop").exists():
-            return "Stopped because the run was interrupted"
-        with contextlib.suppress(OSError):
-            if time.time() - Path(f"{self.path}.watch").stat().st_mtime > WATCHER_PATIENCE_SECONDS:
-                return "Stopped because the controller that started it is gone"
-        return None
+        stop = Path(f"{self.path}.stop")
+        if stop.exists():
+            with contextlib.suppress(OSError):
+                return stop.read_text(encoding="utf-8", errors="replace").strip() or _INTERRUPTED
+            return _INTERRUPTED
+        return "Stopped because the controller that started it is gone" if self._is_abandoned() else None
+
+    def _is_abandoned(self) -> bool:
+        """Whether there was a watcher that gives no sign of life any more."""
+        try:
+            sign = Path(f"{self.path}.watch").stat().st_mtime_ns
+        except OSError:
+            # A path set by hand has no watcher; a watcher's directory has one as long as there is a file in it.
+            return self._sign is not None or self._place() is not None
+        now = self.clock()
+        if sign != self._sign:
+            self._sign, self._seen = sign, now
+        return now - self._seen > self.patience
+
+    def _clear_away(self) -> None:
+        """Remove the watcher's directory when the watcher is gone and cannot."""
+        place = self._place()
+        if place is not None and self._is_abandoned():
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _place(self) -> Path | None:
+        place = Path(self.path).parent if self.path is not None else None
+        return place if place is not None and place.name.startswith(PLACE_PREFIX) else None
 
     def _write(self) -> None:
         self._written = self.clock()
         if self.path is None:
             return
-        state = {**self._state, "seconds": round(self._written - self._began, 3), "at": time.time()}
-        # Progress that cannot be written must not end the work.
-        with contextlib.suppress(OSError):
+        seconds = round(self._written - self._began, 3)
+        state = {**self._state, "seconds": seconds, "at": time.time(), "pid": os.getpid()}
+        # Progress that cannot be written must not end the work. Drivers give numbers as Decimal.
+        with contextlib.suppress(OSError, TypeError, ValueError):
             temporary = Path(f"{self.path}.{os.getpid()}")
-            temporary.write_text(json.dumps(state), encoding="utf-8")
+            temporary.write_text(json.dumps(state, default=float), encoding="utf-8")
             temporary.replace(self.path)
