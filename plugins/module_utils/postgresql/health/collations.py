@@ -54,15 +54,19 @@ WHERE d.datname = current_database()
 LIMIT 1
 """
 
-_AFFECTED = """
-WITH drifted AS (
+# A common table expression: collations that indexes use and that sort by another version than the recorded one.
+DRIFTED = """
+drifted AS (
     SELECT c.oid FROM pg_collation c
     WHERE c.collversion IS NOT NULL AND c.collversion <> pg_collation_actual_version(c.oid)
       AND c.oid IN (SELECT u.oid FROM pg_index i CROSS JOIN LATERAL unnest(i.indcollation) u (oid))
     UNION ALL
     SELECT 'pg_catalog.default'::regcollation::oid
     WHERE $default_drifted
-)
+)"""
+
+_AFFECTED = """
+WITH $drifted
 SELECT n.nspname::text AS schema, t.relname::text AS "table", ic.relname::text AS name,
        ic.relpages::bigint * current_setting('block_size')::bigint AS size_bytes, count(*) OVER () AS total
 FROM pg_index i
@@ -84,8 +88,8 @@ _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin", "d": "default"}
 
 def _queries(capabilities: Capabilities) -> list[Query]:
     records = _database_records(capabilities)
-    default_drifted = _DEFAULT_DRIFTED if records else "false"
-    affected = compose(_AFFECTED, default_drifted=default_drifted, user_schemas=USER_SCHEMAS)
+    drifted = compose(DRIFTED, default_drifted=default_drifted(capabilities))
+    affected = compose(_AFFECTED, drifted=drifted, user_schemas=USER_SCHEMAS)
     return [
         Query("collations", _COLLATIONS, "versions of collations"),
         Query("databases", _DATABASES, "versions of databases")
@@ -93,6 +97,11 @@ def _queries(capabilities: Capabilities) -> list[Query]:
         else Query("default", _DEFAULT, "default_version"),
         Query("affected", affected, "affected indexes"),
     ]
+
+
+def default_drifted(capabilities: Capabilities) -> str:
+    """SQL that is true when the database's default collation sorts by another version than the recorded one."""
+    return _DEFAULT_DRIFTED if _database_records(capabilities) else "false"
 
 
 def _database_records(capabilities: Capabilities) -> bool:

@@ -25,7 +25,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.sect
     rounded,
 )
 
-_STANDBYS = """
+STANDBYS = """
 WITH here AS (
     SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn
 )
@@ -93,7 +93,7 @@ LIMIT %(top)s
 """
 
 _MEGABYTE = 1024 * 1024
-_RECEIVING = ("streaming", "catchup")
+RECEIVING = ("streaming", "catchup")
 
 
 def _queries(capabilities: Capabilities) -> list[Query]:
@@ -122,7 +122,7 @@ def _queries(capabilities: Capabilities) -> list[Query]:
         Query("subscriptions", subscriptions, "subscriptions"),
     ]
     if capabilities.reads_stats:
-        queries += [Query("standbys", _STANDBYS, "standbys"), Query("receiver", _RECEIVER, "the WAL receiver")]
+        queries += [Query("standbys", STANDBYS, "standbys"), Query("receiver", _RECEIVER, "the WAL receiver")]
     return queries
 
 
@@ -165,7 +165,7 @@ def _standby_facts(rows: Sequence[Row] | None, settings: Row, top: int) -> Facts
         )
         return dict.fromkeys(names)
     # pg_basebackup is a walsender as well, but follows nobody.
-    receiving = [row for row in rows if row["state"] in _RECEIVING]
+    receiving = [row for row in rows if row["state"] in RECEIVING]
     demanded = bool(settings.get("synchronous_standby_names"))
     return {
         "standby_count": len(receiving),
