@@ -27,7 +27,7 @@ export PYTHONPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help demo test setup setup-demo system lint ruff mypy ansible-lint docs-lint changelog-lint \
-	sanity unit integration matrix molecule bench docs build importer clean postgresql-majors
+	sanity unit integration matrix molecule bench docs build readmes importer clean postgresql-majors
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,6 +115,9 @@ docs: copy ## the documentation site's sources, rendered to build/docs
 
 build: copy ## the installable collection, in build/dist
 	@cd $(COPY) && ansible-galaxy collection build --force --output-path $(CURDIR)/build/dist
+
+readmes: setup ## the tables of variables in the roles' READMEs, from their argument specs
+	@$(BIN)/python .ci/role_readmes.py
 
 importer: build ## the checks that the distribution server makes on import
 	@.ci/importer build/dist

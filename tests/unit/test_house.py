@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,12 @@ def test_roles_do_not_know_inventories(role: Path) -> None:
         assert "ignore_errors" not in text, path
         assert not re.search(r"groups\[['\"](?!all)", text), f"{path}: a role names no inventory group"
     assert (role / "README.md").is_file()
+
+
+def test_readmes_list_the_roles_variables() -> None:
+    command = [sys.executable, str(REPOSITORY / ".ci" / "role_readmes.py"), "--check"]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: path.name)
