@@ -21,6 +21,7 @@ def table(options: dict[str, Any]) -> str:
 
 
 def row(name: str, option: dict[str, Any]) -> str:
+    """The line of one variable."""
     if option.get("required"):
         default = "required"
     elif "default" in option:
@@ -50,6 +51,7 @@ def updated(role: Path) -> str:
 
 
 def main() -> int:
+    """Write or compare every role's README: the exit status."""
     stale = []
     for role in sorted(path.parent.parent for path in ROLES.glob("*/meta/argument_specs.yml")):
         text, readme = updated(role), role / "README.md"
@@ -58,7 +60,7 @@ def main() -> int:
             if "--check" not in sys.argv:
                 readme.write_text(text, encoding="utf-8")
     if "--check" in sys.argv and stale:
-        print(f"Stale tables of variables in the READMEs of: {', '.join(stale)}. Run make readmes.", file=sys.stderr)
+        sys.stderr.write(f"Stale tables of variables in the READMEs of {', '.join(stale)}. Run make readmes.\n")
         return 1
     return 0
 

@@ -14,7 +14,7 @@ description:
   - Holds a list of indexes that a person decided to drop against what was measured on the primary and on every standby.
   - An unused index must never have been scanned on any of the servers, each of which must have counted long enough.
     If standbys follow the primary that were not asked, nothing is proven.
-  - An invalid index, left by a failed C(CREATE INDEX CONCURRENTLY), serves no query and may go unless it is in the making.
+  - An invalid index, left by a failed C(CREATE INDEX CONCURRENTLY), serves no query and may go when nobody builds it.
   - Names that do not exist are passed over, because that is what was wanted.
 positional: primary, standbys
 options:

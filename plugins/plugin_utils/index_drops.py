@@ -54,9 +54,7 @@ def plan_index_drops(
             if name in _in_use(indexes):
                 refused.append(_refusal(name, "it is in use or carries a constraint", "Take it off the list."))
             elif indexes.get("truncated"):
-                refused.append(
-                    _refusal(name, "it is not among the indexes that were listed", "Raise top and run again.")
-                )
+                refused.append(_refusal(name, "the list of indexes was cut before it", "Raise top and run again."))
             continue
         kind, index = found[name]
         reason = _why_not(kind, index, indexes, standbys, min_statistics_age_seconds)
@@ -103,6 +101,9 @@ def _why_not(
             f"{streaming} standbys follow this server and {len(standbys)} were asked whether they use it",
             "Name every standby in postgresql_maintenance_standbys.",
         )
+    for each in standbys:
+        if not each.get("available"):
+            return f"a standby could not be asked: {each.get('reason')}", "Ask again when it is back."
     for facts in (indexes, *(_indexes(each) for each in standbys)):
         age = facts.get("stats_age_seconds")
         if age is None or age < min_age:
@@ -112,8 +113,6 @@ def _why_not(
                 f"Wait until the statistics are {min_age / _DAY:g} days old.",
             )
     for each in standbys:
-        if not each.get("available"):
-            return f"a standby could not be asked: {each.get('reason')}", "Ask again when it is back."
         if _full(index) not in {_full(unused) for unused in _indexes(each).get("unused") or ()}:
             return "a standby uses it", "Take it off the list."
     return None
