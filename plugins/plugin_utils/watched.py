@@ -179,6 +179,7 @@ class _Watch:
             started = self._action.start(place, self._settings.limit, self._variables)
             job = started.get("ansible_job_id")
             if not job or started.get("failed"):
+                started.pop("changed", None)  # Said of every start, of those that failed too.
                 return _without_traces(started)
             lost = self._follow(place)
             if lost:
@@ -254,10 +255,12 @@ class _Watch:
         """End the module, say how far it came, and then this worker."""
         patience = self._action.stop_patience_seconds
         self._interruption.limit(patience + 10, lambda: self._say(self._farewell(None)))
+        gone = self._interruption.is_orphaned()
+        reason = f"Stopped because {'ansible-playbook is gone' if gone else 'the run was interrupted'}"
         with contextlib.suppress(AnsibleConnectionFailure):
-            place.stop("Stopped because the run was interrupted")
+            place.stop(reason)
         self._say(f"{self._interruption.reason}; waiting for the module to end at a safe place")
-        ended = self._end(place, "Stopped because the run was interrupted")
+        ended = self._end(place, reason)
         self._say(self._farewell(ended))
         self._interruption.go_on()
 
