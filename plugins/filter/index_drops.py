@@ -16,7 +16,7 @@ description:
     If standbys follow the primary that were not asked, nothing is proven.
   - An invalid index, left by a failed C(CREATE INDEX CONCURRENTLY), serves no query and may go when nobody builds it.
   - Names that do not exist are passed over, because that is what was wanted.
-positional: primary, standbys
+positional: primary, standbys, definitions
 options:
   _input:
     description: Names with their schema, such as V(public.idx_orders_note).
@@ -31,6 +31,12 @@ options:
     required: true
   standbys:
     description: The results for every standby.
+    type: list
+    elements: dict
+    default: []
+  definitions:
+    description:
+      - The statements that make the indexes, as dictionaries with C(name) and C(definition). They come back as C(undo).
     type: list
     elements: dict
     default: []
@@ -90,10 +96,17 @@ def index_drops(
     approved: Sequence[str],
     primary: Mapping[str, Any],
     standbys: Sequence[Mapping[str, Any]] = (),
+    definitions: Sequence[Mapping[str, str]] = (),
     min_statistics_age_seconds: float = 1209600,
 ) -> dict[str, Any]:
     """Which approved indexes are proven to serve nobody; see DOCUMENTATION."""
-    return plan_index_drops(approved, primary, standbys, min_statistics_age_seconds=float(min_statistics_age_seconds))
+    return plan_index_drops(
+        approved,
+        primary,
+        standbys,
+        definitions=definitions,
+        min_statistics_age_seconds=float(min_statistics_age_seconds),
+    )
 
 
 class FilterModule:

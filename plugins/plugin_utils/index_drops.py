@@ -24,6 +24,7 @@ def plan_index_drops(
     primary: Facts,
     standbys: Sequence[Facts] = (),
     *,
+    definitions: Sequence[Mapping[str, str]] = (),
     min_statistics_age_seconds: float = 14 * _DAY,
 ) -> dict[str, Any]:
     """Hold the approved names against what was measured.
@@ -32,6 +33,7 @@ def plan_index_drops(
         approved: C(schema.index) names that a person decided to drop.
         primary: Result of C(postgresql_health_info) with the sections C(indexes) and C(replication), of the primary.
         standbys: The same of every standby.
+        definitions: The statements that make the indexes, as C({name, definition}), so that a drop can be undone.
         min_statistics_age_seconds: Since when, at least, every server must have counted scans.
 
     Returns:
@@ -46,6 +48,7 @@ def plan_index_drops(
             raise InvalidOption("approved", name, "names with their schema, such as public.idx_orders_note")
     indexes = _indexes(primary)
     found = _by_name(indexes)
+    statements = {each["name"]: each["definition"] for each in definitions}
     actions: list[dict[str, Any]] = []
     refused: list[dict[str, str]] = []
     for name in dict.fromkeys(str(each) for each in approved):
@@ -61,7 +64,7 @@ def plan_index_drops(
         if reason:
             refused.append(_refusal(name, *reason))
         else:
-            actions.append(_action(kind, index, len(standbys)))
+            actions.append({**_action(kind, index, len(standbys)), "undo": statements.get(name)})
     return {"changed": bool(actions), "actions": actions, "refused": refused}
 
 

@@ -24,6 +24,8 @@ class System:
     hosts: Mapping[str, str]
     groups: Mapping[str, str]
     monitor_role: str = "runbook_monitor"
+    # Member of the application's role and of pg_monitor: what changes need, and no superuser.
+    maintenance_role: str = "runbook_maintenance"
     application_role: str = ""
     guest_role: str = ""
 

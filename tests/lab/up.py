@@ -183,7 +183,12 @@ class Lab:
         self.module = self.system.load()
         self.passwords = {
             role: secrets.token_urlsafe(18)
-            for role in (self.system.application_role, self.system.monitor_role, self.system.guest_role)
+            for role in (
+                self.system.application_role,
+                self.system.monitor_role,
+                self.system.maintenance_role,
+                self.system.guest_role,
+            )
             if role
         }
         self.token = secrets.token_urlsafe(24)
@@ -300,6 +305,8 @@ class Lab:
             postgresql_login_password=self.passwords[self.system.monitor_role],
             postgresql_login_db=self.system.database,
             postgresql_ssl_mode="disable",
+            postgresql_admin_user=self.system.maintenance_role,
+            postgresql_admin_password=self.passwords[self.system.maintenance_role],
             # For a look around and for tests; no playbook uses these.
             lab_superuser=server.superuser,
             lab_superuser_password=server.password,
@@ -317,7 +324,10 @@ class Lab:
                 for role, password in self.passwords.items():
                     statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
                     cursor.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
-                cursor.execute(sql.SQL("GRANT pg_monitor TO {}").format(sql.Identifier(self.system.monitor_role)))
+                monitor, maintenance = map(sql.Identifier, (self.system.monitor_role, self.system.maintenance_role))
+                owner = sql.Identifier(self.system.application_role)
+                cursor.execute(sql.SQL("GRANT pg_monitor TO {}").format(monitor))
+                cursor.execute(sql.SQL("GRANT pg_monitor, {} TO {}").format(owner, maintenance))
                 cursor.execute(
                     sql.SQL("CREATE DATABASE {} OWNER {}").format(
                         sql.Identifier(self.system.database), sql.Identifier(self.system.application_role)

@@ -41,6 +41,12 @@ def conditions(now: datetime) -> list[Condition]:
             f"{LEAKING} (storebridge_app@storebridge)",
         ),
         _condition(
+            "dead_rows",
+            "A third of the audit rows is dead, and the open transaction keeps VACUUM from removing them",
+            "postgresql.dead_rows",
+            "public.audit_logs",
+        ),
+        _condition(
             "unused_index",
             "An index that nobody used, and that no constraint needs",
             "postgresql.index_unused",

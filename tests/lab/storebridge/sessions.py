@@ -17,6 +17,8 @@ def hold_sessions(
 ) -> list[Connection]:
     """Pooled idle sessions; in the degraded scenario also a transaction left open, and an idle superuser.
 
+    What is changed after that transaction began leaves dead rows that no VACUUM can remove as long as it is open.
+
     The connections must be kept: a connection that is forgotten is closed.
     """
     held = []
@@ -37,6 +39,11 @@ def hold_sessions(
         with superuser.cursor() as cursor:
             cursor.execute("SELECT 1")
         held += [leaking, superuser]
+        # A session hands its figures to the statistics when it ends.
+        writer = _connect(login, "storebridge-web")
+        with writer, writer.cursor() as cursor:
+            cursor.execute("UPDATE audit_logs SET action = action WHERE id % 2 = 0")
+        writer.close()
     return held
 
 

@@ -38,7 +38,12 @@ def reasons(plan: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def test_unused_and_invalid_indexes_go_when_approved() -> None:
-    plan = index_drops(["public.idx_note", "public.idx_broken", "public.idx_gone_long_ago"], facts())
+    made = "CREATE INDEX idx_note ON public.orders USING btree (note)"
+    plan = index_drops(
+        ["public.idx_note", "public.idx_broken", "public.idx_gone_long_ago"],
+        facts(),
+        definitions=[{"name": "public.idx_note", "definition": made}],
+    )
     assert plan["changed"] is True
     assert plan["refused"] == []
     assert [(each["index"], each["reason"]) for each in plan["actions"]] == [
@@ -52,7 +57,9 @@ def test_unused_and_invalid_indexes_go_when_approved() -> None:
         "reason": "never scanned on any server",
         "size_bytes_before": 81920,
         "size_bytes_after": 0,
+        "undo": made,
     }
+    assert plan["actions"][1]["undo"] is None
 
 
 def test_nothing_goes_that_nobody_approved() -> None:
