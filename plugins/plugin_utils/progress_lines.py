@@ -126,13 +126,14 @@ class Meter:
 
 
 def _position(last: Reading) -> str:
-    done, unit = _amount(last.done, last.unit), _suffix(last.unit)
+    done = _amount(last.done, last.unit)
     if last.total is None:
-        return f"{done}{unit}"
+        return f"{done}{_suffix(last.unit, last.done)}"
     total = _amount(last.total, last.unit)
     if last.done > last.total:
         # The total was an estimate.
-        return f"{done}{unit} ({total} expected)"
+        return f"{done}{_suffix(last.unit, last.done)} ({total} expected)"
+    unit = _suffix(last.unit, last.total)
     return f"{_percent(100.0 * last.done / last.total)} % ({done} of {total}{unit})"
 
 
@@ -147,8 +148,12 @@ def _amount(value: float, unit: str) -> str:
     return humanise(value, "bytes") if unit == "bytes" else humanise(round(value, 1 if value < 100 else 0), None)
 
 
-def _suffix(unit: str) -> str:
-    return "" if unit in ("", "bytes") else f" {unit}"
+def _suffix(unit: str, count: float) -> str:
+    if unit in ("", "bytes"):
+        return ""
+    if count == 1:
+        unit = unit[:-2] if unit.endswith("xes") else unit.removesuffix("s")
+    return f" {unit}"
 
 
 def _rate(per_second: float, unit: str) -> str:
@@ -156,7 +161,8 @@ def _rate(per_second: float, unit: str) -> str:
         return f"{humanise(per_second, 'bytes')}/s"
     # Slow work is counted by the minute or the hour, so that there is something before the point.
     name, seconds = next((each for each in _PER if per_second * each[1] >= 1), _PER[-1])
-    return f"{humanise(_three_digits(per_second * seconds), None)}{_suffix(unit)}/{name}"
+    amount = _three_digits(per_second * seconds)
+    return f"{humanise(amount, None)}{_suffix(unit, amount)}/{name}"
 
 
 def _three_digits(value: float) -> float:
