@@ -17,6 +17,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.plugin_utils.changes import counts_by_status
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.table import NARROWEST
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.publish import (
     FILE_NAMES,
@@ -33,6 +34,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import 
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "findings": {"type": "list", "elements": "dict", "required": True},
+    "changes": {"type": "list", "elements": "dict", "default": []},
     "facts": {"type": "dict", "default": {}},
     "title": {"type": "str", "default": "Findings"},
     "system": {"type": "str", "default": ""},
@@ -94,6 +96,7 @@ def _request(arguments: Mapping[str, Any]) -> Request:
         raise InvalidOption("width", arguments["width"], f"{NARROWEST} columns or more")
     return Request(
         findings=arguments["findings"],
+        changes=arguments["changes"],
         facts=arguments["facts"],
         title=arguments["title"],
         system=arguments["system"],
@@ -146,6 +149,8 @@ def _print(report: Report, title: str, width: int | None, *, plain: bool) -> Non
         paths=report.paths,
         columns=width or _columns(display),
         paint=paint,
+        changes=report.changes,
+        zone=report.zone,
     )
     display.display("\n".join(lines))
 
@@ -161,6 +166,8 @@ def _returned(report: Report, title: str) -> dict[str, Any]:
         "message": message(report, title),
         "totals": report.totals,
         "worst": worst,
+        "changes_total": len(report.changes),
+        "changes_by_status": counts_by_status(report.changes),
         "paths": {name: str(path) for name, path in report.paths.items()},
         "removed": [str(path) for path in report.surplus],
         "moment": iso(report.moment),

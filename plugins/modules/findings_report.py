@@ -8,11 +8,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: findings_report
-short_description: Report findings as a terminal table, an HTML page, Markdown, JSON and JUnit
+short_description: Report findings and changes as a terminal table, an HTML page, Markdown, JSON and JUnit
 version_added: 0.1.0
 description:
   - Prints findings to the terminal, worst first, and writes them as one self-contained HTML page, as JSON, as JUnit XML
     and as Markdown.
+  - With O(changes), also says what the run changed, would change or refused, with figures before and after.
   - Keeps one small file for each run, so that the page can draw trends and say what is new and what has gone.
   - Runs on the controller, inside the playbook. Nothing is copied to or started on a target.
   - Secrets are masked in everything that is printed and written.
@@ -27,6 +28,16 @@ options:
     type: list
     elements: dict
     required: true
+  changes:
+    description:
+      - What was changed, as the P(runbook.ops.changes#filter) filter returns it.
+      - Shown in a table and a section of their own, not in JUnit. They have no influence on RV(message) and RV(totals).
+      - With V(json) in O(formats) they are written to C(changes.json). A report without changes writes no such file,
+        but empties one that is there, so that it does not go on to speak of an earlier run.
+    type: list
+    elements: dict
+    default: []
+    version_added: 0.2.0
   facts:
     description:
       - What the findings stand on, by host and source, as P(runbook.ops.collect_facts#filter) gathers it.
@@ -77,8 +88,8 @@ options:
   reference_time:
     description:
       - The moment the report stands for, ISO 8601 with a timezone.
-      - When it is not given, the newest C(measured_at) of the findings counts, so that reporting the same findings
-        twice changes nothing.
+      - When it is not given, the newest C(measured_at) of the findings counts, without findings the newest C(at) of the
+        changes, so that reporting the same twice changes nothing.
     type: str
   timezone:
     description:
@@ -120,6 +131,10 @@ notes:
 seealso:
   - plugin: runbook.ops.judge
     plugin_type: filter
+  - plugin: runbook.ops.changes
+    plugin_type: filter
+  - plugin: runbook.ops.collect_changes
+    plugin_type: filter
   - plugin: runbook.ops.redact
     plugin_type: filter
 """
@@ -136,6 +151,13 @@ EXAMPLES = r"""
     history_directory: /srv/reports/storebridge/history
     timezone: Asia/Seoul
   register: report
+
+- name: Report what was changed as well
+  runbook.ops.findings_report:
+    title: StoreBridge maintenance
+    findings: "{{ hostvars | runbook.ops.collect_findings(groups['all']) }}"
+    changes: "{{ hostvars | runbook.ops.collect_changes(groups['all']) }}"
+    destination: /srv/reports/storebridge
 
 - name: Only print, write nothing
   runbook.ops.findings_report:
@@ -200,8 +222,40 @@ worst:
     object: ""
     severity: critical
     summary: 93.8 % of the usable connections are taken
+changes_total:
+  description: How many entries O(changes) has, whatever became of them.
+  returned: success
+  type: int
+  version_added: 0.2.0
+  sample: 4
+changes_by_status:
+  description: How many of them there are of each status.
+  returned: success
+  type: dict
+  version_added: 0.2.0
+  contains:
+    failed:
+      description: Tried and failed.
+      type: int
+      returned: success
+    refused:
+      description: Due, and left alone for a reason.
+      type: int
+      returned: success
+    ineffective:
+      description: Done, and it did not help.
+      type: int
+      returned: success
+    done:
+      description: Done.
+      type: int
+      returned: success
+    planned:
+      description: Would be done without check mode.
+      type: int
+      returned: success
 paths:
-  description: The written files by format, and C(history). In check mode, the files that would be written.
+  description: The written files by format, C(changes), and C(history). In check mode, the files that would be written.
   returned: success
   type: dict
   sample:

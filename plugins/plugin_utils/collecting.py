@@ -51,7 +51,7 @@ def collect(
         raise InvalidOption("names", type(names).__name__, "the list of host names")
     moment = measured_at or iso(utc_now())
     collected: list[Finding] = []
-    for name, variables in _named(hosts, [str(each) for each in names]):
+    for name, variables in named(hosts, [str(each) for each in names]):
         found = list(_of_host(name, variables, wanted, system, moment))
         if not found:
             summary = "not measured: no check ran for this host"
@@ -60,7 +60,11 @@ def collect(
     return sorted_findings(collected + _missing_domains(collected, domains, system, moment))
 
 
-def _named(hosts: object, names: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def named(hosts: object, names: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each name with the variables of that host, none where there is no such host.
+
+    C(hosts) is C(hostvars), or a list of variable mappings in the order of C(names).
+    """
     if isinstance(hosts, Mapping):
         for name in names:
             variables = hosts.get(name, {})

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import SEVERITIES, sorted_findings, totals
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.cards import CardBuilder
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.changed import show_changes
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.evidence import Clean, excerpt
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.history import Run
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.model import (
@@ -45,10 +46,11 @@ def build_document(
     moment: dt.datetime,
     zone: dt.tzinfo,
     notes: Iterable[str] = (),
+    changes: Sequence[Mapping[str, Any]] = (),
 ) -> Document:
-    """Put findings, facts (host -> source -> facts) and past runs (oldest first) into the page's order.
+    """Put findings, facts (host -> source -> facts), past runs (oldest first) and changes into the page's order.
 
-    Findings and history must already be free of secrets. Facts can be huge, so only what is shown of them goes
+    Findings, changes and history must already be free of secrets. Facts can be huge, so only what is shown of them goes
     through C(clean), which takes secrets out of data.
     """
     ordered = sorted_findings(findings)
@@ -83,6 +85,7 @@ def build_document(
         sections=sections,
         facts=shown_facts,
         facts_left_out=facts_left_out,
+        changes=show_changes(changes, moment, zone),
         notes=tuple(notes),
     )
 

@@ -108,6 +108,50 @@ class Gone:
 
 
 @dataclass(frozen=True)
+class FigureLine:
+    """A figure before and after a change, and how long the bars of both are, in percent of the longer one.
+
+    C(after) is empty where the time after has not come; C(bars) is None where there is nothing to compare.
+    """
+
+    name: str
+    before: str
+    after: str
+    moved: str
+    bars: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class ChangeRow:
+    """One change as shown. C(said) is why it failed, was refused, did not help, or is to be done."""
+
+    status: str
+    action: str
+    host: str
+    object: str
+    said: str
+    statement: str
+    remedy: Remedy
+    figures: tuple[FigureLine, ...]
+    figures_left_out: int
+    took: str
+    source: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a run changed. C(folded) are rows that only open on demand, C(left_out) how many are in the file only."""
+
+    heading: str
+    counts: Mapping[str, int]
+    total: int
+    rows: tuple[ChangeRow, ...]
+    folded: tuple[ChangeRow, ...]
+    left_out: int
+
+
+@dataclass(frozen=True)
 class Document:
     """The whole page."""
 
@@ -129,4 +173,5 @@ class Document:
     sections: tuple[Section, ...]
     facts: tuple[FactsOf, ...]
     facts_left_out: int
+    changes: Changes | None = None
     notes: tuple[str, ...] = ()

@@ -9,13 +9,19 @@ import datetime as dt
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.timezones import timezone
+from ansible_collections.runbook.ops.plugins.plugin_utils.changes import (
+    Change,
+    checked_changes,
+    normalised,
+    sorted_changes,
+)
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import (
     Finding,
     checked_findings,
@@ -25,6 +31,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.findings import (
 )
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import plain_line
 from ansible_collections.runbook.ops.plugins.plugin_utils.redact import redact, redact_text
+from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.changes import changes_markdown
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.junit import findings_junit
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.markdown import findings_markdown
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import where_text
@@ -35,6 +42,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report.html import ren
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import measured_moment
 
 FILE_NAMES = {"html": "report.html", "json": "findings.json", "junit": "findings.xml", "markdown": "report.md"}
+CHANGES_FILE = "changes.json"
 # Three rounds a day make thirty points of each in a month.
 _MOST_RUNS = 90
 _MOST_HISTORY = 8_000_000
@@ -57,11 +65,15 @@ class Request:
     timezone: str
     secrets: Sequence[str]
     mode: int
+    changes: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """A rendered report: C(texts) by name of format (and C(history)), C(paths) where each belongs."""
+    """A rendered report.
+
+    C(texts) by name of format (and C(changes) and C(history)), C(paths) where each belongs.
+    """
 
     findings: list[Finding]
     totals: dict[str, Any]
@@ -71,20 +83,27 @@ class Report:
     paths: dict[str, Path]
     surplus: list[Path]
     problems: list[str]
+    changes: list[Change] = field(default_factory=list)
 
 
 def prepare(request: Request) -> Report:
     """Render everything; nothing is written.
 
     Raises:
-        InvalidOption: for findings that are none, a moment without timezone, an unknown timezone.
+        InvalidOption: for findings or changes that are none, a moment without timezone, an unknown timezone.
     """
     zone = timezone(request.timezone)
+    changed = sorted_changes(
+        normalised(each, request.system)
+        for each in _without_secrets(checked_changes(list(request.changes)), request.secrets)
+    )
     findings = [
         _normalised(each, request.system)
         for each in sorted_findings(_without_secrets(checked_findings(list(request.findings)), request.secrets))
     ]
-    moment = measured_moment(findings, request.reference_time, utc_now())
+    moment = measured_moment(
+        findings or [{"measured_at": each["at"]} for each in changed], request.reference_time, utc_now()
+    )
     past: list[history.Run] = []
     problems: list[str] = []
     surplus: list[Path] = []
@@ -103,16 +122,33 @@ def prepare(request: Request) -> Report:
             return redact(data, request.secrets)
 
         document = build_document(
-            findings, request.facts, past, clean, title=request.title, moment=moment, zone=zone, notes=problems
+            findings,
+            request.facts,
+            past,
+            clean,
+            title=request.title,
+            moment=moment,
+            zone=zone,
+            notes=problems,
+            changes=changed,
         )
         texts["html"] = render_html(document)
     if "json" in request.formats:
-        texts["json"] = json.dumps(findings, ensure_ascii=False, indent=2, allow_nan=False, default=str) + "\n"
+        texts["json"] = _json(findings)
+        path = paths["json"].with_name(CHANGES_FILE)
+        # A file of an earlier run would speak of what this run has not done.
+        if changed or path.exists():
+            texts["changes"], paths["changes"] = _json(changed), path
     if "junit" in request.formats:
         texts["junit"] = findings_junit(findings, request.title)
     if "markdown" in request.formats:
-        texts["markdown"] = findings_markdown(findings, request.title)
-    return Report(findings, totals(findings), moment, zone, texts, paths, surplus, problems)
+        pieces = (findings_markdown(findings, request.title), changes_markdown(changed, zone))
+        texts["markdown"] = "\n".join(piece for piece in pieces if piece)
+    return Report(findings, totals(findings), moment, zone, texts, paths, surplus, problems, changed)
+
+
+def _json(entries: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps(entries, ensure_ascii=False, indent=2, allow_nan=False, default=str) + "\n"
 
 
 def _paths(request: Request) -> dict[str, Path]:

@@ -8,14 +8,21 @@ Unlike the findings_table filter, the remedy stands on lines of its own, so that
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import SEVERITIES
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import plain_line
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import NOTHING, value_text, where_text
-from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.widths import pad, width, wrap
+from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.widths import width, wrap
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.terminal_changes import (
+    GAP,
+    Paint,
+    change_lines,
+    joined,
+)
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import command_pieces, split_remedy
 
 # Names that Ansible's own colouring knows.
@@ -23,11 +30,8 @@ COLOURS = {"critical": "bright red", "warning": "yellow", "unknown": "bright pur
 COMMAND_COLOUR = "cyan"
 # A terminal is for the worst; everything is in the files.
 MOST_LISTED = 100
-_GAP = 2
 _SEVERITY = len("CRITICAL P0")
-_INDENT = " " * (_SEVERITY + _GAP)
-
-Paint = Callable[[str, str], str]
+_INDENT = " " * (_SEVERITY + GAP)
 
 
 def terminal_lines(
@@ -38,6 +42,8 @@ def terminal_lines(
     paths: Mapping[str, object],
     columns: int,
     paint: Paint,
+    changes: Sequence[Mapping[str, Any]] = (),
+    zone: dt.tzinfo = dt.timezone.utc,
 ) -> list[str]:
     """The lines to print, none wider than C(columns) except for paths and for words of a command that are wider.
 
@@ -48,6 +54,8 @@ def terminal_lines(
         paths: The written files by name of format.
         columns: The width to keep to.
         paint: Gets a text and a colour name and returns the text, coloured or not.
+        changes: What was changed, planned or refused; what somebody has to look at first.
+        zone: The timezone people read.
     """
     listed = [each for each in findings if each["severity"] != "ok"]
     shown = listed[:MOST_LISTED]
@@ -55,9 +63,9 @@ def terminal_lines(
     if shown:
         value = min(max([len("VALUE"), *(width(value_text(each)) for each in shown)]), columns * 15 // 100)
         threshold = min(max([len("THRESHOLD"), *(width(_threshold(each)) for each in shown)]), columns * 18 // 100)
-        what = columns - _SEVERITY - value - threshold - 3 * _GAP
+        what = columns - _SEVERITY - value - threshold - 3 * GAP
         widths = (_SEVERITY, what, value, threshold)
-        lines.append(_joined(("SEVERITY", "WHAT", "VALUE", "THRESHOLD"), widths))
+        lines.append(joined(("SEVERITY", "WHAT", "VALUE", "THRESHOLD"), widths))
         lines.append("-" * columns)
         for each in shown:
             lines += _rows(each, widths, columns, paint)
@@ -67,8 +75,19 @@ def terminal_lines(
         said = ", ".join(f"{rest[severity]:,} {severity}" for severity in SEVERITIES if rest[severity])
         lines.append(f"and {said} more, which only the files list")
     lines.append(_totals(findings, paint) if findings else NOTHING)
+    if changes:
+        lines += change_lines(
+            changes,
+            status_width=_SEVERITY,
+            columns=columns,
+            zone=zone,
+            paint=paint,
+            remedy_lines=lambda remedy, room: _remedy(remedy, room, paint),
+        )
     if paths:
-        size = max(len(name) for name in paths) + _GAP
+        if changes:
+            lines.append("")
+        size = max(len(name) for name in paths) + GAP
         lines += [f"{name.ljust(size)}{path}" for name, path in paths.items()]
     lines.append("")
     return lines
@@ -88,18 +107,22 @@ def _rows(each: Mapping[str, Any], widths: tuple[int, ...], columns: int, paint:
         wrap(_threshold(each), widths[3]),
     ]
     for number in range(max(len(cell) for cell in cells)):
-        row = _joined([cell[number] if number < len(cell) else "" for cell in cells], widths)
+        row = joined([cell[number] if number < len(cell) else "" for cell in cells], widths)
         yield paint(row[: len(label)], COLOURS[severity]) + row[len(label) :] if number == 0 else row
     room = columns - len(_INDENT)
     for line in wrap(plain_line(str(each.get("summary") or each["id"])), room):
         yield _INDENT + line
-    for kind, said in split_remedy(str(each.get("remedy") or "")).parts:
+    for line in _remedy(str(each.get("remedy") or ""), room, paint):
+        yield _INDENT + line
+
+
+def _remedy(remedy: str, room: int, paint: Paint) -> Iterator[str]:
+    for kind, said in split_remedy(remedy).parts:
         if kind == "command":
             for line in _command(plain_line(said, 2000), room):
-                yield _INDENT + paint(line, COMMAND_COLOUR)
+                yield paint(line, COMMAND_COLOUR)
         else:
-            for line in wrap(plain_line(said, 2000), room):
-                yield _INDENT + line
+            yield from wrap(plain_line(said, 2000), room)
 
 
 def _command(command: str, room: int) -> list[str]:
@@ -116,10 +139,6 @@ def _command(command: str, room: int) -> list[str]:
         else:
             line = f"{line} {piece}" if line else piece
     return [*(f"{line} \\" for line in lines), line]
-
-
-def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return (" " * _GAP).join(pad(cell, size) for cell, size in zip(cells, widths, strict=True)).rstrip()
 
 
 def _totals(findings: Sequence[Mapping[str, Any]], paint: Paint) -> str:

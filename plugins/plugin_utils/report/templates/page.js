@@ -78,6 +78,6 @@
         });
       });
     }
-    window.addEventListener("beforeprint", function () { each("details.fine", function (fold) { fold.open = true; }); });
+    window.addEventListener("beforeprint", function () { each("details.fine, details.more-changes", function (fold) { fold.open = true; }); });
   });
 })();
