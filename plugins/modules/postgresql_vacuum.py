@@ -14,12 +14,12 @@ description:
   - Measures every table of O(login_db) and decides with the server's own autovacuum arithmetic which are due and why
     (storage parameters of the table, dead rows, inserted rows, TOAST, modified rows, age of transaction ids and
     multixacts). Tables that were never analyzed are due too.
-  - Runs one statement for each of them, C(VACUUM), C(VACUUM (ANALYZE)) or C(ANALYZE), outside of any transaction, the
+  - Runs one statement for each of them, C(VACUUM), C(VACUUM ANALYZE) or C(ANALYZE), outside of any transaction, the
     worst first. When nothing is due, nothing is done.
-  - Proves each by the server's counters. C(VACUUM) without the right to it, for one, is a warning and a success to every
-    other tool; here it is refused beforehand with the GRANT that is missing.
-  - Refuses a C(VACUUM) that would be in vain, because a session, a prepared transaction, a replication slot or a standby
-    still needs the dead rows, and names that holder and what ends it. C(ANALYZE) is done all the same.
+  - Proves each by the server's counters. C(VACUUM) without the right to it, for one, is a warning and a success to
+    every other tool; here it is refused beforehand with the GRANT that is missing.
+  - Refuses a C(VACUUM) that would be in vain, because a session, a prepared transaction, a replication slot or a
+    standby still needs the dead rows, and names that holder and what ends it. C(ANALYZE) is done all the same.
 author:
   - The runbook.ops contributors (@runbook-ops)
 extends_documentation_fragment:
@@ -39,8 +39,8 @@ attributes:
 options:
   tables:
     description:
-      - Only these tables, as V(schema.table), V(table) if only one schema has it, or V("Schema"."Table"). A name in just
-        that spelling wins over one that SQL would fold to lower case.
+      - Only these tables, as V(schema.table), V(table) if only one schema has it, or V("Schema"."Table"). A name in
+        just that spelling wins over one that SQL would fold to lower case.
       - They too are only treated when they are due, unless O(force) is set. A partitioned table stands for its
         partitions. A name that is no table fails the task before anything is done.
     type: list
@@ -108,7 +108,7 @@ options:
     type: float
   full:
     description:
-      - Whether the tables named in O(tables) are written anew with C(VACUUM (FULL)) if C(pgstattuple_approx) of the
+      - Whether the tables named in O(tables) are written anew with C(VACUUM FULL) if C(pgstattuple_approx) of the
         extension pgstattuple measures at least O(min_bloat_percent) of bloat.
       - This takes an C(ACCESS EXCLUSIVE) lock, so reads and writes of the table wait until it is done. It needs
         O(allow_exclusive_lock), a O(window) that is open, and room for a copy of the table and its indexes.
@@ -353,7 +353,8 @@ horizon:
   type: dict
   contains:
     sees_all:
-      description: Whether the role sees the sessions of others (C(pg_read_all_stats)). If not, there may be more holders.
+      description:
+        - Whether the role sees the sessions of others (C(pg_read_all_stats)). If not, there may be more holders.
       type: bool
     holder:
       description: The oldest holder. V(null) when there is none.

@@ -95,27 +95,28 @@ _UNFROZEN = (
 )
 
 # A TOAST table without storage parameters of its own has those of its table.
-_TOAST_OWNER = "LEFT JOIN pg_class owner ON c.relkind = 't' AND owner.reltoastrelid = c.oid"
+_TOAST_OWNER = "LEFT JOIN pg_class owner ON c.relkind = 't' AND owner.reltoastrelid = c.oid AND "
 
 
-def due(*, counts_frozen: bool, relations: str, columns: str = "", factor: str = "1", toast: bool = False) -> str:
+def due(*, counts_frozen: bool, relations: str, columns: str = "", factor: str = "1", toast_of: str = "") -> str:
     """The common table expressions, without WITH, that end in C(t): a row a table with what autovacuum owes it.
 
     Args:
         counts_frozen: Whether pg_class has relallfrozen.
-        relations: Which relations; a condition on C(c), C(n) and with C(toast) on C(owner).
+        relations: Which relations; a condition on C(c), C(n) and with C(toast_of) on C(owner).
         columns: Further columns of the relation, each with a comma after it.
         factor: What the server's thresholds are multiplied by; a number or a placeholder.
-        toast: Whether TOAST tables may be among the relations. Their C(schema) is that of C(owner), their table.
+        toast_of: When TOAST tables are among the relations, a condition on C(owner), their table, which may be C(true).
+            Their C(schema) is that of their table.
 
     """
     return compose(
         _DUE.strip(),
         columns=columns,
         unfrozen=_UNFROZEN if counts_frozen else "1::float8",
-        owner=_TOAST_OWNER if toast else "",
-        namespace="coalesce(owner.relnamespace, c.relnamespace)" if toast else "c.relnamespace",
-        reloptions="coalesce(c.reloptions, owner.reloptions)" if toast else "c.reloptions",
+        owner=_TOAST_OWNER + toast_of if toast_of else "",
+        namespace="coalesce(owner.relnamespace, c.relnamespace)" if toast_of else "c.relnamespace",
+        reloptions="coalesce(c.reloptions, owner.reloptions)" if toast_of else "c.reloptions",
         relations=relations,
         factor=factor,
     )

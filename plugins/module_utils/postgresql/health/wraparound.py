@@ -41,7 +41,7 @@ FROM pg_database
 ORDER BY greatest(age(datfrozenxid), mxid_age(datminmxid)) DESC, datname
 """
 
-# How old every relation with rows is, TOAST tables too, and what autovacuum's limits are for it; a common table
+# How old relations with rows are, TOAST tables too, and what autovacuum's limits are for them; a common table
 # expression "r".
 AGES = """
 r AS MATERIALIZED (
@@ -57,7 +57,7 @@ r AS MATERIALIZED (
                    AS multixact_freeze_max_age
         FROM pg_options_to_table(c.reloptions) p
     ) o ON c.reloptions IS NOT NULL
-    WHERE c.relkind IN ('r', 'm', 't') AND c.relfrozenxid <> '0'::xid
+    WHERE c.relkind IN ('r', 'm', 't') AND c.relfrozenxid <> '0'::xid AND $relations
 )"""
 
 _TABLES = """
@@ -114,7 +114,7 @@ def _queries(_capabilities: Capabilities) -> list[Query]:
     return [
         Query("settings", _SETTINGS, "limits of autovacuum"),
         Query("databases", _DATABASES, "ages of databases"),
-        Query("tables", compose(_TABLES, ages=AGES.strip()), "ages of tables"),
+        Query("tables", compose(_TABLES, ages=compose(AGES.strip(), relations="true")), "ages of tables"),
         Query("holders", HOLDERS, "who holds back VACUUM"),
     ]
 

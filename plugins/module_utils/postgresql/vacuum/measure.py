@@ -55,7 +55,7 @@ WITH RECURSIVE tree AS (
     JOIN pg_class p ON p.oid = t.oid AND p.relkind = 'p'
     JOIN pg_inherits i ON i.inhparent = t.oid
 )
-SELECT t.oid::bigint AS oid FROM tree t
+SELECT t.oid::bigint AS oid, c.reltoastrelid::bigint AS toast FROM tree t JOIN pg_class c ON c.oid = t.oid
 """
 
 _SCHEMAS = """
@@ -174,15 +174,15 @@ class Server:
 
 @dataclass(frozen=True)
 class Target:
-    """Which tables are looked at, and the thresholds that are bound."""
+    """Which tables are looked at, and the thresholds that are bound; C(toasts) are the TOAST tables of C(named)."""
 
-    named: tuple[int, ...]
-    excluded: tuple[int, ...]
-    schemas: tuple[str, ...]
-    due_factor: float
-    freeze_share: float
-    analyze: bool
-    everything: bool
+    named: tuple[int, ...] = ()
+    toasts: tuple[int, ...] = ()
+    excluded: tuple[int, ...] = ()
+    schemas: tuple[str, ...] = ()
+    due_factor: float = 1.0
+    freeze_share: float = 0.8
+    everything: bool = False
 
 
 def ask_server(session: Session) -> Server:
@@ -215,39 +215,43 @@ def find_target(session: Session, options: Mapping[str, Any], server: Server) ->
                 f"schemas: there is no schema {missing[0]['name']} in database {server.database}. "
                 "Correct the name, or login_db."
             )
+    named = _find(session, "tables", options["tables"], server)
     return Target(
-        named=_find(session, "tables", options["tables"], server),
-        excluded=_find(session, "exclude_tables", options["exclude_tables"], server),
+        named=tuple(named),
+        toasts=tuple(toast for toast in named.values() if toast),
+        excluded=tuple(_find(session, "exclude_tables", options["exclude_tables"], server)),
         schemas=tuple(options["schemas"]),
         due_factor=options["due_percent"] / 100,
         freeze_share=options["freeze_age_percent"] / 100,
-        analyze=options["analyze"],
         everything=bool(options["force"] or options["full"]),
     )
 
 
-def _find(session: Session, option: str, texts: Sequence[str], server: Server) -> tuple[int, ...]:
+def _find(session: Session, option: str, texts: Sequence[str], server: Server) -> dict[int, int]:
+    """The tables that are meant, with their partitions, and their TOAST tables (0 if there is none)."""
     names: list[Name] = [parse_name(option, text) for text in texts]
     if not names:
-        return ()
+        return {}
     rows = session.query(_NAMED, {"names": spellings(names)})
     oids = [resolve(option, name, rows, server.database) for name in names]
-    return tuple(row["oid"] for row in session.query(_PARTITIONS, {"oids": oids}))
+    return {row["oid"]: row["toast"] for row in session.query(_PARTITIONS, {"oids": oids})}
 
 
-def _which(target: Target, oid: str) -> str:
+def _which(target: Target, owner: str) -> str:
+    """A condition on C(c) and C(n); C(owner) is the oid of the table, of which C(c) may be the TOAST table."""
     if target.named:
-        chosen = f"{oid} = ANY (%(named)s::oid[])"
+        chosen = "c.oid = ANY (%(relations)s::oid[])"
     elif target.schemas:
         chosen = "n.nspname = ANY (%(schemas)s::text[])"
     else:
         chosen = USER_SCHEMAS
-    return f"({chosen}) AND {oid} <> ALL (%(excluded_oids)s::oid[])"
+    return f"({chosen}) AND {owner} <> ALL (%(excluded_oids)s::oid[])"
 
 
 def _bindings(target: Target, rules: Rules) -> dict[str, Any]:
     return {
         "named": list(target.named),
+        "relations": [*target.named, *target.toasts],
         "excluded_oids": list(target.excluded),
         "schemas": list(target.schemas),
         "excluded": [],
@@ -273,9 +277,10 @@ def measure_tables(session: Session, target: Target, rules: Rules, server: Serve
             relations="c.relkind IN ('r', 'm', 't') AND c.relpersistence <> 't' AND "
             + _which(target, "coalesce(owner.oid, c.oid)"),
             factor="%(factor)s::float8",
-            toast=True,
+            # An index serves the few that are named; otherwise all of pg_class is read once.
+            toast_of="owner.oid = ANY (%(named)s::oid[])" if target.named else "true",
         ),
-        ages=AGES.strip(),
+        ages=compose(AGES.strip(), relations="c.oid = ANY (%(relations)s::oid[])" if target.named else "true"),
         locked=LOCKED.strip(),
         maintain="has_table_privilege(c.oid, 'MAINTAIN')" if server.major >= 17 else "false",
     )
@@ -284,7 +289,16 @@ def measure_tables(session: Session, target: Target, rules: Rules, server: Serve
 
 def measure_table(session: Session, oid: int, target: Target, rules: Rules, server: Server) -> Row | None:
     """One table, due or not; None when it is no longer there."""
-    alone = Target((oid,), (), (), target.due_factor, target.freeze_share, target.analyze, everything=True)
+    found = session.query(_PARTITIONS, {"oids": [oid]})
+    if not found:
+        return None
+    alone = Target(
+        named=(oid,),
+        toasts=(found[0]["toast"],),
+        due_factor=target.due_factor,
+        freeze_share=target.freeze_share,
+        everything=True,
+    )
     rows = measure_tables(session, alone, rules, server)
     return rows[0] if rows else None
 
