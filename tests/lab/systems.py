@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 
 from lab.errors import LabError
@@ -28,6 +28,8 @@ class System:
     maintenance_role: str = "runbook_maintenance"
     application_role: str = ""
     guest_role: str = ""
+    # What this system's PostgreSQL is configured with, beyond what every server of the lab is.
+    postgresql_settings: Mapping[str, int | str | bool] = field(default_factory=dict)
 
     def load(self) -> ModuleType:
         return importlib.import_module(self.module)
@@ -40,6 +42,8 @@ STOREBRIDGE = System(
     database="storebridge",
     application_role="storebridge_app",
     guest_role="storebridge_guest",
+    # Its pools may open 147 connections (inventories/storebridge, pools.yml): a server as installed has 97 for them.
+    postgresql_settings={"max_connections": 200},
     hosts={
         "postgresql": "storebridge-postgres",
         "redis": "storebridge-redis",

@@ -283,7 +283,8 @@ class Lab:
 
     # --- what runs side by side
     def _postgresql(self) -> None:
-        server = PostgresServer(_installation(self.options), **self._common("postgresql"))
+        settings = self.system.postgresql_settings
+        server = PostgresServer(_installation(self.options), settings, **self._common("postgresql"))
         with self.progress.step("PostgreSQL") as words:
             self._launch("postgresql", server)
             words.append(f"{server.installation} on port {server.port}")

@@ -1,0 +1,67 @@
+"""The inventories of the systems as Ansible reads them: every variable of every host, templates filled in."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lab.paths import REPOSITORY
+
+SYSTEMS = ("storebridge", "stockboom", "autoclip", "duly", "excelapp")
+
+# By prefix, because what Ansible adds itself (the whole inventory, once more for every host) is of no interest.
+_PLAY = """
+- name: Hand the variables to the test
+  hosts: %(hosts)s
+  gather_facts: false
+  tasks:
+    - name: Write them down
+      ansible.builtin.copy:
+        dest: "{{ rendered }}/{{ inventory_hostname }}.json"
+        mode: "0600"
+        content: "{{ dict(names | zip(query('ansible.builtin.vars', *names))) | to_json }}"
+      vars:
+        names: "{{ query('ansible.builtin.varnames', '^(check_)?(postgresql|data_retention|incident|runbook)_') }}"
+"""
+
+
+def rendered(
+    system: str,
+    directory: Path,
+    *,
+    hosts: str = "postgresql",
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Variables by host. Only what the inventory itself says: no role's defaults are among them."""
+    (directory / "render.yml").write_text(_PLAY % {"hosts": hosts}, encoding="utf-8")
+    target = directory / "rendered"
+    target.mkdir(exist_ok=True)
+    completed = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            *("-i", str(REPOSITORY / "inventories" / system), "render.yml", "-e", f"rendered={target}"),
+        ],
+        cwd=directory,
+        env={
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "build" / "collections"),
+            "ANSIBLE_HOME": str(directory / "ansible"),
+            "ANSIBLE_NOCOLOR": "1",
+            **(environment or {}),
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert completed.returncode == 0, completed.stdout
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in target.glob("*.json")}
+    assert found, completed.stdout
+    return dict(sorted(found.items()))
