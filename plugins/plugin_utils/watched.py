@@ -255,8 +255,8 @@ class _Watch:
         """End the module, say how far it came, and then this worker."""
         patience = self._action.stop_patience_seconds
         self._interruption.limit(patience + 10, lambda: self._say(self._farewell(None)))
-        gone = self._interruption.is_orphaned()
-        reason = f"Stopped because {'ansible-playbook is gone' if gone else 'the run was interrupted'}"
+        told = self._interruption.is_told
+        reason = f"Stopped because {'the run was interrupted' if told else 'ansible-playbook is gone'}"
         with contextlib.suppress(AnsibleConnectionFailure):
             place.stop(reason)
         self._say(f"{self._interruption.reason}; waiting for the module to end at a safe place")

@@ -99,6 +99,8 @@ class Progress:
         """Raise Stopped when somebody wants the end. To be called between two steps, where ending is safe."""
         reason = self._signalled or self._wish()
         if reason:
+            # The watcher's last words say exactly how far it came.
+            self._write()
             raise Stopped(reason)
 
     def wait(self, seconds: float, note: str) -> None:

@@ -63,6 +63,11 @@ class Interruption:
         self._restore()
 
     @property
+    def is_told(self) -> bool:
+        """Whether a signal said that the work should end."""
+        return self._signal is not None
+
+    @property
     def reason(self) -> str:
         """Why the work should end; empty as long as it should not."""
         if self._signal is not None:
