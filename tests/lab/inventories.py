@@ -36,15 +36,20 @@ def rendered(
     *,
     hosts: str = "postgresql",
     environment: Mapping[str, str] | None = None,
+    variables: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Variables by host. Only what the inventory itself says: no role's defaults are among them."""
+    """Variables by host. Only what the inventory itself says: no role's defaults are among them.
+
+    ``variables`` win over the inventory's, as on the command line.
+    """
     (directory / "render.yml").write_text(_PLAY % {"hosts": hosts}, encoding="utf-8")
     target = directory / "rendered"
     target.mkdir(exist_ok=True)
     completed = subprocess.run(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),
-            *("-i", str(REPOSITORY / "inventories" / system), "render.yml", "-e", f"rendered={target}"),
+            *("-i", str(REPOSITORY / "inventories" / system), "render.yml"),
+            *("-e", json.dumps({**(variables or {}), "rendered": str(target)})),
         ],
         cwd=directory,
         env={
