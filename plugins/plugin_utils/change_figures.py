@@ -13,7 +13,6 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.judging.units import u
 
 Figure = dict[str, Any]
 
-GONE = "gone"
 # The last word of a figure's name that only says its unit. "dead rows" without its rows would be no name any more.
 _UNIT_WORDS = ("bytes", "seconds", "percent", "milliseconds", "ms")
 # "total" alone does not say of what.
@@ -26,9 +25,9 @@ _IDENTITIES = ("filenode", "oid", "id", "pid")
 def figures_of(entry: Mapping[str, Any]) -> list[Figure]:
     """The pairs C(x_before) and C(x_after), and those of the mappings C(before) and C(after), as figures.
 
-    A figure is C({name, before, after, unit}). A side that is missing is null; after a mapping C(before), a null
-    C(after) that is expressly there says that the object is gone. The unit may also stand last (C(size_before_bytes)).
-    What is no plain value is left out, and so are numbers that only name something, and words that stayed as they were.
+    A figure is C({name, before, after, unit}). A side that is missing is null. The unit may also stand last
+    (C(size_before_bytes)). What is no plain value is left out, and so are numbers that only name something, and words
+    that stayed as they were.
     """
     pairs: dict[str, dict[str, Any]] = {}
     for stem, side, value in _sides(entry):
@@ -48,18 +47,16 @@ def _sides(entry: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
             if len(words) > -at and words[at] in ("before", "after"):
                 yield "_".join(words[:at] + words[len(words) + at + 1 :]), words[at], value
                 break
-    before = entry.get("before")
-    if isinstance(before, Mapping) and "after" in entry and entry["after"] is None:
-        yield from ((str(name), "after", GONE) for name, value in before.items() if value is not None)
 
 
 def _tells(stem: str, pair: Mapping[str, Any]) -> bool:
     if stem.rsplit("_", 1)[-1] in _IDENTITIES or not all(is_plain(value) for value in pair.values()):
         return False
     before, after = pair.get("before"), pair.get("after")
-    if after == GONE and isinstance(before, bool):
-        return False
-    return before != after or before is None or not isinstance(before, (str, bool))
+    if isinstance(before, bool):
+        # Whether an index is valid is no figure; that it became so is.
+        return isinstance(after, bool) and after != before
+    return before != after or not isinstance(before, str)
 
 
 def is_plain(value: object) -> bool:

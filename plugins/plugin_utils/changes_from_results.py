@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +33,9 @@ _OUTCOMES = {
 }
 # Nothing was left to do when its turn came.
 _NOTHING_DONE = ("gone", "not_needed")
-# Lists in which a module says more about its actions, by process id or by name.
-_MORE = ("sessions", "rebuilt", "outcomes")
+# Lists in which a module says more about its actions, by process id, policy or name.
+_MORE = ("sessions", "rebuilt", "outcomes", "policies")
+_GONE = "gone"
 _MOMENTS = ("at", "finished_at", "ended_at")
 
 
@@ -90,7 +92,14 @@ def _changes(result: Entry, context: Context) -> Iterator[Change]:
     refusals = [each for each in _list(result, "refused") if isinstance(each, Mapping)]
     # Where a refusal fails the task, its message only repeats what the refusal says.
     broke = failed and not _repeats_refusal(result, refusals)
-    entries = [_entry(each, result) for each in _list(result, "actions") if isinstance(each, (Mapping, str))]
+    given = [
+        {"statement": each} if isinstance(each, str) else each
+        for each in _list(result, "actions")
+        if isinstance(each, (Mapping, str))
+    ]
+    names = Counter(_name(each) for each in given)
+    # What is said about several actions together cannot be told of one.
+    entries = [_with_more(each, result) if names[_name(each)] == 1 else each for each in given]
     shown = entries
     if broke or (failed and not planned):
         shown = [each for each in entries if _was_carried_out(each, result)]
@@ -103,44 +112,53 @@ def _changes(result: Entry, context: Context) -> Iterator[Change]:
     if not failed:
         yield from _remaining(result, context)
     if broke:
-        yield _failure(result, context, len(shown), len(entries) if not planned else 0)
+        # Only where nothing was changed it is certain; otherwise the message says how far it came.
+        yield _failure(result, context, nothing_done=bool(entries) and not planned and result.get("changed") is False)
     elif not (found or refusals or failed) and result.get("changed"):
         # It changed something and does not say what.
         yield _of_action({key: result[key] for key in result if result[key] is not None}, context, planned)
 
 
-def _entry(each: Entry | str, result: Entry) -> dict[str, Any]:
+def _name(entry: Entry) -> tuple[str, str]:
+    """By what the rest of a result speaks of an action."""
+    return (_text(entry.get("policy")), "") if _text(entry.get("policy")) else ("", object_of(entry))
+
+
+def _with_more(entry: Entry, result: Entry) -> Entry:
     """An action with all that the result says about it elsewhere."""
-    own = {"statement": each} if isinstance(each, str) else {key: each[key] for key in each if each[key] is not None}
-    object_ = object_of(own)
+    name = _name(entry)
     more: dict[str, Any] = {}
     for key in _MORE:
         for other in _list(result, key):
-            if isinstance(other, Mapping) and _is_about(other, own, object_):
+            if isinstance(other, Mapping) and any(name) and _name(other) == name:
                 more.update(other)
-    for side in ("before", "after"):
-        figures = result.get(side)
-        if object_ and isinstance(figures, Mapping) and object_ in figures:
-            more[side] = figures[object_]
-    return {"database": result.get("database"), **more, **own}
+    before, after = (_about(result.get(side), name) for side in ("before", "after"))
+    if isinstance(before, Mapping):
+        more["before"] = before
+        # Measured again, and expressly nothing: it is not there any more.
+        more["after"] = dict.fromkeys(before, _GONE) if after is None else after
+    known = {key: value for key, value in entry.items() if value is not None}
+    return {"database": result.get("database"), **entry, **more, **known}
 
 
-def _is_about(other: Entry, own: Entry, object_: str) -> bool:
-    if own.get("pid") is not None:
-        return bool(other.get("pid") == own["pid"])
-    return bool(object_) and object_of(other) == object_
+def _about(figures: object, name: tuple[str, str]) -> Any:
+    """What C(before) or C(after) says about an object or a policy; an empty mapping where it says nothing."""
+    return figures.get(name[0] or name[1], {}) if isinstance(figures, Mapping) else {}
 
 
 def _was_carried_out(entry: Entry, result: Entry) -> bool:
     """Whether an action of a result that failed was done, or is only the plan of which the failure kept it.
 
-    Figures afterwards are measured when something was done; otherwise the action itself must bear a trace.
+    It bears a trace of its own, or its object was measured again afterwards.
     """
-    if isinstance(result.get("after"), Mapping):
+    policy, name = _name(entry)
+    after = result.get("after")
+    if isinstance(after, Mapping) and (policy or name) in after:
         return True
-    traces = ("duration_seconds", "outcome", "effective", "error")
+    traces = ("duration_seconds", "seconds", "outcome", "effective", "error")
     return any(
-        value is not None
+        # Zero seconds are where something was to begin.
+        value is not None and not (key == "seconds" and not value)
         for key, value in entry.items()
         if key in traces or (isinstance(key, str) and key.endswith("_after"))
     )
@@ -180,7 +198,7 @@ def _status(entry: Entry, planned: bool) -> str:
 
 def _why(entry: Entry, status: str) -> tuple[str, str]:
     """The reason and the next step: why it is due, or why it failed, was left alone or did not help."""
-    due = _text(entry.get("reason")) or _joined(entry.get("reasons")) or _idleness(entry)
+    due = _text(entry.get("reason")) or _joined(entry.get("reasons")) or _extent(entry)
     remedy = _text(entry.get("remedy"))
     if status in ("done", "planned"):
         return due, remedy
@@ -194,12 +212,18 @@ def _why(entry: Entry, status: str) -> tuple[str, str]:
     return "; ".join(part for part in parts if part), remedy or _text(kept.get("fix"))
 
 
-def _idleness(entry: Entry) -> str:
-    """C(idle in transaction for 3h12m), of a session."""
+def _extent(entry: Entry) -> str:
+    """What an action that gives no reason is about, in the words of its facts.
+
+    Of a session C(idle in transaction for 3h12m), of retention C(rows from before 2025-07-19, to archive.events).
+    """
     state, age = _text(entry.get("state")), finite_number(entry.get("state_age_seconds"))
-    if entry.get("pid") is None or not state:
+    if entry.get("pid") is not None and state:
+        return f"{state} for {format_duration(int(age), parts=2)}" if age is not None else state
+    cutoff, to = _text(entry.get("cutoff")), _text(entry.get("to"))
+    if not cutoff:
         return ""
-    return f"{state} for {format_duration(int(age), parts=2)}" if age is not None else state
+    return f"rows from before {cutoff}, to {to}" if to else f"rows from before {cutoff}"
 
 
 def _with_refusals(found: list[Change], refusals: Sequence[Entry], context: Context) -> Iterator[Change]:
@@ -243,15 +267,14 @@ def _remaining(result: Entry, context: Context) -> Iterator[Change]:
             yield _of_refusal({**entry, "reason": reason}, context)
 
 
-def _failure(result: Entry, context: Context, carried_out: int, all_actions: int) -> Change:
+def _failure(result: Entry, context: Context, *, nothing_done: bool) -> Change:
     return context.change(
         "failed",
         _text(result.get("msg")) or _text(result.get("message")) or "failed without a message",
         object=object_of(result),
         figures=figures_of({key: result[key] for key in result if key not in ("before", "after")}),
         duration_seconds=finite_number(result.get("duration_seconds")),
-        # Where the result only carries what was done, its message says how far it came.
-        reason=f"{carried_out:,} of {all_actions:,} actions were carried out" if carried_out < all_actions else "",
+        reason="None of the planned actions was carried out" if nothing_done else "",
         remedy=_text(result.get("remedy")),
     )
 

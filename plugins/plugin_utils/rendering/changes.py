@@ -70,10 +70,14 @@ def number(value: object) -> float | None:
 
 
 def told_figures(change: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The figures worth a line: where anything is known, those that nothing at all is known of are left out."""
+    """The figures worth a line: beside others, those of which nothing is known, or that were and are 0, say nothing."""
     figures = [figure for figure in change.get("figures") or () if isinstance(figure, Mapping)]
-    known = [figure for figure in figures if figure.get("before") is not None or figure.get("after") is not None]
-    return known or figures
+    telling = [
+        figure
+        for figure in figures
+        if (sides := (figure.get("before"), figure.get("after"))) != (None, None) and sides not in ((0, 0), (0, None))
+    ]
+    return telling or figures
 
 
 def figure_texts(change: Mapping[str, Any], zone: dt.tzinfo) -> list[tuple[str, str]]:

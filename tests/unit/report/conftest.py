@@ -1,4 +1,4 @@
-"""A realistic round of StoreBridge: 60 findings, the facts behind them, and 13 runs before."""
+"""A realistic round of StoreBridge: 60 findings, the facts behind them, 13 runs before, and a maintenance run."""
 
 from __future__ import annotations
 
@@ -30,6 +30,36 @@ def sample_facts() -> dict[str, Any]:
 @pytest.fixture
 def sample_history() -> list[dict[str, Any]]:
     return load("history")
+
+
+@pytest.fixture
+def sample_changes() -> list[dict[str, Any]]:
+    """A maintenance run: 1 failed, 2 refused, 1 ineffective, 5 done."""
+    return load("changes")
+
+
+@pytest.fixture
+def make_change() -> Callable[..., dict[str, Any]]:
+    """One change in the shape, with the given keys replaced."""
+    plain = {
+        "system": "storebridge",
+        "host": "storebridge-postgres",
+        "source": "runbook.ops.postgresql_vacuum",
+        "action": "vacuum",
+        "object": "public.jobs",
+        "status": "done",
+        "summary": "VACUUM (ANALYZE) public.jobs",
+        "figures": [{"name": "dead rows", "before": 1204331, "after": 0, "unit": "count"}],
+        "duration_seconds": 252.4,
+        "reason": "dead rows 1204331 > threshold 250050",
+        "remedy": "",
+        "at": "2025-10-17T00:03:52Z",
+    }
+
+    def make(**changes: Any) -> dict[str, Any]:
+        return {**copy.deepcopy(plain), **changes}
+
+    return make
 
 
 @pytest.fixture
