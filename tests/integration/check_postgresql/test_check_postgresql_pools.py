@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from lab.pgbouncer import PgBouncer
 from lab.postgresql import PostgresServer
 
 CheckRole = Callable[..., Any]
@@ -118,6 +119,40 @@ def test_who_is_not_declared_is_named(server: PostgresServer, check_role: CheckR
     assert pools["undeclared_connections"] == 7 + 6 + 2
     assert pools["formula"] == {"cores": 4, "spindles": 0, "working_connections": 8}
     assert int(server.psql(names)) == 0
+
+
+def test_behind_a_pooler_its_pool_counts(server: PostgresServer, check_role: CheckRole) -> None:
+    """Thirty clients of a PgBouncer with a pool of two: the server has two connections, under the clients' names."""
+    clients = {"application": "functions", "instances": 30, "pool_size": 1, "via": "pgbouncer"}
+    pooler = {"pooler": "pgbouncer", "instances": 1, "pool_size": 2}
+    with PgBouncer(server) as bouncer, ExitStack() as stack:
+        for _ignored in range(30):
+            connection = stack.enter_context(
+                closing(
+                    psycopg2.connect(
+                        host=bouncer.host,
+                        port=bouncer.port,
+                        user=server.superuser,
+                        password=server.password,
+                        dbname="postgres",
+                        application_name="functions",
+                    )
+                )
+            )
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        run = check_role(login(server), postgresql_pools=[clients, pooler])
+        seen = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'functions'"
+        assert 1 <= int(server.psql(seen)) <= 2
+    found = run.finding(BUDGET)
+    assert (found["severity"], found["value"]) == ("ok", 2.06)
+    assert run.finding(UNDECLARED)["severity"] == "ok"
+    pools = run.outcome["facts"]["health"]["connections"]["pools"]
+    assert [(pool["name"], pool["peak"], pool["clients_peak"]) for pool in pools["list"]] == [
+        ("functions", 30, None),
+        ("pgbouncer", 2, 30),
+    ]
 
 
 def test_without_pools_nothing_is_judged_of_them(server: PostgresServer, check_role: CheckRole) -> None:

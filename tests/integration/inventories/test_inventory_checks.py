@@ -97,3 +97,21 @@ def test_hidden_rows_are_no_quiet_day(server: PostgresServer, tmp_path: Path) ->
     assert server.psql("SELECT count(*) FROM inspection_applications", db=name) == "159"
     unknown = [rule for rule, _object in run.of("unknown") if rule.startswith("business.")]
     assert unknown == ["business.applications", "business.applications_waiting"]
+
+
+TABLES = "SELECT format('%I.%I', schemaname, relname) FROM pg_stat_user_tables ORDER BY 1"
+
+
+def test_the_same_moment_gives_the_same_rows(system: str, server: PostgresServer) -> None:
+    def content(database: str) -> dict[str, str]:
+        return {
+            table: server.psql(
+                f"SELECT count(*) || md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {table} t", database
+            )
+            for table in server.psql(TABLES, database).splitlines()
+        }
+
+    again = populate(server, system, moment(NOW), database=f"{system}_again")
+    first = content(DATABASES[system].name)
+    assert len(first) >= 5
+    assert content(again) == first
