@@ -175,6 +175,20 @@ _value:
           description: The numbers it lacks.
           type: list
           elements: str
+    skipped_sections:
+      description: Why the peak is not known, for P(runbook.ops.judge#filter). Empty when it is.
+      type: list
+      elements: dict
+      contains:
+        section:
+          description: V(peak_percent).
+          type: str
+        reason:
+          description: The numbers that are missing.
+          type: str
+        remedy:
+          description: What to do.
+          type: str
     undeclared:
       description: Connections that no declaration accounts for. Null when the login does not see applications.
       type: list
@@ -219,7 +233,7 @@ _value:
           description: How many fit.
           type: int
     advice_text:
-      description: The advice in a sentence, or that the pools fit. Empty when the server was not measured.
+      description: The advice in a sentence, or that the pools fit. Empty when there is nothing to compare.
       type: str
     fitting_max_connections:
       description: >-

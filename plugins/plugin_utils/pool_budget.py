@@ -116,12 +116,27 @@ def pool_budget(
         "target_percent": wanted,
         "target": target,
         "incomplete": [{"name": pool.name, "missing": pool.missing} for pool in declared if pool.missing],
+        "skipped_sections": _skipped(declared),
         "undeclared": undeclared,
         "undeclared_connections": None if undeclared is None else sum(each["undeclared"] for each in undeclared),
         "is_undeclared_complete": None if undeclared is None else not facts.get("truncated", False),
         **_advice(declared, totals["peak"], target, wanted, usable, maximum),
         "formula": _formula(cores, spindles),
     }
+
+
+def _skipped(pools: Sequence[Pool]) -> list[dict[str, str]]:
+    """Why the peak is not known, for whoever judges it; as the modules say what they could not measure."""
+    reasons = [f"{pool.name} ({', '.join(pool.missing)})" for pool in pools if pool.missing]
+    if not reasons:
+        return []
+    return [
+        {
+            "section": "peak_percent",
+            "reason": f"Numbers of these pools are not declared: {', '.join(reasons)}.",
+            "remedy": "Declare them in postgresql_pools.",
+        }
+    ]
 
 
 # --- the declarations
@@ -320,10 +335,7 @@ def _advice(
 ) -> dict[str, Any]:
     """Pool sizes that fit C(target) connections, and the server that would fit the pools as they are."""
     nothing: dict[str, Any] = {"advice": [], "advice_text": "", "fitting_max_connections": None}
-    if peak is None:
-        names = ", ".join(f"{pool.name} ({', '.join(pool.missing)})" for pool in pools if pool.missing)
-        return {**nothing, "advice_text": f"Nothing can be said before these numbers are declared: {names}"}
-    if target is None or usable is None:
+    if peak is None or target is None or usable is None:
         return nothing
     if peak <= target:
         return {**nothing, "advice_text": f"That fits within {wanted} %"}

@@ -168,7 +168,11 @@ def test_without_pools_nothing_is_judged_of_them(server: PostgresServer, check_r
 def test_a_number_that_is_not_known_is_not_zero(server: PostgresServer, check_role: CheckRole) -> None:
     unsaid = {"application": "batch", "instances": 2, "pool_size": None}
     run = check_role(login(server), postgresql_pools=[DECLARED, unsaid])
-    assert run.finding(BUDGET)["severity"] == "unknown"
+    found = run.finding(BUDGET)
+    assert found["severity"] == "unknown"
+    assert found["summary"] == (
+        "not measured: Numbers of these pools are not declared: batch (pool_size); Declare them in postgresql_pools."
+    )
     incomplete = run.outcome["facts"]["health"]["connections"]["pools"]["incomplete"]
     assert incomplete == [{"name": "batch", "missing": ["pool_size"]}]
 

@@ -67,7 +67,7 @@ def test_the_sum(pools: list[dict[str, Any]], kept: int, normal: int, peak: int)
     assert found["headroom"] == 97 - peak
     assert found["peak_percent"] == round(100 * peak / 97, 2)
     assert found["normal_percent"] == round(100 * normal / 97, 2)
-    assert found["incomplete"] == []
+    assert found["incomplete"] == found["skipped_sections"] == []
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,14 @@ def test_a_number_that_is_missing_is_not_zero(pool: dict[str, Any], missing: lis
     assert [found[name] for name in names] == [None] * len(names)
     name = pool.get("application", "pgbouncer")
     assert found["incomplete"] == [{"name": name, "missing": missing}]
-    assert (
-        found["advice_text"] == f"Nothing can be said before these numbers are declared: {name} ({', '.join(missing)})"
-    )
+    assert found["skipped_sections"] == [
+        {
+            "section": "peak_percent",
+            "reason": f"Numbers of these pools are not declared: {name} ({', '.join(missing)}).",
+            "remedy": "Declare them in postgresql_pools.",
+        }
+    ]
+    assert found["advice_text"] == ""
     assert [row["peak"] for row in found["list"]] == [90, None]
     assert found["list"][1]["missing"] == missing
 
