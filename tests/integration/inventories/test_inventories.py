@@ -215,6 +215,17 @@ def test_the_platforms_own_sessions_are_protected(system: str, users: set[str], 
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
+def test_maintenance_ends_no_pooled_session(system: str, inventories: Inventories) -> None:
+    """Idle is what a pool's connections are; the manuals end them, and often those of all databases."""
+    for variables in inventories[system].values():
+        criteria = variables["postgresql_maintenance_session_criteria"]
+        assert criteria["session_state"] == ["idle_in_transaction", "idle_in_transaction_aborted"]
+        assert criteria["database"] == [variables["postgresql_login_db"]]
+        assert criteria["min_state_age"] == "30m"
+        assert variables["postgresql_maintenance_session_max"] == 5
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_backups_are_protected(system: str, inventories: Inventories) -> None:
     for variables in inventories[system].values():
         assert {"pg_dump", "pg_restore"} <= set(variables["incident_response_protect_applications"])
