@@ -98,13 +98,16 @@ class Meter:
         rate = self._rate(elapsed)
         parts = [_position(last)] if last.total is not None or last.done else []
         still = elapsed - self._moved
-        if rate:
+        if last.done == last.total:
+            # All is counted, and something that is not counted may still go on.
+            parts.append(f"{_left(elapsed)} so far")
+        elif rate:
             parts.append(_rate(rate, last.unit))
             if last.total is not None and last.done < last.total:
                 parts.append(f"{_left((last.total - last.done) / rate)} left")
         elif not last.done:
             parts.append(f"{_left(elapsed)} so far")
-        elif still >= _STILL_SECONDS and (last.total is None or last.done < last.total):
+        elif still >= _STILL_SECONDS:
             parts.append(f"no progress for {_left(still)}")
         line = f"{last.phase} {last.what}".strip() + f": {', '.join(parts)}"
         return f"{line}; {last.note}" if last.note else line

@@ -184,7 +184,12 @@ class _Watch:
             lost = self._follow(place)
             if lost:
                 return {"failed": True, "changed": False, "msg": lost}
-            return _without_traces(self._action.collect(place, str(job), self._variables))
+            result = _without_traces(self._action.collect(place, str(job), self._variables))
+        if self._interruption.reason:
+            # Interrupted just when the module had ended: nobody takes the result any more.
+            self._say(self._farewell(result))
+            self._interruption.go_on()
+        return result
 
     @contextlib.contextmanager
     def _cleared(self, place: Place) -> Iterator[None]:

@@ -59,7 +59,7 @@ BYTES = {"total": 10_000_000_000, "unit": "bytes"}
         ),
         (
             [state(0, 0, total=1000), state(1000, 10, total=1000)],
-            "archive public.jobs: 100 % (1,000 of 1,000 rows), 100 rows/s",
+            "archive public.jobs: 100 % (1,000 of 1,000 rows), 10s so far",
         ),
         (
             [state(0, 0, total=1000), state(58, 100, total=1000)],
