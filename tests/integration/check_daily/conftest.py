@@ -91,6 +91,12 @@ def degraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     yield from _lab("degraded", tmp_path_factory.mktemp("lab"))
 
 
+@pytest.fixture
+def to_maintain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A degraded lab of a test's own, because it will be changed."""
+    yield from _lab("degraded", tmp_path_factory.mktemp("lab"))
+
+
 @pytest.fixture(scope="session")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     yield from _lab("healthy", tmp_path_factory.mktemp("lab"))
