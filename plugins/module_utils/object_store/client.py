@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import os
 import traceback
 import warnings
@@ -170,6 +172,14 @@ class Store:
             # An object that is not read to its end must not keep its connection.
             if body is not None:
                 body.close()
+
+    def write(self, bucket: str, key: str, data: bytes) -> str | None:
+        """Write an object in one request, with its SHA-256 for the store to compare; its version, if there is one."""
+        checksum = base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")
+        with self._translated(bucket, "write an object"):
+            answer = self._client.put_object(Bucket=bucket, Key=key, Body=data, ChecksumSHA256=checksum)
+        version: str | None = answer.get("VersionId")
+        return None if version == "null" else version
 
     @contextlib.contextmanager
     def _translated(self, bucket: str, action: str) -> Iterator[None]:

@@ -15,6 +15,7 @@ PERMISSIONS = {
     "list the parts of an upload": "s3:ListMultipartUploadParts",
     "read the versioning state": "s3:GetBucketVersioning",
     "read an object": "s3:GetObject",
+    "write an object": "s3:PutObject",
 }
 
 # kind -> (codes of the store or names of botocore's exceptions, sentence).
