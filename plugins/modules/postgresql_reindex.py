@@ -11,16 +11,16 @@ module: postgresql_reindex
 short_description: Rebuild the indexes of a database that are measurably bloated, without locking anybody out
 version_added: 0.2.0
 description:
-  - Finds the indexes of O(login_db) that are worth rebuilding and rebuilds them one after the other with C(REINDEX INDEX
-    CONCURRENTLY), the only form that keeps neither writers nor readers waiting.
+  - Finds the indexes of O(login_db) that are worth rebuilding and rebuilds them one after the other with
+    C(REINDEX INDEX CONCURRENTLY), the only form that keeps neither writers nor readers waiting.
   - An estimate from the planner's statistics finds candidates and decides nothing, because it errs by tens of percent.
     What decides is a measurement. For B-trees that is C(pgstatindex) of the extension C(pgstattuple), which reads every
     page. For the other access methods, and where the extension is missing, it is the size per row against the size per
     row that the same index had before, see O(baseline_path).
   - An index that can only be estimated is listed in RV(candidates) with what makes it measurable, and is left alone.
-  - Drops what broken rebuilds have left behind (C(_ccnew) and C(_ccold), of tables and TOAST tables alike). When a rebuild
-    of its own breaks, it does so at once. Invalid indexes of other origin are a user's unfinished C(CREATE INDEX
-    CONCURRENTLY). They are listed in RV(foreign_invalid) and never touched.
+  - Drops what broken rebuilds have left behind (C(_ccnew) and C(_ccold), of tables and TOAST tables alike). When a
+    rebuild of its own breaks, it does so at once. Invalid indexes of other origin are a user's unfinished
+    C(CREATE INDEX CONCURRENTLY). They are listed in RV(foreign_invalid) and never touched.
   - Refuses what would hang or do harm. That is a transaction that the rebuild would wait for, too little room on the
     disk, another command building an index of the same table, a missing privilege, the index of an exclusion
     constraint, system catalogs, and PostgreSQL 14.0 to 14.3, whose C(CONCURRENTLY) corrupts indexes.
@@ -43,8 +43,8 @@ options:
   indexes:
     description:
       - Only these indexes, measured whatever their size. They are rebuilt only if they are due.
-      - V(schema.index), or V(index) if there is one of that name. Names are taken as they are, C(sales.MixedCase), or as
-        SQL writes them, C(sales."MixedCase"). One that does not exist is an error.
+      - V(schema.index), or V(index) if there is one of that name. Names are taken as they are, C(sales.MixedCase), or
+        as SQL writes them, C(sales."MixedCase"). One that does not exist is an error.
     type: list
     elements: str
     default: []
@@ -74,12 +74,13 @@ options:
   baseline_path:
     description:
       - File on the host that executes the module, in which the size per row right after each rebuild is recorded. For
-        indexes that were not rebuilt yet it has the smallest size per row that was seen.
+        indexes that were not rebuilt yet it has the smallest size per row that was seen. Growth over that is a reason
+        to rebuild as well; being near it proves nothing, since the index may have been bloated then.
       - It may serve several databases and servers. No table is made in the database.
     type: path
   baseline:
     description:
-      - Bytes per row by V(schema.index), from elsewhere. They win over O(baseline_path).
+      - Bytes per row by V(schema.index), from elsewhere, for indexes that O(baseline_path) has no rebuild of.
     type: dict
     default: {}
   baseline_growth_percent:
@@ -89,17 +90,18 @@ options:
     default: 50
   collation:
     description:
-      - Also rebuilds every index that sorts by a collation whose version has changed since (a new C library, a new ICU),
-        whatever its size. Such an index may miss rows and let duplicates in. When all of them are new, the new version
-        is recorded with C(REFRESH VERSION); never before, since that would only silence the warning.
-      - If the version cannot be recorded, because it belongs to somebody else or only some of the indexes are chosen, this
-        needs O(baseline_path), which remembers what was rebuilt. Otherwise every run would rebuild the same again.
+      - Also rebuilds every index that sorts by a collation whose version has changed since (a new C library, a new
+        ICU), whatever its size. Such an index may miss rows and let duplicates in. When all of them are new, the new
+        version is recorded with C(REFRESH VERSION); never before, since that would only silence the warning.
+      - If the version cannot be recorded, because it belongs to somebody else or only some of the indexes are chosen,
+        this needs O(baseline_path), which remembers what was rebuilt. Otherwise every run would rebuild the same again.
       - With V(false) they are listed in RV(collation_drift).
     type: bool
     default: false
   clean_leftovers:
     description:
-      - Whether leftovers of earlier broken rebuilds are dropped.
+      - Whether leftovers of earlier broken rebuilds are dropped. O(indexes), O(schemas) and O(exclude) hold for them as
+        well, by the name of the index that was rebuilt.
     type: bool
     default: true
   max_indexes:
@@ -280,8 +282,8 @@ candidates:
       sample: CREATE EXTENSION pgstattuple; GRANT pg_stat_scan_tables TO maintenance;
 foreign_invalid:
   description:
-    - Invalid indexes that are not left from a rebuild. C(CREATE INDEX CONCURRENTLY IF NOT EXISTS) takes such an index for
-      a good one.
+    - Invalid indexes that are not left from a rebuild. C(CREATE INDEX CONCURRENTLY IF NOT EXISTS) takes such an index
+      for a good one.
   returned: success
   type: list
   elements: dict

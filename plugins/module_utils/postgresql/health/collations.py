@@ -56,7 +56,7 @@ LIMIT 1
 
 # A common table expression: collations that indexes use and that sort by another version than the recorded one.
 DRIFTED = """
-drifted AS (
+drifted AS MATERIALIZED (
     SELECT c.oid FROM pg_collation c
     WHERE c.collversion IS NOT NULL AND c.collversion <> pg_collation_actual_version(c.oid)
       AND c.oid IN (SELECT u.oid FROM pg_index i CROSS JOIN LATERAL unnest(i.indcollation) u (oid))

@@ -139,9 +139,11 @@ class Worker:
         """Drop at once what a rebuild of this index left behind; what happened, as a sentence for its refusal."""
         found, _foreign = left.read(self.session)
         mine = [each for each in found if each.of == index.label and each.worker is None]
-        kept = [each for each in mine if not each.may_drop or self._drop(each) is not None]
-        if kept:
-            return f" It left {kept[0].label} behind, which the owner of the table has to drop: {kept[0].text};"
+        for each in mine:
+            if not each.may_drop:
+                return f" It left {each.label} behind, which only the owner of the table may drop: {each.text};"
+            if self._drop(each) is not None:
+                return f" It left {each.label} behind, which cannot be dropped yet; the next run does that."
         return " What it left behind has been dropped." if mine else ""
 
     def _patiently(self, statement: sql.Composed) -> QueryError | None:

@@ -30,7 +30,8 @@ class Baseline:
 
     Args:
         path: The file, or None.
-        given: Bytes per row by C(schema.index). What is given wins over what is in the file.
+        given: Bytes per row by C(schema.index). What the file has from a rebuild wins: otherwise an index that cannot
+            become as small as it was promised would be rebuilt by every run.
 
     Raises:
         InvalidOption: the file is not one of these, or cannot be written.
@@ -62,10 +63,13 @@ class Baseline:
 
     def bytes_per_row(self, index: Index) -> tuple[float, str] | None:
         """The recorded size per row and where it comes from (C(given), C(rebuild), C(seen)); None when unknown."""
-        if index.label in self._given:
+        entry = self._entry(index) or {}
+        recorded: tuple[float, str] | None = None
+        if entry.get("bytes_per_row"):
+            recorded = (entry["bytes_per_row"], entry["source"])
+        if index.label in self._given and (recorded is None or recorded[1] != "rebuild"):
             return self._given[index.label], "given"
-        entry = self._entry(index)
-        return None if entry is None or not entry.get("bytes_per_row") else (entry["bytes_per_row"], entry["source"])
+        return recorded
 
     def collation_versions(self, index: Index) -> str | None:
         """The versions of the collations with which this index was last rebuilt, as far as the file knows."""
@@ -74,8 +78,10 @@ class Baseline:
 
     def see(self, index: Index) -> None:
         """Remember the best size per row that was ever seen, for indexes that were not rebuilt yet."""
-        known, now = self.bytes_per_row(index), index.bytes_per_row
-        if now is not None and (known is None or now < known[0]):
+        known, now = self._entry(index) or {}, index.bytes_per_row
+        if known.get("source") == "rebuild" or now is None:
+            return
+        if not known.get("bytes_per_row") or now < known["bytes_per_row"]:
             self._changes[index.label] = {**(self._entry(index) or {}), **_entry(index, "seen")}
 
     def rebuilt(self, index: Index, at: str, collation_versions: str | None = None) -> None:

@@ -25,9 +25,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.mod
 
 _SERVER = """
 SELECT current_setting('block_size')::int AS block_size,
-       (SELECT c.system_identifier::text FROM pg_control_system() c) AS system_identifier,
+       has_function_privilege('pg_control_system()', 'EXECUTE') AS is_identified,
        (SELECT d.dattablespace::bigint FROM pg_database d WHERE d.datname = current_database()) AS tablespace
 """
+
+_SYSTEM_IDENTIFIER = "SELECT system_identifier::text AS system_identifier FROM pg_control_system()"
 
 _PGSTATINDEX = """
 SELECT n.nspname::text AS schema,
@@ -98,9 +100,7 @@ _EVERYTHING = (
     "c.relkind = 'i' AND t.relpersistence <> 't' AND "
     + USER_SCHEMAS
     + """
-      AND (cardinality(%(schemas)s::text[]) = 0 OR n.nspname = ANY (%(schemas)s::text[]))
-      AND NOT """
-    + _NAMED
+      AND (cardinality(%(schemas)s::text[]) = 0 OR n.nspname = ANY (%(schemas)s::text[]))"""
 )
 
 _COLUMNS = """
@@ -185,7 +185,7 @@ class Catalog:
 
     capabilities: Capabilities
     block_size: int
-    system_identifier: str
+    system_identifier: Optional[str]
     tablespace: int
     density_schema: Optional[str]
     density_remedy: str
@@ -243,7 +243,9 @@ def read_catalog(session: Session, capabilities: Capabilities, options: Mapping[
     return Catalog(
         capabilities=capabilities,
         block_size=server["block_size"],
-        system_identifier=server["system_identifier"],
+        system_identifier=session.query(_SYSTEM_IDENTIFIER)[0]["system_identifier"]
+        if server["is_identified"]
+        else None,
         tablespace=server["tablespace"],
         density_schema=schema,
         density_remedy=remedy,

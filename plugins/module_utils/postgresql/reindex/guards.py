@@ -54,13 +54,13 @@ def _unsupported(index: Index, _around: Surroundings) -> Refusal | None:
     if index.kind == "I":
         reason = "it is the index of a partitioned table and holds nothing itself"
         remedy = f"Name the indexes of the partitions: {', '.join(index.leaves) or 'there are none'}."
+    elif index.is_temporary:
+        reason, remedy = "it is an index of a session's temporary table", "It goes away with the session."
     elif index.is_catalog:
         reason = (
             "REINDEX CONCURRENTLY does not work on system catalogs, and a plain REINDEX would stop the whole database"
         )
         remedy = "If it is corrupt, plan an outage and use reindexdb --system."
-    elif index.is_temporary:
-        reason, remedy = "it is an index of a session's temporary table", "It goes away with the session."
     elif index.is_exclusion:
         reason = "REINDEX CONCURRENTLY does not support the index of an exclusion constraint"
         remedy = (

@@ -34,7 +34,7 @@ WITH here AS (
     SELECT d.oid FROM pg_database d WHERE d.datname = current_database()
 )
 SELECT i.indexrelid AS oid, i.indrelid AS table_oid, n.nspname::text AS schema, c.relname::text AS name,
-       o.oid::regclass::text AS table, pg_get_indexdef(i.indexrelid) AS definition,
+       s.nspname::text AS table_schema, o.relname::text AS table_name, pg_get_indexdef(i.indexrelid) AS definition,
        c.relpages::bigint * current_setting('block_size')::bigint AS size_bytes,
        pg_has_role(t.relowner, 'USAGE') OR pg_has_role(n.nspowner, 'USAGE') AS may_drop,
        has_schema_privilege(n.oid, 'USAGE') AS may_name,
@@ -63,6 +63,7 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 -- The index of a TOAST table belongs to the table whose values are in it.
 LEFT JOIN pg_class m ON t.relkind = 't' AND m.reltoastrelid = t.oid
 JOIN pg_class o ON o.oid = coalesce(m.oid, t.oid)
+JOIN pg_namespace s ON s.oid = o.relnamespace
 WHERE NOT i.indisvalid AND c.relkind = 'i' AND t.relpersistence <> 't'
 ORDER BY n.nspname, c.relname
 """
@@ -74,15 +75,16 @@ _LONGEST_CHARACTER = 4
 
 @dataclass(frozen=True)
 class Leftover:
-    """An invalid index that a rebuild left; C(kind) is C(ccnew) or C(ccold), C(of) the index it was made for."""
+    """An invalid index that a rebuild left; C(kind) is C(ccnew) or C(ccold), C(twin) the index it was made for."""
 
     oid: int
     table_oid: int
     schema: str
     name: str
-    table: str
+    table_schema: str
+    table_name: str
     kind: str
-    of: str
+    twin: str
     size_bytes: int
     may_drop: bool
     may_name: bool
@@ -93,6 +95,16 @@ class Leftover:
     def label(self) -> str:
         """Its name for people."""
         return f"{self.schema}.{self.name}"
+
+    @property
+    def of(self) -> str:
+        """The index it was made for."""
+        return f"{self.schema}.{self.twin}"
+
+    @property
+    def table(self) -> str:
+        """The table whose values are in it; of a TOAST table's index, the table it belongs to."""
+        return f"{self.table_schema}.{self.table_name}"
 
     @property
     def statement(self) -> sql.Composed:
@@ -123,7 +135,7 @@ def sort_out(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Leftover], list[di
             found.append(
                 Leftover(
                     kind=kind,
-                    of=f"{row['schema']}.{twin}",
+                    twin=twin,
                     **{
                         key: row[key]
                         for key in (
@@ -131,7 +143,8 @@ def sort_out(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Leftover], list[di
                             "table_oid",
                             "schema",
                             "name",
-                            "table",
+                            "table_schema",
+                            "table_name",
                             "size_bytes",
                             "may_drop",
                             "may_name",
@@ -190,7 +203,7 @@ def _foreign(row: Mapping[str, Any]) -> dict[str, Any]:
     name = quoted(row["schema"], row["name"])
     return {
         "index": f"{row['schema']}.{row['name']}",
-        "table": row["table"],
+        "table": f"{row['table_schema']}.{row['table_name']}",
         "size_bytes": row["size_bytes"],
         "definition": row["definition"],
         "remedy": "A CREATE INDEX CONCURRENTLY failed: no query uses this index and every write maintains it. "

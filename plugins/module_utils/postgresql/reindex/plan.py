@@ -236,7 +236,7 @@ def make_plan(findings: Findings, around: Surroundings, options: Mapping[str, An
         elif (asked or index.is_locked) and not _is_measurable(index):
             found = refusal(index, around)
             plan.refused += [found] if found is not None else []
-        if asked or due or _is_suspect(index, measurement, options):
+        if _is_measurable(index) and (asked or due or _is_suspect(index, measurement, options)):
             plan.candidates.append(_candidate(index, measurement, due, findings.how_to_measure))
     _plan_collations(plan, rebuilds, findings, around, options, baseline)
     for each in rebuilds.values():

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError, Unavailable
@@ -37,6 +38,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.gua
     why_not_this_server,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.lag import is_limited
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.leftovers import Leftover, quoted
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.model import (
     Index,
     Measurement,
@@ -49,6 +51,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.pla
     Plan,
     check_names,
     check_options,
+    is_due,
     is_named,
     make_plan,
     wants_measuring,
@@ -83,7 +86,13 @@ def reindex(options: Mapping[str, Any], *, check_mode: bool = False, diff: bool 
         progress.phase("measure", f"database {capabilities.database}")
         catalog = read.read_catalog(session, capabilities, options)
         check_names(options["indexes"], catalog.indexes, capabilities.database)
-        baseline.belongs_to(catalog.system_identifier, capabilities.database)
+        if catalog.system_identifier is not None:
+            baseline.belongs_to(catalog.system_identifier, capabilities.database)
+        elif baseline.is_kept:
+            raise Refused(
+                "The server cannot be told from others, so baseline_path cannot be kept. "
+                f"GRANT EXECUTE ON FUNCTION pg_control_system() TO {capabilities.quoted_user};"
+            )
         try:
             return Run(session, options, catalog, baseline, progress).run(check_mode=check_mode, diff=diff)
         except Stopped as error:
@@ -106,6 +115,7 @@ class Run:
     def run(self, *, check_mode: bool, diff: bool) -> dict[str, Any]:
         """Measure, plan and, unless in check mode, carry the plan out."""
         left, foreign = leftovers.read(self._session)
+        left = [each for each in left if self._concerns(each)]
         excluded = self._options["exclude"]
         indexes = [each for each in self._catalog.indexes if not excluded or not is_named(each, excluded)]
         self._measure([each for each in indexes if each.oid not in {other.oid for other in left}])
@@ -149,6 +159,15 @@ class Run:
         check_refusals(result, self._options["on_refusal"])
         return result
 
+    def _concerns(self, each: Leftover) -> bool:
+        """Whether a leftover is among what was chosen: by its own name or that of the index it was made for."""
+        names = {each.label, each.name, quoted(each.schema, each.name)}
+        names |= {each.of, each.twin, quoted(each.schema, each.twin)}
+        chosen, schemas = self._options["indexes"], self._options["schemas"]
+        if names & set(self._options["exclude"]) or (chosen and not names & set(chosen)):
+            return False
+        return not schemas or each.table_schema in schemas
+
     # --- measuring
     def _measure(self, indexes: list[Index]) -> None:
         block_size = self._catalog.block_size
@@ -159,7 +178,11 @@ class Run:
             guess = estimate(index, columns.get(index.oid, ()), block_size)
             recorded = self._baseline.bytes_per_row(index)
             grown = None if recorded is None else measured_growth(index, *recorded)
-            found = grown if grown is not None and grown.decides else guess
+            found = guess
+            if recorded is not None and grown is not None:
+                # What was merely seen may have been bloated at that time: only growth over it proves something.
+                proves = grown.decides and (recorded[1] != "seen" or is_due(grown, self._options))
+                found = grown if proves else replace(guess, baseline_bytes_per_row=recorded[0])
             if schema is not None and wants_measuring(index, guess, grown, self._options):
                 found = self._read_pages(index, schema, block_size) or found
             self._measurements[index.oid] = found
@@ -202,6 +225,7 @@ class Run:
     # --- guards of the whole run
     def _check_run(self, plan: Plan, predicted: Mapping[str, Any]) -> None:
         capabilities = self._catalog.capabilities
+        predicted = {**predicted, "changed": False}
         if is_limited(self._options) and not capabilities.reads_stats:
             raise Refused(
                 "The lag of standbys cannot be seen, so max_replica_lag_bytes and max_replica_lag_seconds cannot be "
