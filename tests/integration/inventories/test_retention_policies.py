@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from lab.databases import populate
 from lab.inventories import SYSTEMS, rendered
+from lab.paths import REPOSITORY
+from lab.play import RoleRun, run_role
 from lab.postgresql import PostgresServer
 from lab.storebridge import populate_postgresql
 
@@ -74,6 +76,15 @@ def filled(request: pytest.FixtureRequest, server: PostgresServer, tmp_path: Pat
     server.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
 
 
+HOSTS = {system: f"{system}-postgres" for system in SYSTEMS}
+# A moment in each system's window, after the one its rows were made for.
+WITHIN = {
+    "storebridge": "2026-01-31T22:30:00+09:00",
+    "stockboom": "2026-01-31T04:30:00+09:00",
+    "autoclip": "2026-01-31T04:30:00+09:00",
+    "duly": "2026-02-01T03:30:00+09:00",
+    "excelapp": "2026-01-31T04:30:00+09:00",
+}
 WITH_POLICIES = [system for system in SYSTEMS if system != "autoclip"]
 each_system = pytest.mark.parametrize("filled", WITH_POLICIES, indirect=True)
 
@@ -224,3 +235,40 @@ def test_what_must_not_be_lost_says_so(inventories: dict[str, dict[str, dict[str
         ("duly", "auth_audit"),
         ("excelapp", "ai_usage_records"),
     }
+
+
+@pytest.mark.parametrize("filled", SYSTEMS, indirect=True)
+def test_the_role_plans_the_same_within_its_window(filled: Filled, tmp_path: Path) -> None:
+    """As enforce_retention runs it with the system's own inventory, in check mode; outside of the window it refuses."""
+    login = filled.server.login(filled.database)
+    host = {
+        "postgresql_login_host": login["login_host"],
+        "postgresql_login_port": login["login_port"],
+        "postgresql_login_db": filled.database,
+        "postgresql_admin_user": "runbook_maintenance",
+        "postgresql_admin_password": login["login_password"],
+        "postgresql_ssl_mode": "disable",
+        "postgresql_ca_cert": "",
+        "data_retention_export_directory": str(filled.export),
+    }
+    inventory = REPOSITORY / "inventories" / filled.system
+
+    def role(at: str) -> RoleRun:
+        return run_role(
+            tmp_path,
+            "data_retention",
+            {**host, "runbook_reference_time": at},
+            "--check",
+            group="postgresql",
+            host=HOSTS[filled.system],
+            inventories=[inventory],
+        )
+
+    within = role(WITHIN[filled.system])
+    assert within.of("warning", "critical", "unknown") == []
+    rows = {entry["policy"]: entry["rows"] for entry in within.facts.get("actions", []) if entry.get("policy")}
+    assert set(rows) == set(DUE.get(filled.system, {}))
+    if filled.policies:
+        outside = role("2026-02-02T10:00:00+09:00" if filled.system != "storebridge" else "2026-02-02T03:00:00+09:00")
+        assert outside.of("critical") == [("retention.failed", "")]
+        assert "Retention was not enforced: it is Mon " in outside.finding("retention.failed")["summary"]
