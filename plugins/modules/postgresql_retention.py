@@ -42,7 +42,7 @@ attributes:
 options:
   policies:
     description:
-      - The policies, carried out in this order.
+      - The policies, carried out in this order; those with V(detach) come last.
     type: list
     elements: dict
     required: true
@@ -522,6 +522,10 @@ policies:
       description: Exported files with C(name), C(place), C(bytes), C(sha256), C(rows) and C(version_id).
       type: list
       elements: dict
+    partitions:
+      description: Partitions that were detached.
+      type: list
+      elements: str
     proof:
       description:
         - One entry a job, with C(table), C(cutoff), C(due_before), C(due_after), C(moved), C(digest), C(archived),

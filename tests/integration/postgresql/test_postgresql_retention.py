@@ -147,3 +147,115 @@ def test_purge(shop: Shop) -> None:
     done = shop.run(policy)
     assert (done["policies"][0]["rows"], shop.count("public.events")) == (due, ROWS - due)
     assert shop.run(policy)["changed"] is False
+
+
+# --- children
+ORDERS = """
+    CREATE TABLE public."Orders" ("Id" bigint PRIMARY KEY, "closedAt" timestamptz NOT NULL, note text);
+    CREATE INDEX ON public."Orders" ("closedAt");
+    CREATE TABLE public.lines (id bigint PRIMARY KEY, order_id bigint NOT NULL REFERENCES public."Orders" {on_delete},
+                               text text);
+    CREATE INDEX ON public.lines (order_id);
+    CREATE TABLE public.line_notes (line_id bigint REFERENCES public.lines {on_delete}, n int, text text,
+                                    PRIMARY KEY (line_id, n));
+    CREATE TABLE public."Orders_archive" (LIKE public."Orders" INCLUDING INDEXES);
+    CREATE TABLE public.lines_archive (LIKE public.lines INCLUDING INDEXES);
+    CREATE TABLE public.line_notes_archive (LIKE public.line_notes INCLUDING INDEXES);
+    INSERT INTO public."Orders" SELECT g, timestamptz '2026-01-01 00:00+00' + g * interval '2 hours', 'o' || g
+    FROM generate_series(1, 2000) g;
+    INSERT INTO public.lines SELECT g, 1 + g / 3, 'l' || g FROM generate_series(1, 5900) g;
+    INSERT INTO public.line_notes SELECT g / 2, g % 2, 'n' || g FROM generate_series(2, 11000) g;
+    ANALYZE;
+"""
+
+
+def orders(**more: Any) -> Result:
+    return {
+        "name": "orders",
+        "table": "public.Orders",
+        "column": "closedAt",
+        "keep": "90 days",
+        "action": "archive",
+        "archive_table": "public.Orders_archive",
+        "children": [
+            {"table": "public.line_notes", "archive_table": "public.line_notes_archive"},
+            {"table": "public.lines", "archive_table": "public.lines_archive"},
+        ],
+        **more,
+    }
+
+
+ORDER_DUE = """o."closedAt" < timestamptz '2026-03-03 00:00+00'"""
+DUE_COUNTS = {
+    '"Orders"': f'SELECT count(*) FROM public."Orders" o WHERE {ORDER_DUE}',
+    "lines": f'SELECT count(*) FROM public.lines l JOIN public."Orders" o ON o."Id" = l.order_id WHERE {ORDER_DUE}',
+    "line_notes": "SELECT count(*) FROM public.line_notes n JOIN public.lines l ON l.id = n.line_id "
+    f'JOIN public."Orders" o ON o."Id" = l.order_id WHERE {ORDER_DUE}',
+}
+
+
+def due_counts(shop: Shop) -> list[int]:
+    return [int(shop.psql(statement)) for statement in DUE_COUNTS.values()]
+
+
+@pytest.mark.parametrize("on_delete", ["", "ON DELETE CASCADE", "ON DELETE RESTRICT"])
+def test_children_go_first_and_whole(shop: Shop, on_delete: str) -> None:
+    shop.execute(ORDERS.format(on_delete=on_delete))
+    due = due_counts(shop)
+    assert min(due) > 500
+    totals = [shop.count(f"public.{name}") for name in DUE_COUNTS]
+    predicted = shop.run(orders(), check_mode=True)
+    [action] = [each for each in predicted["actions"] if each["action"] == "archive"]
+    assert action["rows"] == due[0]
+    assert {each["object"]: each["rows"] for each in action["children"]} == {
+        "public.lines": due[1],
+        "public.line_notes": due[2],
+    }
+    done = shop.run(orders(), batch_rows=70)
+    assert done["actions"] == shop_actions(predicted, done)
+    [policy] = done["policies"]
+    assert policy["rows"] == due[0]
+    assert policy["child_rows"] == {"public.lines": due[1], "public.line_notes": due[2]}
+    left = [total - moved for total, moved in zip(totals, due, strict=True)]
+    assert [shop.count(f"public.{name}") for name in DUE_COUNTS] == left
+    assert [
+        shop.count(f"public.{name[:-1] + '_archive' + name[-1] if name[-1] == chr(34) else name + '_archive'}")
+        for name in DUE_COUNTS
+    ] == due
+    assert shop.psql("SELECT rows, child_rows FROM runbook_ops.retention_ledger") == f"{due[0]}|{due[1] + due[2]}"
+    assert shop.run(orders())["changed"] is False
+
+
+def shop_actions(predicted: Result, done: Result) -> list[Result]:
+    """The predicted actions, with the estimate of batches of the real run, whose first batch was another."""
+    return [
+        {**each, "batches": other["batches"]} if "batches" in each else each
+        for each, other in zip(predicted["actions"], done["actions"], strict=True)
+    ]
+
+
+def test_manual_archiving_loses_the_items_of_a_cascade(one: Shop) -> None:
+    one.execute(ORDERS.format(on_delete="ON DELETE CASCADE"))
+    items = due_counts(one)[1]
+    refused = one.run(orders(children=[]), on_refusal="report")
+    assert refused["changed"] is False
+    assert refused["refused"] == [
+        {
+            "object": "orders: public.Orders",
+            "reason": "foreign key lines_order_id_fkey of public.lines deletes its rows together with ours "
+            "(ON DELETE CASCADE), unarchived, and it is not declared",
+            "remedy": "Declare public.lines in children, with what happens to its rows.",
+        }
+    ]
+    # The manual's statements, as they are there.
+    before = one.count("public.lines")
+    one.execute(
+        f"""
+        BEGIN;
+        INSERT INTO public."Orders_archive" SELECT * FROM public."Orders" o WHERE {ORDER_DUE};
+        DELETE FROM public."Orders" o WHERE {ORDER_DUE};
+        COMMIT;
+        """
+    )
+    assert before - one.count("public.lines") == items
+    assert one.count("public.lines_archive") == 0

@@ -142,7 +142,8 @@ def decide(policy: Policy, lookup: Lookup, role: Role) -> Decision:
         part = lookup(leaf.table)
         if isinstance(part, Relation) and part.oid != relation.oid:
             _check_table(found, part)
-    key = _key(found, relation) if policy.action != "detach" else None
+    needs_key = policy.action != "detach" or policy.after_detach == "export"
+    key = _key(found, relation) if needs_key else None
     if policy.action != "detach":
         _check_index(found, relation, key)
     nodes = _nodes(found, relation, lookup)
@@ -150,7 +151,7 @@ def decide(policy: Policy, lookup: Lookup, role: Role) -> Decision:
     if policy.action == "detach":
         _check_detach(found, relation)
     column = relation.column(policy.column)
-    if found.refusals or column is None or (key is None and policy.action != "detach"):
+    if found.refusals or column is None or (key is None and needs_key):
         return Decision(refusals=found.refusals, grants=found.grants)
     names = key.columns if key else ()
     plan = Plan(

@@ -37,6 +37,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.k
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.ledger import Ledger
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.options import check_options
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.pace import Pace, pace_options
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.partitions import (
+    Detachment,
+    Partitions,
+    detach,
+    find_partitions,
+    finish,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.plan import Plan, decide
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.policy import (
     Policy,
@@ -164,33 +171,52 @@ def _enforce(
             f"{catalog.role.name} lacks privileges for the policies; nothing was done. Run as owner: {' '.join(grants)}"
         )
     open_jobs = ledger.open_jobs([plan.policy.name for plan, _ in plans])
-    due = find_due(session, plans, open_jobs, catalog.role.version_num, progress)
+    by_rows = [(plan, cutoff) for plan, cutoff in plans if plan.policy.action != "detach"]
+    due = find_due(session, by_rows, open_jobs, catalog.role.version_num, progress)
+    partitions = Partitions()
+    for plan, cutoff in plans:
+        if plan.policy.action == "detach":
+            found = find_partitions(session, plan, cutoff, open_jobs, catalog.role.version_num)
+            partitions.works += found.works
+            due.refusals += found.refusals
+            due.abandoned += found.abandoned
     run.refusals += due.refusals
-    _announce(run, plans, due, ledger, options)
+    _announce(run, plans, due, partitions, ledger, options)
     too_many = check_max_rows(due.works)
     if too_many is not None:
         raise Refused(f"{too_many[0]}. {too_many[1]}")
-    if check_mode or not (due.works or due.abandoned):
+    if check_mode or not (due.works or due.abandoned or partitions.works):
         run.after = dict(run.before)
         return
-    _carry_out(session, due, ledger, options, run, progress)
+    _carry_out(session, due, partitions, ledger, options, run, progress)
 
 
 def _announce(
-    run: _Run, plans: Sequence[tuple[Plan, str]], due: Due, ledger: Ledger, options: Mapping[str, Any]
+    run: _Run,
+    plans: Sequence[tuple[Plan, str]],
+    due: Due,
+    partitions: Partitions,
+    ledger: Ledger,
+    options: Mapping[str, Any],
 ) -> None:
     """Write down what will be done, which is all that check mode does."""
     pace = pace_options(options)
     run.before = {plan.policy.name: {"rows_due": 0, "child_rows_due": 0} for plan, _ in plans}
     run.before.update(figures(due.works))
-    if due.works and not ledger.exists:
+    for detachment in partitions.works:
+        entry = run.before[detachment.plan.policy.name]
+        entry["rows_due"] += detachment.rows or 0
+        entry["partitions_due"] = entry.get("partitions_due", 0) + 1
+    if (due.works or partitions.works) and not ledger.exists:
         run.actions.append({"policy": None, "action": "create", "object": str(ledger.name)})
     run.actions += [work.action(pace) for work in due.works]
+    run.actions += [detachment.action() for detachment in partitions.works]
 
 
 def _carry_out(
     session: Session,
     due: Due,
+    partitions: Partitions,
     ledger: Ledger,
     options: Mapping[str, Any],
     run: _Run,
@@ -201,12 +227,15 @@ def _carry_out(
     ledger.abandon(due.abandoned)
     pressure = Pressure(session, options, progress)
     store: Store | None = None
-    if any(work.plan.policy.export is not None and work.plan.policy.export.bucket for work in due.works):
+    exports = [work.plan.policy.export for work in due.works] + [each.plan.policy.export for each in partitions.works]
+    if any(export is not None and export.bucket for export in exports):
         store = connect_store(options["s3"] or {})
     touched: dict[TableName, int] = {}
     try:
         for work in due.works:
             _job(session, work, ledger, options, run, pressure, store, progress, touched)
+        for detachment in partitions.works:
+            _detachment(session, detachment, ledger, options, run, pressure, store, progress)
     finally:
         run.paused_seconds, run.pause_reasons = pressure.paused_seconds, pressure.reasons
         run.unreadable = pressure.unreadable
@@ -226,7 +255,7 @@ def _job(
     touched: dict[TableName, int],
 ) -> None:
     policy, root = work.plan.policy, work.statements.root
-    entry = run.policies.setdefault(policy.name, _entry(policy, work))
+    entry = run.policies.setdefault(policy.name, _entry(policy, work.job.cutoff))
     if touched:
         # An earlier policy may have moved rows that are due under this one, too.
         work.rows = _recount(session, work, progress)
@@ -256,6 +285,28 @@ def _job(
     _check(proof, policy)
 
 
+def _detachment(
+    session: Session,
+    work: Detachment,
+    ledger: Ledger,
+    options: Mapping[str, Any],
+    run: _Run,
+    pressure: Pressure,
+    store: Store | None,
+    progress: Progress,
+) -> None:
+    policy = work.plan.policy
+    pressure.relieve()
+    detach(session, work, ledger, progress)
+    entry = run.policies.setdefault(policy.name, _entry(policy, work.job.cutoff))
+    if work.export is not None:
+        work.export.rows = _recount(session, work.export, progress)
+        _job(session, work.export, ledger, options, run, pressure, store, progress, {})
+    finish(session, work, ledger, progress)
+    entry["partitions"].append(str(work.partition))
+    run.after.setdefault(policy.name, {"rows_due": 0})
+
+
 def _recount(session: Session, work: Work, progress: Progress) -> int:
     counted = session.query(work.statements.count_due(), work.statements.bindings, on_wait=progress.check)
     return int(counted[0]["rows"])
@@ -269,13 +320,13 @@ def _check(proof: Proof, policy: Policy) -> None:
         )
 
 
-def _entry(policy: Policy, work: Work) -> dict[str, Any]:
+def _entry(policy: Policy, cutoff: str) -> dict[str, Any]:
     return {
         "policy": policy.name,
         "action": policy.action,
         "table": str(policy.table),
         "to": None,
-        "cutoff": work.job.cutoff,
+        "cutoff": cutoff,
         "rows": 0,
         "child_rows": {},
         "batches": 0,
@@ -284,6 +335,7 @@ def _entry(policy: Policy, work: Work) -> dict[str, Any]:
         "rows_per_second": None,
         "remaining": 0,
         "files": [],
+        "partitions": [],
         "proof": [],
     }
 
