@@ -6,19 +6,15 @@ when the work ends, and nothing depends on the machine's speed.
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import json
 import os
-import queue
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,59 +23,11 @@ import pytest
 import yaml
 from lab.bench import environment
 from lab.paths import BUILD
+from lab.playbook_run import DEADLINE, PlaybookRun, eventually, is_alive
 
 HERE = Path(__file__).parent
-DEADLINE = 60.0
 SECRET = "nevér @:/% printed"
 COUNTED = " | count public.steps: "
-
-
-class Run:
-    """A running ansible-playbook whose output is read as it comes."""
-
-    def __init__(self, command: list[str], environ: dict[str, str]) -> None:
-        self.lines: list[str] = []
-        self._queue: queue.Queue[str | None] = queue.Queue()
-        self.process = subprocess.Popen(
-            command,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            bufsize=1,
-        )
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for each in self.process.stdout:
-            self._queue.put(each.rstrip("\n"))
-        self._queue.put(None)
-
-    def line(self, *wanted: str) -> str:
-        """The next line that holds all of these."""
-        deadline = time.monotonic() + DEADLINE
-        while True:
-            with contextlib.suppress(queue.Empty):
-                found = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
-                if found is None:
-                    pytest.fail(f"no line with {wanted} in\n{self.output}")
-                self.lines.append(found)
-                if all(each in found for each in wanted):
-                    return found
-                continue
-            pytest.fail(f"no line with {wanted} in time, in\n{self.output}")
-
-    def end(self) -> int:
-        """Read to the end: the return code."""
-        while (found := self._queue.get(timeout=DEADLINE)) is not None:
-            self.lines.append(found)
-        return self.process.wait(timeout=DEADLINE)
-
-    @property
-    def output(self) -> str:
-        return "\n".join(self.lines)
 
 
 class Playground:
@@ -98,7 +46,7 @@ class Playground:
             "ANSIBLE_REMOTE_TMP": str(self.remote),
             "ANSIBLE_ASYNC_DIR": str(folder / "async"),
         }
-        self.began: list[Run] = []
+        self.began: list[PlaybookRun] = []
 
     def journal(self, host: str) -> Path:
         return self.folder / f"journal-{host}"
@@ -161,13 +109,13 @@ class Playground:
         task: dict[str, Any] | None = None,
         environ: dict[str, str] | None = None,
         **variables: Any,
-    ) -> Run:
+    ) -> PlaybookRun:
         inventory, playbook = self.write(options or {}, hosts, task or {})
         command = [
             str(Path(sys.executable).with_name("ansible-playbook")),
             *("-i", str(inventory), "-e", json.dumps(variables), *arguments, str(playbook)),
         ]
-        run = Run(command, {**self.environ, **(environ or {})})
+        run = PlaybookRun(command, {**self.environ, **(environ or {})})
         self.began.append(run)
         return run
 
@@ -198,21 +146,6 @@ def playground(tmp_path: Path) -> Iterator[Playground]:
     ground = Playground(tmp_path)
     yield ground
     ground.close()
-
-
-def eventually(holds: Callable[[], bool], what: Callable[[], object]) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < deadline, f"not in time: {what()}"
-        time.sleep(0.05)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except OSError:
-        return False
 
 
 def steps(line: str) -> int:
