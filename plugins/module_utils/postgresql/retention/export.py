@@ -10,6 +10,7 @@ batch in the ledger, the same batch is written under the same name again: at lea
 from __future__ import annotations
 
 import contextlib
+import glob
 import gzip
 import hashlib
 import json
@@ -64,8 +65,8 @@ class Writer(Protocol):
     def place(self, name: str) -> str:
         """The path or address for people."""
 
-    def drop(self, name: str) -> None:
-        """Remove what was written and not confirmed; where that is impossible, leave it."""
+    def drop(self, stem: str) -> None:
+        """Remove the files of a batch that was not confirmed; where that is impossible, leave them."""
 
 
 class DirectoryWriter:
@@ -110,10 +111,11 @@ class DirectoryWriter:
         """Its path."""
         return str(self._directory / name)
 
-    def drop(self, name: str) -> None:
-        """Remove it, if it is there."""
-        with _explained("remove", self._directory / name), contextlib.suppress(FileNotFoundError):
-            (self._directory / name).unlink()
+    def drop(self, stem: str) -> None:
+        """Remove them, if they are there."""
+        with _explained("remove files in", self._directory), contextlib.suppress(FileNotFoundError):
+            for path in self._directory.glob(f"{glob.escape(stem)}.*"):
+                path.unlink()
             self._sync()
 
     def _sync(self) -> None:
@@ -144,7 +146,7 @@ class BucketWriter:
         """Its address."""
         return f"s3://{self._bucket}/{self._prefix}{name}"
 
-    def drop(self, _name: str) -> None:
+    def drop(self, _stem: str) -> None:
         """Nothing: archives are often written with a key that may not delete. The ledger says what counts."""
 
 
@@ -159,15 +161,16 @@ class Batch:
 
     def file(self, table: TableName) -> str:
         """The name of the rows of one table."""
-        return f"{self._stem}.{_plain(str(table))}.jsonl.gz"
+        return f"{self.stem}.{_plain(str(table))}.jsonl.gz"
 
     @property
     def manifest(self) -> str:
         """The name of the manifest."""
-        return f"{self._stem}.manifest.json"
+        return f"{self.stem}.manifest.json"
 
     @property
-    def _stem(self) -> str:
+    def stem(self) -> str:
+        """What all names of the batch begin with."""
         return f"{self.policy}.{_plain(self.cutoff)}.{self.job}.{self.number:06d}"
 
 

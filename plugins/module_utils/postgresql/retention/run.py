@@ -23,7 +23,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance
     outcome,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.session import maintenance_session
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.apply import Moved, Mover
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.apply import Moved, Mover, batch_of
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.catalog import read_catalog
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.due import (
     Due,
@@ -32,7 +32,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.d
     figures,
     find_due,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.export import open_writer
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.export import (
+    DirectoryWriter,
+    open_writer,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.keep import cutoff_literal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.ledger import Ledger
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.options import check_options
@@ -59,6 +62,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.p
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.statements import vacuum
 
 PURPOSE = "postgresql_retention"
+# A commit that a crash may take back would leave files without their line in the ledger.
+_DURABLE = """
+SELECT set_config('synchronous_commit', 'on', false) AS durable WHERE current_setting('synchronous_commit') = 'off'
+"""
 # The text of a value is part of hashes, cursors and files: it must not depend on anybody's settings.
 _TEXT = {"DateStyle": "ISO, YMD", "extra_float_digits": "1", "bytea_output": "hex", "xmloption": "content"}
 _RESUME = "What was moved is whole and noted in the ledger. Run the task again: it goes on where this run ended."
@@ -112,6 +119,7 @@ def enforce(options: Mapping[str, Any], *, check_mode: bool, progress: Progress)
     try:
         with maintenance_session(options, purpose=PURPOSE, check_mode=check_mode) as session:
             session.configure(_TEXT)
+            session.query(_DURABLE)
             _enforce(session, policies, options, run, check_mode=check_mode, progress=progress)
     except Stopped as stopped:
         raise Stopped(f"{stopped.message}. {_RESUME}", **run.result(check_mode=check_mode)) from None
@@ -224,6 +232,10 @@ def _carry_out(
 ) -> None:
     ledger.create()
     run.changed = True
+    for job in due.abandoned:
+        # What it has written and not deleted is due under the changed policy, and would be there twice.
+        if job.action == "export" and job.destination.startswith("/"):
+            DirectoryWriter(job.destination).drop(batch_of(job).stem)
     ledger.abandon(due.abandoned)
     pressure = Pressure(session, options, progress)
     store: Store | None = None

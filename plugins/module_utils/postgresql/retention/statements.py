@@ -183,8 +183,8 @@ class Statements:
         )
 
     # --- one batch
-    def _picked(self, *, resumes: bool) -> Any:
-        """The rows of the next batch, locked; others' locked rows are passed over."""
+    def _picked(self, *, resumes: bool, locks: bool = True) -> Any:
+        """The rows of the next batch; with locks they are locked, and others' locked rows passed over."""
         after: Any = sql.SQL("")
         if resumes:
             values = sql.SQL(", ").join(
@@ -194,8 +194,14 @@ class Statements:
             after = sql.SQL("({}) > ({}) AND ").format(self._order, values)
         return sql.SQL(
             "picked AS MATERIALIZED (SELECT t.ctid AS picked_ctid, {order} FROM ONLY {table} t WHERE {after}{due} "
-            "ORDER BY {order} LIMIT %(limit)s FOR UPDATE SKIP LOCKED)"
-        ).format(order=self._order, table=table(self.root.table), after=after, due=self._due)
+            "ORDER BY {order} LIMIT %(limit)s{locks})"
+        ).format(
+            order=self._order,
+            table=table(self.root.table),
+            after=after,
+            due=self._due,
+            locks=sql.SQL(" FOR UPDATE SKIP LOCKED" if locks else ""),
+        )
 
     def _last(self) -> Any:
         """SQL for the cursor after the picked rows: an array of texts, or NULL."""
@@ -256,11 +262,14 @@ class Statements:
         picked = sql.SQL("t.ctid = ANY (%(positions)s::tid[])")
         return sql.SQL("WITH {} {}").format(self._gone(node, picked), self._sums(node))
 
-    def move(self, *, resumes: bool, ledger: Any) -> Any:
+    def move(self, *, resumes: bool, locks: bool, ledger: Any) -> Any:
         """Pick a batch, delete it, archive it and note it in the ledger: one statement, one round trip.
+
+        A row that somebody changes between the picking and the deleting has another position then, and stays.
 
         Args:
             resumes: Whether there is a cursor to go on from.
+            locks: Whether rows that others have locked are passed over; otherwise they are waited for.
             ledger: The UPDATE of the ledger's row; it finds C(sums) with deleted, digest and last.
 
         """
@@ -271,7 +280,12 @@ class Statements:
         return sql.SQL(
             "WITH {picked}, {gone}, {sums}, noted AS ({ledger}) "
             "SELECT s.*, (SELECT count(*) FROM picked) AS rows, (SELECT count(*) FROM noted) AS noted FROM sums s"
-        ).format(picked=self._picked(resumes=resumes), gone=self._gone(self.root, chosen), sums=sums, ledger=ledger)
+        ).format(
+            picked=self._picked(resumes=resumes, locks=locks),
+            gone=self._gone(self.root, chosen),
+            sums=sums,
+            ledger=ledger,
+        )
 
     def _gone(self, node: Node, which: Any) -> Any:
         columns = names(node.columns)
