@@ -74,6 +74,25 @@ def test_a_failing_phase_is_a_finding_and_the_others_go_on(
     assert dead == "0"
 
 
+def test_a_standby_is_left_to_its_primary(shop: dict[str, Any], standby: PostgresServer, tmp_path: Path) -> None:
+    there = {**shop, "postgresql_login_port": standby.port}
+    run = maintain(tmp_path, there, *CONFIRMED, phases=["sessions", "vacuum", "reindex", "indexes"])
+    assert run.of("warning", "critical", "unknown") == []
+    assert run.finding("maintenance.standby")["summary"] == "This is a standby, which is maintained through its primary"
+    policy = {"name": "orders", "table": "public.orders", "column": "placed_on", "keep": "1 day", "action": "purge"}
+    kept = run_role(tmp_path, "data_retention", {**there, "data_retention_policies": [policy]}, *CONFIRMED)
+    assert kept.of("warning", "critical", "unknown") == []
+    assert kept.finding("retention.standby")["summary"] == "This is a standby, which gets what is done on its primary"
+
+
+@pytest.mark.parametrize("role", ["postgresql_maintenance", "data_retention"])
+def test_a_server_that_is_down_is_one_critical_finding(role: str, shop: dict[str, Any], tmp_path: Path) -> None:
+    run = run_role(tmp_path, role, {**shop, "postgresql_login_port": 1}, *CONFIRMED)
+    [(rule, _object)] = run.of("critical")
+    assert rule.endswith(".available")
+    assert "connection refused" in run.finding(rule)["summary"]
+
+
 def indexes(server: PostgresServer, database: str) -> set[str]:
     return set(server.psql("SELECT indexrelname FROM pg_stat_user_indexes", db=database).split())
 
