@@ -345,8 +345,9 @@ options:
 requirements:
   - boto3 >= 1.34 on the host that executes the module, for exports to an object store
 notes:
-  - Needs SELECT, DELETE and UPDATE of one column (for locking) on the tables, SELECT and INSERT on archive tables, and
-    the right to make or to use the ledger. What is missing is named with its GRANT. Detaching needs the owner.
+  - Needs SELECT and DELETE on the tables, with children UPDATE of one column as well (for locking), SELECT and INSERT on
+    archive tables, and the right to make or to use the ledger. What is missing is named with its GRANT. Detaching needs
+    the owner.
   - Moving within the database is exactly once. An export is written at least once and deleted exactly once. A batch has
     one name, under which it is written again until its rows are deleted, so that complete jobs hold no row twice.
   - Rows that others keep locked are passed over and tried again. What remains locked is counted in C(remaining), and is

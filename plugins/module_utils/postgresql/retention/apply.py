@@ -103,7 +103,7 @@ class Mover:
         self._blocked_since: Optional[float] = None
         nodes = statements.nodes
         self._exports = [position for position, node in enumerate(nodes) if node.action == "export"]
-        self._step = self._move if len(nodes) == 1 and not self._exports else self._transfer
+        self._step = self._move if len(nodes) == 1 and statements.plan.locks else self._transfer
         if self._exports:
             self._step = self._export
 
@@ -247,17 +247,24 @@ class Mover:
             )[0]
             self._check_sums(row, self._statements.nodes[number].table)
             if row["deleted"] != locked[number]["rows"]:
-                # Locked rows go, unless a trigger says otherwise; then the parents must not go without them.
-                raise RunbookError(
-                    f"{self._job.policy}: {locked[number]['rows']} rows of {self._statements.nodes[number].table} were "
-                    f"to be deleted and {row['deleted']} were. The batch was rolled back. Look for triggers."
-                )
+                self._fell_short(number, row["deleted"], locked[number]["rows"])
             file = stored.get(number)
             if file is not None and (row["deleted"], int(row["digest"])) != (file.rows, file.digest):
                 raise Changed(f"Rows of {self._statements.nodes[number].table} changed since they were exported.")
             counts[number] = row["deleted"]
             digest = int(row["digest"])
         return counts, digest
+
+    def _fell_short(self, number: int, deleted: int, wanted: int) -> None:
+        """Fewer rows were deleted than chosen; without locks somebody may have been faster."""
+        name = self._statements.nodes[number].table
+        if not self._statements.plan.locks:
+            raise Changed(f"Rows of {name} changed since they were chosen.")
+        # Locked rows go, unless a trigger says otherwise; then the parents must not go without them.
+        raise RunbookError(
+            f"{self._job.policy}: {wanted} rows of {name} were to be deleted and {deleted} were. The batch was rolled "
+            "back. Look for triggers."
+        )
 
     def _check_sums(self, row: Mapping[str, Any], table: TableName) -> None:
         if row["moved"] is not None and (row["moved"], row["moved_digest"]) != (row["deleted"], row["digest"]):

@@ -171,7 +171,7 @@ class Batch:
     @property
     def stem(self) -> str:
         """What all names of the batch begin with."""
-        return f"{self.policy}.{_plain(self.cutoff)}.{self.job}.{self.number:06d}"
+        return f"{self.policy}.{_stamp(self.cutoff)}.{self.job}.{self.number:06d}"
 
 
 def open_writer(destination: Destination, store: Store | None) -> Writer:
@@ -240,10 +240,13 @@ def line_hash(line: bytes) -> int:
 
 def _plain(text: str) -> str:
     """Text as a part of a file name; what was different stays different by a checksum where signs were replaced."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", text.replace(" ", "T").replace(":", ""))
-    if re.fullmatch(r"[A-Za-z0-9_. :+-]+", text):
-        return plain
-    return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", text)
+    return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _stamp(cutoff: str) -> str:
+    """A cutoff as a part of a file name: 2026-03-03T000000Z, without Z for a column without time zone."""
+    return cutoff.replace(":", "").replace(" ", "T").replace("+00", "Z")
 
 
 @contextlib.contextmanager

@@ -72,6 +72,8 @@ class Plan:
     nodes: tuple[Node, ...]
     leaves: tuple[Leaf, ...]
     probes: tuple[Probe, ...] = ()
+    # Whether rows may be locked before they are deleted (SELECT FOR UPDATE wants UPDATE of a column).
+    locks: bool = True
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -137,11 +139,13 @@ def decide(policy: Policy, lookup: Lookup, role: Role) -> Decision:
             "Use action archive or export, for the children too; after detach, keep or export.",
         )
     _check_table(found, relation)
-    for leaf in relation.leaves if len(relation.leaves) > 1 or relation.kind == "p" else ():
-        # The rows of a partition are read and deleted in the partition itself, under its own rights and policies.
-        part = lookup(leaf.table)
-        if isinstance(part, Relation) and part.oid != relation.oid:
-            _check_table(found, part)
+    if relation.kind in _KINDS:
+        return Decision(refusals=found.refusals)
+    # The rows of a partition are read and deleted in the partition itself, under its own rights and policies.
+    others = [lookup(leaf.table) for leaf in relation.leaves if leaf.oid != relation.oid]
+    parts = [part for part in others if isinstance(part, Relation)]
+    for part in parts:
+        _check_table(found, part)
     needs_key = policy.action != "detach" or policy.after_detach == "export"
     key = _key(found, relation) if needs_key else None
     if policy.action != "detach":
@@ -163,6 +167,7 @@ def decide(policy: Policy, lookup: Lookup, role: Role) -> Decision:
         nodes=tuple(nodes),
         leaves=relation.leaves,
         probes=tuple(probes),
+        locks=relation.may_lock and all(part.may_lock for part in parts),
     )
     return Decision(plan, grants=found.grants)
 
@@ -189,7 +194,12 @@ def _check_table(found: _Findings, relation: Relation) -> None:
             f"its partition {foreign.table} is a foreign table: its rows cannot be moved in one transaction",
             "Name the local partitions, or detach the foreign one.",
         )
-    found.want(relation, {"SELECT": relation.may_select, "DELETE": relation.may_delete, "UPDATE": relation.may_lock})
+    wanted = {"SELECT": relation.may_select, "DELETE": relation.may_delete}
+    if found.policy.children:
+        # Parents are locked, so that nobody adds a child meanwhile, and children, so that all of them go.
+        first = quote_identifier(relation.column_names[0]) if relation.columns else ""
+        wanted[f"UPDATE ({first})"] = relation.may_lock
+    found.want(relation, wanted)
     if relation.hides_rows:
         found.refuse(
             table,

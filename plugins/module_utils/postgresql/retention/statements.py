@@ -210,19 +210,21 @@ class Statements:
         return sql.SQL("(SELECT ARRAY[{}] FROM picked ORDER BY {} LIMIT 1)").format(texts, backwards)
 
     def pick(self, *, resumes: bool) -> Any:
-        """Lock the next batch: its C(positions) as text, their number C(rows), and the cursor C(last)."""
+        """Choose the next batch, and lock it where that is allowed.
+
+        Gives C(positions) as text, their number C(rows), and the cursor C(last).
+        """
         return sql.SQL(
             "WITH {picked} "
             "SELECT count(*) AS rows, array_agg(picked_ctid)::text AS positions, {last} AS last FROM picked"
-        ).format(picked=self._picked(resumes=resumes), last=self._last())
+        ).format(picked=self._picked(resumes=resumes, locks=self.plan.locks), last=self._last())
 
     def lock_again(self) -> Any:
         """Lock the rows of C(positions) that are still due (C(rows)), unless somebody else holds one."""
         return sql.SQL(
             "WITH picked AS MATERIALIZED (SELECT t.ctid AS picked_ctid FROM ONLY {} t "
-            "WHERE t.ctid = ANY (%(positions)s::tid[]) AND {} FOR UPDATE SKIP LOCKED) "
-            "SELECT count(*) AS rows FROM picked"
-        ).format(table(self.root.table), self._due)
+            "WHERE t.ctid = ANY (%(positions)s::tid[]) AND {}{}) SELECT count(*) AS rows FROM picked"
+        ).format(table(self.root.table), self._due, sql.SQL(" FOR UPDATE SKIP LOCKED" if self.plan.locks else ""))
 
     def lock_children(self, position: int) -> Any:
         """Lock the rows that refer to those of C(positions) in the parent, all of them or none.
