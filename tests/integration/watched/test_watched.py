@@ -148,6 +148,11 @@ def playground(tmp_path: Path) -> Iterator[Playground]:
     ground.close()
 
 
+def is_count(line: str) -> bool:
+    """Whether a line says how many steps are done; the first ones may only say for how long."""
+    return COUNTED in line and " step" in line
+
+
 def steps(line: str) -> int:
     """The count in a line such as C(one | count public.steps: 12 steps, 20 steps/s)."""
     return int(line.partition(COUNTED)[2].split()[0].replace(",", ""))
@@ -166,7 +171,7 @@ def test_lines_appear_while_the_modules_work(playground: Playground, variables: 
     """Two hosts at once, told apart by their names."""
     run = playground.begin(playground.gated(), hosts=("one", "two"), **variables)
     for host in ("one", "two"):
-        first, second = run.line(host + COUNTED), run.line(host + COUNTED)
+        first, second = run.line(host + COUNTED, " step"), run.line(host + COUNTED, " step")
         assert steps(second) > steps(first) > 0
         assert second.endswith("; keeps a journal")
         assert "end" not in playground.notes(host)
@@ -253,7 +258,7 @@ def test_an_interrupted_run_leaves_nothing_behind(
     """Ctrl-C, a cancelled job, and a controller that was killed: the module ends at a safe place, and is whole."""
     run = playground.begin(playground.gated(), hosts=("one", "two"), **variables)
     for host in ("one", "two"):
-        run.line(host + COUNTED)
+        run.line(host + COUNTED, " step")
     run.process.send_signal(number)
     code = run.end()
     assert code == (99 if number == signal.SIGINT else -number), run.output
@@ -271,8 +276,8 @@ def test_an_interrupted_run_leaves_nothing_behind(
 
 
 def test_a_killed_worker_leaves_nothing_behind(playground: Playground) -> None:
-    run = playground.begin(playground.gated(patience=1))
-    run.line("one" + COUNTED)
+    run = playground.begin(playground.gated(patience=5))
+    run.line("one" + COUNTED, " step")
     children = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children").read_text(encoding="utf-8").split()
     assert len(children) == 1
     os.kill(int(children[0]), signal.SIGKILL)
@@ -319,10 +324,10 @@ def test_a_second_interruption_gives_the_prompt_back(playground: Playground) -> 
 
 
 def test_the_tasks_own_timeout_ends_the_module_too(playground: Playground) -> None:
-    run = playground.begin(playground.gated(), task={"timeout": 3})
+    run = playground.begin(playground.gated(), task={"timeout": 6})
     assert run.end() == 0, run.output
     assert playground.answer()["failed"] is True
-    assert "3 second" in playground.answer()["msg"]
+    assert "6 second" in playground.answer()["msg"]
     assert not is_alive(playground.pid())
     assert playground.notes()[-1].startswith("stopped ")
     assert_nothing_is_left(playground)
@@ -380,7 +385,7 @@ def test_a_module_that_was_killed_is_a_readable_failure(playground: Playground, 
 def test_a_job_that_was_killed_with_its_wrapper_is_noticed(playground: Playground) -> None:
     """Where nothing is left that could write a result, the missing process is seen."""
     run = playground.begin(playground.gated())
-    run.line("one" + COUNTED)
+    run.line("one" + COUNTED, " step")
     os.killpg(os.getpgid(playground.pid()), signal.SIGKILL)
     assert run.end() == 0, run.output
     assert playground.answer()["msg"].startswith("The module's process ended without a result: it was killed")
@@ -389,7 +394,7 @@ def test_a_job_that_was_killed_with_its_wrapper_is_noticed(playground: Playgroun
 
 def test_a_directory_that_is_gone_is_noticed(playground: Playground) -> None:
     run = playground.begin(playground.gated())
-    run.line("one" + COUNTED)
+    run.line("one" + COUNTED, " step")
     (place,) = (each for each in playground.remote.iterdir() if each.name.startswith("ansible-runbook-"))
     assert place.stat().st_mode & 0o777 == 0o700
     shutil.rmtree(place)
@@ -451,7 +456,7 @@ def test_another_account_does_the_work(account: str) -> None:
             ansible_python_interpreter="/usr/bin/python3",
         )
         try:
-            run.line("one" + COUNTED)
+            run.line("one" + COUNTED, " step")
             assert playground.journal("one").owner() == account
             (place,) = mine.iterdir()
             assert place.owner() == account
@@ -472,7 +477,7 @@ def test_the_job_console_shows_the_lines_as_they_come(playground: Playground) ->
 
     def keep(event: dict[str, Any]) -> bool:
         events.append(event)
-        if sum(COUNTED in each["stdout"] for each in events) == 3:
+        if sum(is_count(each["stdout"]) for each in events) == 3:
             playground.gate.touch()
         return True
 
@@ -486,7 +491,7 @@ def test_the_job_console_shows_the_lines_as_they_come(playground: Playground) ->
         quiet=True,
     )
     assert outcome.status == "successful", [event["stdout"] for event in events]
-    shown = [event for event in events if COUNTED in event["stdout"]]
+    shown = [event for event in events if is_count(event["stdout"])]
     assert len(shown) >= 3
     counts = [steps(event["stdout"]) for event in shown]
     assert counts == sorted(set(counts))
@@ -502,7 +507,7 @@ def test_a_cancelled_job_leaves_nothing_behind(playground: Playground) -> None:
     seen = threading.Event()
 
     def keep(event: dict[str, Any]) -> bool:
-        if COUNTED in event["stdout"]:
+        if is_count(event["stdout"]):
             seen.set()
         return True
 
