@@ -221,7 +221,7 @@ options:
     default: "off"
   batch_rows:
     description:
-      - Rows of the first batch. The size then follows O(batch_seconds). 10000, and 500 with O(throttle=gentle), if not
+      - Rows of the first batch. The size then follows O(batch_seconds). 10000, and 200 with O(throttle=gentle), if not
         given.
     type: int
   max_batch_rows:
@@ -231,11 +231,11 @@ options:
     default: 20000
   batch_seconds:
     description:
-      - Seconds that a batch should take. 0.5, and 0.02 with O(throttle=gentle), if not given.
+      - Seconds that a batch should take. 0.5, and 0.01 with O(throttle=gentle), if not given.
     type: float
   pause_ratio:
     description:
-      - The rest after a batch, as a multiple of what it took. 0, and 4 with O(throttle=gentle), if not given.
+      - The rest after a batch, as a multiple of what it took. 0, and 9 with O(throttle=gentle), if not given.
     type: float
   max_rows_per_second:
     description:

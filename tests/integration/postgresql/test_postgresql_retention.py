@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -258,3 +262,145 @@ def test_manual_archiving_loses_the_items_of_a_cascade(one: Shop) -> None:
     )
     assert before - one.count("public.lines") == items
     assert one.count("public.lines_archive") == 0
+
+
+# --- going on after an interruption
+def test_unfinished_job_is_finished_under_its_own_cutoff(one: Shop) -> None:
+    """The run is stopped by a limit it cannot meet; a day later it is taken up, and then the new day's rows go."""
+    blocker = one.server.connect(one.name, autocommit=False)
+    waiter = one.server.connect(one.name)
+    with blocker.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(1)")
+        thread = threading.Thread(target=lambda: waiter.cursor().execute("SELECT pg_advisory_xact_lock(1)"))
+        thread.start()
+        deadline = time.monotonic() + 30
+        while one.psql("SELECT count(*) FROM pg_locks WHERE NOT granted") != "1":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        stopped = one.run(archive(), max_lock_waiters=0, max_pause_seconds=0)
+        blocker.rollback()
+        thread.join()
+    blocker.close()
+    waiter.close()
+    assert stopped["failed"]
+    assert stopped["msg"].startswith(
+        "Stopped after waiting 0 seconds because 1 sessions wait for locks (max_lock_waiters: 0). What was moved is "
+        "whole and noted in the ledger. Run the task again"
+    )
+    assert stopped["actions"][1]["rows"] > 2000
+    assert one.psql("SELECT state, cutoff FROM runbook_ops.retention_ledger") == "running|2026-03-03 00:00:00+00"
+
+    later = {"reference_time": "2026-06-25T00:00:00Z"}
+    predicted = one.run(archive(), check_mode=True, **later)
+    assert [(each["cutoff"], each["resumes"]) for each in predicted["actions"]] == [
+        ("2026-03-03 00:00:00+00", True),
+        ("2026-03-27 00:00:00+00", False),
+    ]
+    done = one.run(archive(), **later)
+    assert done["actions"] == predicted["actions"], done
+    assert one.psql(
+        "SELECT string_agg(state || ' ' || cutoff, ', ' ORDER BY job) FROM runbook_ops.retention_ledger"
+    ) == ("done 2026-03-03 00:00:00+00, done 2026-03-27 00:00:00+00")
+    assert done["policies"][0]["rows"] == sum(each["rows"] for each in predicted["actions"])
+    assert one.count("public.events", "created_at < '2026-03-27' AND status = 'COMPLETED'") == 0
+
+
+def test_changed_policy_does_not_take_up_the_job(one: Shop) -> None:
+    one.run(archive())
+    one.execute("UPDATE runbook_ops.retention_ledger SET state = 'running', last_key = ARRAY['2026-02-01', '1']")
+    one.execute("INSERT INTO public.events (id, status, created_at) VALUES (77777, 'FAILED', '2026-01-02')")
+    done = one.run(archive(where=[{"column": "status", "operator": "in", "value": ["COMPLETED", "FAILED"]}]))
+    assert not done["actions"][0]["resumes"]
+    assert one.psql("SELECT string_agg(state, ',' ORDER BY job) FROM runbook_ops.retention_ledger") == "abandoned,done"
+    assert one.count("public.events", "created_at < '2026-03-03' AND status <> 'COMPLETED'") == 0
+
+
+def test_timestamp_alone_loses_ties_and_the_key_does_not(one: Shop) -> None:
+    """The usual keyset by time: seven hundred rows share a moment, and a batch ends among them."""
+    one.execute("CREATE TABLE public.copy AS SELECT * FROM public.events")
+    one.execute(
+        """
+        DO $$
+        DECLARE last timestamptz := '-infinity'; here timestamptz[];
+        BEGIN
+            LOOP
+                SELECT array_agg(created_at) INTO here FROM (
+                    SELECT created_at FROM public.copy WHERE created_at > last AND created_at < '2026-03-03 00:00+00'
+                       AND status = 'COMPLETED' ORDER BY created_at LIMIT 1000) x;
+                EXIT WHEN here IS NULL;
+                DELETE FROM public.copy WHERE ctid = ANY (ARRAY(
+                    SELECT ctid FROM public.copy WHERE created_at > last AND created_at < '2026-03-03 00:00+00'
+                       AND status = 'COMPLETED' ORDER BY created_at LIMIT 1000));
+                last := here[cardinality(here)];
+            END LOOP;
+        END $$
+        """
+    )
+    assert one.count("public.copy", DUE) > 500
+    one.run(archive(), batch_rows=1000, max_batch_rows=1000)
+    assert one.count("public.events", DUE) == 0
+
+
+def test_locked_rows_are_passed_over_and_swept_up(one: Shop) -> None:
+    """Others hold a row until a while after the run has passed it: the sweep takes it."""
+    holder = one.server.connect(one.name, autocommit=False)
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT FROM public.events WHERE id = 702 FOR UPDATE")
+        cursor.execute("SELECT FROM public.events WHERE id = 11 FOR UPDATE")
+        timer = threading.Timer(3.0, holder.rollback)
+        timer.start()
+        done = one.run(archive(), batch_rows=400)
+        timer.join()
+    holder.close()
+    assert done["policies"][0]["remaining"] in (0, 2)
+    assert done["policies"][0]["proof"][0]["proven"]
+    assert one.count("public.events", DUE) == done["policies"][0]["remaining"]
+
+
+def test_names_that_need_quotes(one: Shop) -> None:
+    one.execute(
+        """
+        CREATE SCHEMA "My %s Schema";
+        CREATE TABLE "My %s Schema"."Odd.Näme" ("Key %" int PRIMARY KEY, "When?" date, "select" text);
+        INSERT INTO "My %s Schema"."Odd.Näme" SELECT g, date '2026-01-01' + g, 'x' FROM generate_series(0, 99) g;
+        CREATE TABLE "My %s Schema".archive (LIKE "My %s Schema"."Odd.Näme" INCLUDING INDEXES);
+        """
+    )
+    policy = archive(
+        table='"My %s Schema"."Odd.Näme"',
+        column="When?",
+        where=[{"column": "select", "value": "x"}, {"column": "Key %", "operator": "not in", "value": [3, "4"]}],
+        archive_table='"My %s Schema".archive',
+    )
+    done = one.run(policy)
+    assert not done.get("failed"), done
+    assert one.psql('SELECT count(*) FROM "My %s Schema".archive') == "59"
+    assert one.psql('SELECT max("When?") FROM "My %s Schema".archive') == "2026-03-02"
+
+
+def test_column_without_time_zone(one: Shop) -> None:
+    """Midnight in Seoul is 15:00 of the day before in UTC, and column_timezone says which of them a column holds."""
+    one.execute("CREATE INDEX ON public.events (at)")
+    seoul = {"reference_time": "2020-01-02T00:00:00+09:00", "timezone": "Asia/Seoul", "check_mode": True}
+    policy = archive(action="purge", archive_table=None, column="at", keep="1d", where=[])
+    assert one.run(policy, **seoul)["actions"] == []
+    early = one.run({**policy, "keep": "9 hours"}, **seoul)["actions"]
+    assert (early[1]["cutoff"], early[1]["rows"]) == ("2020-01-01 15:00:00", ROWS)
+    utc = one.run({**policy, "keep": "1 hour", "column_timezone": "UTC"}, **seoul)["actions"]
+    assert utc[1]["cutoff"] == "2020-01-01 14:00:00"
+
+
+def test_pace_and_pauses(one: Shop) -> None:
+    began = time.monotonic()
+    done = one.run(archive(), batch_rows=100, max_batch_rows=100, max_rows_per_second=1000, throttle="gentle")
+    rows = done["policies"][0]["rows"]
+    assert rows / (time.monotonic() - began) <= 1000
+    assert done["policies"][0]["batches"] >= rows / 100
+
+
+def test_progress_is_told(one: Shop, tmp_path: Path) -> None:
+    path = tmp_path / "progress"
+    done = one.run(archive(), progress_path=str(path), vacuum=False)
+    assert done["changed"]
+    state = json.loads(path.read_text(encoding="utf-8"))
+    assert (state["phase"], state["what"]) == ("prove", "public.events")

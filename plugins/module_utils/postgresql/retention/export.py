@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,7 +226,7 @@ def measure_lines(data: bytes, place: str) -> tuple[int, int]:
     """
     try:
         content = gzip.decompress(data)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise RunbookError(f"{place} cannot be decompressed: {error}. No row of this batch was deleted.") from None
     lines = content.split(b"\n")
     if lines.pop() != b"":
