@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
-from psycopg2 import sql
-
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError, Unavailable
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
@@ -40,6 +38,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.pla
     versions_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.watch import Watch
+
+# Whether the library is there is the connection's question; it answers before any of this is used.
+with contextlib.suppress(ImportError):
+    from psycopg2 import sql
 
 _ATTEMPTS = 3
 # SQLSTATEs: lock_timeout, deadlock, cancelled.

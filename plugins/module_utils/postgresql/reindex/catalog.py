@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
-
-from psycopg2 import sql
 
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health import capabilities as probe
@@ -22,6 +21,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.coll
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.relations import LOCKED, USER_SCHEMAS
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import compose
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.model import Index, Pages
+
+# Whether the library is there is the connection's question; it answers before any of this is used.
+with contextlib.suppress(ImportError):
+    from psycopg2 import sql
 
 _SERVER = """
 SELECT current_setting('block_size')::int AS block_size,

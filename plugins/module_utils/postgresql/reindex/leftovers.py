@@ -15,17 +15,20 @@ is reported with its definition and never touched.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from psycopg2 import sql
-
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import quote_identifier
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.indexes import leftover
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal
+
+# Whether the library is there is the connection's question; it answers before any of this is used.
+with contextlib.suppress(ImportError):
+    from psycopg2 import sql
 
 # pg_locks is open to everybody; pg_stat_progress_create_index hides the table of other roles' commands. Such a
 # command may be at work on this table, so it counts.

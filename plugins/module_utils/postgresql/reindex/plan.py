@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
-
-from psycopg2 import sql
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import quote_identifier
@@ -19,6 +18,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.bas
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.guards import Surroundings, refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.leftovers import Leftover, quoted
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.model import Index, Measurement
+
+# Whether the library is there is the connection's question; it answers before any of this is used.
+with contextlib.suppress(ImportError):
+    from psycopg2 import sql
 
 # A new index of tuples of a third of a page is 66 % full (see model.expected_pages); below this difference a rebuild
 # costs more than it brings.
