@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.bench import alternate, median, ratio
+from lab.bench import alternate, median, ratio, seconds
 from lab.postgresql import PostgresServer
 
 ROUNDS = 3
@@ -39,15 +39,12 @@ def test_20000_tables(tmp_path: Path, table: Callable[..., Any], monkeypatch: py
         where = ["-h", server.host, "-p", str(server.port), "-U", server.superuser]
         options = {**server.login(), "login_password": "{{ lookup('env', 'PGPASSWORD') }}"}
         task = ["ansible", "localhost", "-m", "runbook.ops.postgresql_vacuum", "-a", json.dumps(options)]
-        commands = {
-            "plan": [*task, "--check"],
-            "vacuumdb": [str(server.client("vacuumdb")), "-q", "-z", *where, "postgres"],
-        }
-        plan = {"plan": commands["plan"]}
+        plan = {"plan": [*task, "--check"]}
         due = alternate(plan, tmp_path, ROUNDS)["plan"]
-        everything = alternate(commands, tmp_path, ROUNDS)
+        # Once: up to PostgreSQL 15 each VACUUM reads all of pg_class, which takes minutes with so many tables.
+        slow = [seconds([str(server.client("vacuumdb")), "-q", "-z", *where, "postgres"], tmp_path)] * ROUNDS
+        fast = alternate(plan, tmp_path, ROUNDS)["plan"]
     rows = table(f"A database of {TABLES:,} tables", "what", "median wall time", "ratio")
-    slow, fast = everything["vacuumdb"], everything["plan"]
     rows.add("vacuumdb --analyze: every table, each time", median(slow), ratio(slow, fast))
     rows.add("ansible -m postgresql_vacuum --check: nothing is due", median(fast), "1")
     rows.add(

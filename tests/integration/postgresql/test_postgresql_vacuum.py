@@ -22,6 +22,21 @@ from lab.errors import LabError
 from lab.paths import BUILD
 from lab.postgresql import PostgresServer
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import (
+    maintenance_argument_spec,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.session import maintenance_session
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.options import postgresql_argument_spec
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum import measure
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum.apply import Run, Worker
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum.horizon import Horizon
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum.options import (
+    rules_from,
+    vacuum_argument_spec,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum.plan import make_plan
+
 Result = dict[str, Any]
 RunModule = Callable[..., Result]
 MODULE = "postgresql_vacuum"
@@ -427,6 +442,37 @@ def test_vacuum_without_the_right_to_it(database: Database) -> None:
         assert database.dead("theirs") == 0
     finally:
         database.execute(f"DROP OWNED BY {role}")
+        database.server.execute(f"DROP ROLE {role}")
+
+
+def test_a_vacuum_that_the_server_skips_is_no_success(database: Database) -> None:
+    """Whatever the reason: what counts is that the counters move, not that the statement succeeds."""
+    role = f"keeper_{os.urandom(4).hex()}"
+    database.server.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'keeps'")
+    database.table("theirs", delete=300)
+    login = database.server.login(database.name, user=role, password="keeps")
+    defaults = {**postgresql_argument_spec(), **maintenance_argument_spec(), **vacuum_argument_spec()}
+    options = {**{name: spec.get("default") for name, spec in defaults.items()}, **login}
+    try:
+        with maintenance_session(options, purpose="test", check_mode=False) as session:
+            server = measure.ask_server(session)
+            rules = rules_from(options, major=server.major, quoted_user=role, database=server.database)
+            target = measure.find_target(session, options, server)
+            rows = measure.measure_tables(session, target, rules, server)
+            plan = make_plan([{**row, "may_maintain": True} for row in rows], rules, Horizon())
+            assert [each.table for each in plan.actions] == ["theirs"], "as if the privilege were lost meanwhile"
+            run = Run()
+            Worker(session, options, rules, server, target, Progress(), proof_seconds=1.0).carry_out(plan, run)
+        assert run.done == []
+        (refused,) = run.refused
+        assert re.fullmatch(
+            r"VACUUM \(ANALYZE\) public\.theirs reported success and did nothing "
+            r"\(WARNING: .*(permission denied to vacuum|only table or database owner can vacuum it).*\)",
+            refused.reason,
+            re.DOTALL,
+        ), refused.reason
+        assert database.dead("theirs") == 300
+    finally:
         database.server.execute(f"DROP ROLE {role}")
 
 

@@ -129,6 +129,7 @@ class Worker:
     target: measure.Target
     progress: Progress
     clock: Callable[[], float] = time.monotonic
+    proof_seconds: float = _PROOF_SECONDS
 
     def carry_out(self, plan: Plan, run: Run) -> None:
         """All statements; C(run) is filled as it goes, so that whoever stops it knows how far it came.
@@ -243,7 +244,7 @@ class Worker:
 
     def _is_proven(self, action: Action, before: Row) -> bool:
         """Whether the counters moved, for which the statistics get a while."""
-        deadline = self.clock() + _PROOF_SECONDS
+        deadline = self.clock() + self.proof_seconds
         while True:
             now = measure.counters(self.session, action.oid)
             if now is not None and _has_moved(action, before, now):
