@@ -155,6 +155,13 @@ def test_hidden_sessions_are_one_refusal() -> None:
     ]
 
 
+def test_what_is_protected_although_it_is_hidden_is_not_refused() -> None:
+    hidden = row(is_hidden=True, state=None, backend_start=None, backend_type=None, protection="user", user="rdsadmin")
+    plan = make_plan([hidden], request(), login="operator")
+    assert plan.refused == ()
+    assert [each["reason"] for each in plan.protected] == ["user rdsadmin is protected (protect_users)"]
+
+
 def test_a_prepared_transaction_has_no_session_to_end() -> None:
     roots = [{"kind": "prepared_transaction", "gids": ["order 1"], "blocked_count": 2}, {"kind": "session"}]
     plan = make_plan([], request(blocking=True), login="operator", roots=roots)

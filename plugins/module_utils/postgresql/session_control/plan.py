@@ -58,10 +58,11 @@ def make_plan(rows: Sequence[Row], request: Request, *, login: str, roots: Seque
     """
     victims, protected, refused, hidden = [], [], [], []
     for row in rows:
-        if row["is_hidden"]:
-            hidden.append(row)
-        elif row["protection"] is not None:
+        # Some protections are known of hidden sessions as well.
+        if row["protection"] is not None:
             protected.append(protected_entry(row))
+        elif row["is_hidden"]:
+            hidden.append(row)
         elif (refusal := _refusal(row, request, login)) is not None:
             refused.append(refusal)
         else:
