@@ -200,7 +200,7 @@ actions:
       description: V(bloat), V(collation), V(bloat and collation), or for the others a sentence.
       type: str
     method:
-      description: How a rebuild was decided, as in RV(candidates.method).
+      description: How a rebuild was decided, as in RV(candidates[].method).
       type: str
     size_bytes:
       description: The index's size before.
@@ -337,13 +337,13 @@ rebuilt:
       description: The index.
       type: str
     reason:
-      description: As in RV(actions.reason).
+      description: As in RV(actions[].reason).
       type: str
     method:
-      description: As in RV(candidates.method).
+      description: As in RV(candidates[].method).
       type: str
     confidence:
-      description: As in RV(candidates.confidence).
+      description: As in RV(candidates[].confidence).
       type: str
     size_before_bytes:
       description: Its size before.
@@ -379,13 +379,13 @@ before:
       description: Size of the index.
       type: int
     leaf_density_percent:
-      description: As in RV(candidates.leaf_density_percent).
+      description: As in RV(candidates[].leaf_density_percent).
       type: float
     leaf_fragmentation_percent:
-      description: As in RV(candidates.leaf_fragmentation_percent).
+      description: As in RV(candidates[].leaf_fragmentation_percent).
       type: float
     bytes_per_row:
-      description: As in RV(candidates.bytes_per_row).
+      description: As in RV(candidates[].bytes_per_row).
       type: float
     filenode:
       description: Number of its file; a rebuild makes a new one.

@@ -120,7 +120,7 @@ def test_a_stop_cancels_the_statement(postgresql_by_major: PostgresServer, datab
 
     login = options(postgresql_by_major.login(database_by_major))
     with maintenance_session(login, purpose="test", check_mode=False) as session, progress.stoppable():
-        threading.Timer(0.3, lambda: signal_self()).start()
+        threading.Timer(0.3, signal_self).start()
         with pytest.raises(Stopped, match="Stopped by signal SIGTERM"), session.transaction():
             session.query("CREATE TABLE public.half_done (x int)")
             session.query("SELECT pg_sleep(300)", on_wait=stop)

@@ -363,7 +363,7 @@ def test_many_changes_fold_and_are_counted(make_change: Make, request_for: Calla
     assert "292 more" in page.words
     assert "701 more are not listed here; every one of them is in changes.json." in page.words
     # No fold for the sake of two rows.
-    assert " more" not in Page(prepare(request_for(told[:10])).texts["html"]).words.split("This page")[0]
+    assert " more" not in Page(prepare(request_for(told[:10])).texts["html"]).words.split("This page", maxsplit=1)[0]
 
 
 EVIL = "</script></style></pre>\"'><script>alert(1)</script><img src=x onerror=alert(1)>"
