@@ -215,7 +215,8 @@ options:
   throttle:
     description:
       - How much of the server is taken. V(off) works at full speed, in batches of half a second. V(gentle) works in
-        batches of milliseconds with long rests, so that other sessions notice little.
+        batches of milliseconds with long rests, so that other sessions notice little, and lets batches within the
+        database commit without waiting for the disk, which no crash can tear apart.
     type: str
     choices: ["off", gentle]
     default: "off"
@@ -231,11 +232,11 @@ options:
     default: 20000
   batch_seconds:
     description:
-      - Seconds that a batch should take. 0.5, and 0.01 with O(throttle=gentle), if not given.
+      - Seconds that a batch should take. 0.5, and 0.005 with O(throttle=gentle), if not given.
     type: float
   pause_ratio:
     description:
-      - The rest after a batch, as a multiple of what it took. 0, and 9 with O(throttle=gentle), if not given.
+      - The rest after a batch, as a multiple of what it took. 0, and 19 with O(throttle=gentle), if not given.
     type: float
   max_rows_per_second:
     description:
@@ -345,9 +346,9 @@ options:
 requirements:
   - boto3 >= 1.34 on the host that executes the module, for exports to an object store
 notes:
-  - Needs SELECT and DELETE on the tables, with children UPDATE of one column as well (for locking), SELECT and INSERT on
-    archive tables, and the right to make or to use the ledger. What is missing is named with its GRANT. Detaching needs
-    the owner.
+  - Needs SELECT and DELETE on the tables, with children UPDATE of one column as well (for locking), SELECT and INSERT
+    on archive tables, and the right to make or to use the ledger. What is missing is named with its GRANT. Detaching
+    needs the owner.
   - Moving within the database is exactly once. An export is written at least once and deleted exactly once. A batch has
     one name, under which it is written again until its rows are deleted, so that complete jobs hold no row twice.
   - Rows that others keep locked are passed over and tried again. What remains locked is counted in C(remaining), and is
@@ -427,7 +428,8 @@ actions:
       description: The policy. V(null) for the making of the ledger.
       type: str
     action:
-      description: One of V(create) (the ledger), V(archive), V(export), V(purge), V(detach).
+      description: One of V(create) (the ledger), V(abandon) (an unfinished job whose policy was changed), V(archive),
+        V(export), V(purge), V(detach).
       type: str
     object:
       description: The table, or the partition.

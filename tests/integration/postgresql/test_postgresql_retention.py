@@ -310,7 +310,8 @@ def test_changed_policy_does_not_take_up_the_job(one: Shop) -> None:
     one.execute("UPDATE runbook_ops.retention_ledger SET state = 'running', last_key = ARRAY['2026-02-01', '1']")
     one.execute("INSERT INTO public.events (id, status, created_at) VALUES (77777, 'FAILED', '2026-01-02')")
     done = one.run(archive(where=[{"column": "status", "operator": "in", "value": ["COMPLETED", "FAILED"]}]))
-    assert not done["actions"][0]["resumes"]
+    assert [each["action"] for each in done["actions"]] == ["abandon", "archive"]
+    assert not done["actions"][1]["resumes"]
     assert one.psql("SELECT string_agg(state, ',' ORDER BY job) FROM runbook_ops.retention_ledger") == "abandoned,done"
     assert one.count("public.events", "created_at < '2026-03-03' AND status <> 'COMPLETED'") == 0
 

@@ -227,6 +227,18 @@ def test_bucket_that_refuses(database: Database, s3_server: S3Server, bucket: st
     assert database.psql("SELECT count(*) FROM public.audit") == "3000"
 
 
+def test_database_without_encoding(database: Database, tmp_path: Path) -> None:
+    name = f"{database.name}_ascii"
+    database.server.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    try:
+        database.server.execute("CREATE TABLE public.audit (id int PRIMARY KEY, at timestamptz)", db=name)
+        other = Database(database.server, name, database.run_module)
+        told = other.run(audit(export={"directory": str(tmp_path)}, children=[]), on_refusal="report")
+        assert told["refused"][0]["reason"].startswith("the database has no encoding (SQL_ASCII)")
+    finally:
+        database.server.execute(f"DROP DATABASE {name}")
+
+
 # --- partitions
 PARTITIONED = """
     CREATE TABLE public.samples (at timestamptz NOT NULL, id bigint NOT NULL, value float8, PRIMARY KEY (at, id))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.l
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.pace import Pace
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.policy import TableName
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.pressure import Pressure
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.statements import Statements
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.statements import Statements, vacuum
 
 # How often the whole range is gone through again for rows that others had locked, and the wait before.
 _SWEEPS = 3
@@ -34,6 +35,8 @@ _SWEEP_WAIT_SECONDS = 1.0
 _CONTENTION = ("55P03", "40P01", "40001")
 _RETRY_SECONDS = 0.2
 _LOCK_TIMEOUT = "200ms"
+# So many deleted rows are worth a VACUUM on the way.
+_VACUUM_ROWS = 5000000
 
 
 class Changed(RunbookError):
@@ -100,6 +103,7 @@ class Mover:
         # Whether locked rows are looked for and passed over, which costs a fifth of the speed. Without, a batch that
         # meets one fails after a moment.
         self._is_careful = False
+        self._since_vacuum = 0
         self._blocked_since: Optional[float] = None
         nodes = statements.nodes
         self._exports = [position for position, node in enumerate(nodes) if node.action == "export"]
@@ -154,12 +158,22 @@ class Mover:
             self.moved.batches += 1
             rest = self._pace.took(step.rows, seconds)
             self._progress.advance(step.rows)
+            self._tidy(step.rows)
             if rest > 0:
                 # A nap of milliseconds needs no note; the end can be asked for again right after it.
                 if rest < 1:
                     time.sleep(rest)
                 else:
                     self._progress.wait(rest, "resting (throttle)")
+
+    def _tidy(self, rows: int) -> None:
+        """Vacuum now and then, so that a long run does not leave all its dead rows to the end. Best effort."""
+        self._since_vacuum += rows
+        if self._since_vacuum < _VACUUM_ROWS or not self._pressure.options["vacuum"]:
+            return
+        self._since_vacuum = 0
+        with contextlib.suppress(QueryError):
+            self._session.query(vacuum(self._statements.root.table), {}, on_wait=self._progress.check)
 
     def _get_around(self, last: tuple[str, ...] | None) -> tuple[str, ...] | None:
         """After a batch that lost against others: half as many rows, in the end none but the one in the way."""

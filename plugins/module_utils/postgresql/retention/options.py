@@ -81,7 +81,8 @@ def _policy_spec() -> dict[str, dict[str, Any]]:
             "default": [],
             "options": {
                 "table": {"type": "str", "required": True},
-                "foreign_key": {"type": "str"},
+                # The name of a constraint is no secret.
+                "foreign_key": {"type": "str", "no_log": False},
                 "references": {"type": "dict", "default": {}},
                 "action": {"type": "str", "choices": list(CHILD_ACTIONS)},
                 "archive_table": {"type": "str"},

@@ -15,7 +15,7 @@ THROTTLES = ["off", "gentle"]
 # Beyond this, more rows a batch are no faster (measured with 5, 20 and 50 thousand), and only hold their locks longer.
 MAX_BATCH_ROWS = 20000
 # Seconds a batch may take, and the rest after it as a multiple of what it took.
-_DEFAULTS = {"off": (0.5, 0.0), "gentle": (0.01, 9.0)}
+_DEFAULTS = {"off": (0.5, 0.0), "gentle": (0.005, 19.0)}
 _START_ROWS = {"off": 10000, "gentle": 200}
 _STEP = 1.2
 # Weight of the latest batch in the average.
@@ -38,8 +38,8 @@ def pace_options(options: Mapping[str, Any]) -> PaceOptions:
     seconds, ratio = _DEFAULTS[options["throttle"]]
     seconds = seconds if options["batch_seconds"] is None else options["batch_seconds"]
     ratio = ratio if options["pause_ratio"] is None else options["pause_ratio"]
-    if not 0.005 <= seconds <= 60:
-        raise InvalidOption("batch_seconds", seconds, "0.005 to 60 seconds")
+    if not 0.001 <= seconds <= 60:
+        raise InvalidOption("batch_seconds", seconds, "0.001 to 60 seconds")
     if not 0 <= ratio <= 1000:
         raise InvalidOption("pause_ratio", ratio, "0 to 1000 times the duration of the batch")
     most = options["max_batch_rows"]

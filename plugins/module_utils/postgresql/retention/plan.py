@@ -138,6 +138,12 @@ def decide(policy: Policy, lookup: Lookup, role: Role) -> Decision:
             "require_archive is set, and the policy deletes rows for good (action purge, or drop after detach)",
             "Use action archive or export, for the children too; after detach, keep or export.",
         )
+    if policy.export is not None and role.encoding == "SQL_ASCII":
+        found.refuse(
+            policy.table,
+            "the database has no encoding (SQL_ASCII), so that its texts cannot be written as JSON without loss",
+            "Archive to a table instead.",
+        )
     _check_table(found, relation)
     if relation.kind in _KINDS:
         return Decision(refusals=found.refusals)

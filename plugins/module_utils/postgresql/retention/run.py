@@ -66,6 +66,10 @@ PURPOSE = "postgresql_retention"
 _DURABLE = """
 SELECT set_config('synchronous_commit', 'on', false) AS durable WHERE current_setting('synchronous_commit') = 'off'
 """
+# Within the database a crash takes rows, archive and ledger back together, so a batch need not wait for the disk; and
+# others who commit do not queue behind its flush.
+_RELAXED = {"synchronous_commit": "off"}
+_GENTLE_VACUUM = {"vacuum_cost_delay": "2ms", "vacuum_cost_limit": "200"}
 # The text of a value is part of hashes, cursors and files: it must not depend on anybody's settings.
 _TEXT = {"DateStyle": "ISO, YMD", "extra_float_digits": "1", "bytea_output": "hex", "xmloption": "content"}
 _RESUME = "What was moved is whole and noted in the ledger. Run the task again: it goes on where this run ended."
@@ -119,7 +123,6 @@ def enforce(options: Mapping[str, Any], *, check_mode: bool, progress: Progress)
     try:
         with maintenance_session(options, purpose=PURPOSE, check_mode=check_mode) as session:
             session.configure(_TEXT)
-            session.query(_DURABLE)
             _enforce(session, policies, options, run, check_mode=check_mode, progress=progress)
     except Stopped as stopped:
         raise Stopped(f"{stopped.message}. {_RESUME}", **run.result(check_mode=check_mode)) from None
@@ -217,6 +220,10 @@ def _announce(
         entry["partitions_due"] = entry.get("partitions_due", 0) + 1
     if (due.works or partitions.works) and not ledger.exists:
         run.actions.append({"policy": None, "action": "create", "object": str(ledger.name)})
+    run.actions += [
+        {"policy": job.policy, "action": "abandon", "object": job.relation, "cutoff": job.cutoff}
+        for job in due.abandoned
+    ]
     run.actions += [work.action(pace) for work in due.works]
     run.actions += [detachment.action() for detachment in partitions.works]
 
@@ -230,18 +237,22 @@ def _carry_out(
     run: _Run,
     progress: Progress,
 ) -> None:
+    store: Store | None = None
+    exports = [work.plan.policy.export for work in due.works] + [each.plan.policy.export for each in partitions.works]
+    if any(export is not None and export.bucket for export in exports):
+        store = connect_store(options["s3"] or {})
     ledger.create()
     run.changed = True
+    run.after = {name: {"rows_due": 0} for name, entry in run.before.items() if not entry["rows_due"]}
     for job in due.abandoned:
         # What it has written and not deleted is due under the changed policy, and would be there twice.
         if job.action == "export" and job.destination.startswith("/"):
             DirectoryWriter(job.destination).drop(batch_of(job).stem)
     ledger.abandon(due.abandoned)
     pressure = Pressure(session, options, progress)
-    store: Store | None = None
-    exports = [work.plan.policy.export for work in due.works] + [each.plan.policy.export for each in partitions.works]
-    if any(export is not None and export.bucket for export in exports):
-        store = connect_store(options["s3"] or {})
+    if options["throttle"] == "gentle":
+        # VACUUM by hand knows no rest of its own.
+        session.configure(_GENTLE_VACUUM)
     touched: dict[TableName, int] = {}
     try:
         for work in due.works:
@@ -252,6 +263,7 @@ def _carry_out(
         run.paused_seconds, run.pause_reasons = pressure.paused_seconds, pressure.reasons
         run.unreadable = pressure.unreadable
     if options["vacuum"]:
+        session.configure(_lock_timeout(options))
         _vacuum(session, touched, run, progress)
 
 
@@ -274,6 +286,10 @@ def _job(
     progress.phase("measure", str(root.table))
     archive = measure_archive(session, work, progress)
     writer = None if policy.export is None else open_writer(policy.export, store)
+    if policy.export is not None:
+        session.query(_DURABLE)
+    elif options["throttle"] == "gentle":
+        session.configure(_RELAXED)
     if not work.is_resumed:
         ledger.begin(work.job)
     progress.phase(policy.action, str(root.table), total=work.rows, unit="rows")
@@ -309,14 +325,20 @@ def _detachment(
 ) -> None:
     policy = work.plan.policy
     pressure.relieve()
+    session.configure(_lock_timeout(options))
     detach(session, work, ledger, progress)
     entry = run.policies.setdefault(policy.name, _entry(policy, work.job.cutoff))
     if work.export is not None:
         work.export.rows = _recount(session, work.export, progress)
         _job(session, work.export, ledger, options, run, pressure, store, progress, {})
+        session.configure(_lock_timeout(options))
     finish(session, work, ledger, progress)
     entry["partitions"].append(str(work.partition))
     run.after.setdefault(policy.name, {"rows_due": 0})
+
+
+def _lock_timeout(options: Mapping[str, Any]) -> dict[str, str]:
+    return {"lock_timeout": f"{round(options['lock_timeout'] * 1000)}ms"}
 
 
 def _recount(session: Session, work: Work, progress: Progress) -> int:
