@@ -871,6 +871,8 @@ def test_planning_over_20000_tables(run_module: RunModule) -> None:
         for name in ("t777", "t19000"):
             database.execute(f"INSERT INTO {name} SELECT g, 'x' FROM generate_series(1, 1000) g; ANALYZE {name}")
             database.delete(name, 400)
+        # With statistics of the catalogs the planner has other ideas.
+        server.execute("ANALYZE pg_catalog.pg_class")
         check, run = database.run(check=True), database.run()
         assert check["table_count"] == 20_000
         assert {each["table"] for each in check["actions"]} == {"t777", "t19000"}
