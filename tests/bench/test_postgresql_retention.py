@@ -153,7 +153,7 @@ def in_loop(server: PostgresServer, insert: bool) -> float:
 
 def ours(server: PostgresServer, policy: dict[str, Any]) -> tuple[float, dict[str, Any]]:
     began = time.perf_counter()
-    out, _ = start(server, policy=policy).communicate()
+    out, _errors = start(server, policy=policy).communicate()
     took = time.perf_counter() - began
     result = json.loads(out)
     assert not result.get("failed"), result["msg"]
@@ -216,7 +216,7 @@ def test_throttled(server: PostgresServer, tmp_path: Path, table: Callable[..., 
             time.sleep(SECONDS)
             ended = time.time()
             process.terminate()
-            out, _ = process.communicate()
+            out, _errors = process.communicate()
         done = json.loads(out)["policies"][0]
         before = percentile(latencies(tmp_path / f"load-{number}", alone, began), 0.99)
         beside = percentile(latencies(tmp_path / f"load-{number}", began, ended), 0.99)

@@ -230,10 +230,10 @@ def test_two_runs_at_once(server: PostgresServer) -> None:
     first = start(arguments)
     until(server, f"{BACKEND} AND query ~ 'picked'")
     second = start(arguments)
-    out, _ = second.communicate(timeout=60)
+    out, _errors = second.communicate(timeout=60)
     told = json.loads(out)
     assert told["failed"]
     assert told["msg"].startswith("Another run of postgresql_retention is at work in database postgres (pid ")
-    out, _ = first.communicate(timeout=300)
+    out, _errors = first.communicate(timeout=300)
     assert not json.loads(out).get("failed"), out
     assert server.psql("SELECT count(*) FROM public.orders WHERE closed_at < '2026-05-02 00:00+00'") == "0"

@@ -136,7 +136,7 @@ def test_size_follows_time_in_small_steps() -> None:
     pace = Pace(options(batch_rows=1000, batch_seconds=1.0))
     assert pace.took(1000, 0.01) == 0
     assert pace.size == 1200
-    for _ in range(40):
+    for _turn in range(40):
         pace.took(pace.size, pace.size / 5000)
     assert 4500 <= pace.size <= 5500
     before = pace.size
@@ -152,7 +152,7 @@ def test_batch_that_is_in_the_way_is_divided_down_to_the_row() -> None:
     assert sizes == [500, 250, 125, 62, 31, 15, 7, 3, 1]
     pace.passed()
     after = []
-    for _ in range(6):
+    for _turn in range(6):
         after.append(pace.size)
         pace.took(pace.size, 0.001)
     assert after == [2, 8, 32, 128, 512, 1000]

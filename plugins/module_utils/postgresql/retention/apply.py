@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.present import present
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
@@ -243,8 +244,7 @@ class Mover:
         """Positions and number of every table's rows; the parents of each are locked before."""
         picked = [root]
         for number, node in enumerate(self._statements.nodes[1:], 1):
-            assert node.parent is not None
-            values = {"positions": picked[node.parent]["positions"]}
+            values = {"positions": picked[present(node.parent, "a child's parent")]["positions"]}
             row = self._session.query(self._statements.lock_children(number), values, on_wait=self._progress.check)[0]
             picked.append(row)
         return picked
@@ -298,7 +298,6 @@ class Mover:
 
     # --- export: read, write and prove the files, then delete exactly what they hold
     def _export(self, last: tuple[str, ...] | None, limit: int) -> _Step:
-        assert self._writer is not None
         lines: dict[int, list[str]] = {}
         with self._session.transaction():
             # Locked, so that rows somebody works on are passed over; not held, since writing may take a while.
@@ -330,11 +329,9 @@ class Mover:
         return _Step(counts[0], tuple(picked["last"]))
 
     def _store(self, batch: Batch, lines: Mapping[int, Sequence[str]], picked: Mapping[str, Any]) -> dict[int, Stored]:
-        assert self._writer is not None
+        writer = present(self._writer, "the writer of exports")
         nodes = self._statements.nodes
-        stored = {
-            number: store_rows(self._writer, batch.file(nodes[number].table), rows) for number, rows in lines.items()
-        }
+        stored = {number: store_rows(writer, batch.file(nodes[number].table), rows) for number, rows in lines.items()}
         files = [
             {
                 **file.as_dict(),
@@ -345,7 +342,7 @@ class Mover:
             for number, file in stored.items()
         ]
         store_manifest(
-            self._writer,
+            writer,
             batch,
             {
                 "policy": self._job.policy,

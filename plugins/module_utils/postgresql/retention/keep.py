@@ -86,7 +86,7 @@ def parse_keep(value: object, option: str = "keep") -> Keep:
     if iso and len(text) > 2:
         return _positive(_sum(zip(iso.groups(), _ISO_UNITS)), value, option)
     parts = _AMOUNT.findall(text)
-    if not parts or _AMOUNT.sub("", text).strip(" ,") or any(unit not in _UNITS for _, unit in parts):
+    if not parts or _AMOUNT.sub("", text).strip(" ,") or any(unit not in _UNITS for _amount, unit in parts):
         raise InvalidOption(option, value, ACCEPTED)
     return _positive(_sum(parts), value, option)
 

@@ -245,7 +245,7 @@ def _take_up(session: Session, plan: Plan, job: Job, found: Partitions) -> None:
 
 def _quoted(relation: str) -> str:
     """The ledger's spelling, which is not quoted, as parse_table() takes it; the schema ends at the first dot."""
-    schema, _, name = relation.partition(".")
+    schema, _dot, name = relation.partition(".")
     return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, name))
 
 

@@ -355,7 +355,7 @@ def _link(found: _Findings, child: Child, relations: Sequence[Relation]) -> _Lin
         and child.foreign_key in (None, reference.name)
     ]
     if len(matches) > 1:
-        names = ", ".join(reference.name for _, reference in matches)
+        names = ", ".join(reference.name for _node, reference in matches)
         found.refuse(child.table, f"it has several foreign keys to choose from ({names})", "Name one in foreign_key.")
     if not matches:
         return None
@@ -497,7 +497,7 @@ def _check_archive(found: _Findings, relation: Relation, target: Relation) -> No
 
 def _check_references(found: _Findings, nodes: Sequence[Node], relation: Relation, lookup: Lookup) -> Iterable[Probe]:
     """Who else refers to rows that go: what is not declared as a child must not be lost or changed in silence."""
-    declared = {(node.oid, frozenset(column for column, _ in node.link)) for node in nodes[1:]}
+    declared = {(node.oid, frozenset(column for column, _parent in node.link)) for node in nodes[1:]}
     probes: list[Probe] = []
     for position, node in enumerate(nodes):
         parent = relation if position == 0 else lookup(node.table)

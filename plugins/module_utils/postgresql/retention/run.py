@@ -181,7 +181,7 @@ def _enforce(
         raise Refused(
             f"{catalog.role.name} lacks privileges for the policies; nothing was done. Run as owner: {' '.join(grants)}"
         )
-    open_jobs = ledger.open_jobs([plan.policy.name for plan, _ in plans])
+    open_jobs = ledger.open_jobs([plan.policy.name for plan, _due in plans])
     by_rows = [(plan, cutoff) for plan, cutoff in plans if plan.policy.action != "detach"]
     due = find_due(session, by_rows, open_jobs, catalog.role.version_num, progress)
     partitions = Partitions()
@@ -212,7 +212,7 @@ def _announce(
 ) -> None:
     """Write down what will be done, which is all that check mode does."""
     pace = pace_options(options)
-    run.before = {plan.policy.name: {"rows_due": 0, "child_rows_due": 0} for plan, _ in plans}
+    run.before = {plan.policy.name: {"rows_due": 0, "child_rows_due": 0} for plan, _due in plans}
     run.before.update(figures(due.works))
     for detachment in partitions.works:
         entry = run.before[detachment.plan.policy.name]

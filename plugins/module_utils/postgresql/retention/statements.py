@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.present import present
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.catalog import Column
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.plan import Node, Plan
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.policy import Condition, TableName
@@ -161,23 +162,23 @@ class Statements:
 
     def in_both(self) -> Any:
         """How many due rows have a key that the archive holds already (C(rows))."""
-        assert self.root.archive is not None
+        archive = present(self.root.archive, "the archive table")
         same = sql.SQL(" AND ").join(
             sql.SQL("{} = {}").format(identifier("a", name), identifier("t", name)) for name in self.plan.key
         )
         return sql.SQL("SELECT count(*) AS rows FROM ONLY {} t JOIN {} a ON {} WHERE {}").format(
-            table(self.root.table), table(self.root.archive), same, self._due
+            table(self.root.table), table(archive), same, self._due
         )
 
     def archive_sum(self) -> Any:
         """Rows and digest of what the archive holds from C(oldest) up to the cutoff (C(rows), C(digest))."""
-        assert self.root.archive is not None
+        archive = present(self.root.archive, "the archive table")
         return sql.SQL(
             "SELECT count(*) AS rows, coalesce(sum({hash}), 0) AS digest FROM {archive} t "
             "WHERE {column} >= %(oldest)s::{type} AND {column} < %(cutoff)s::{type}"
         ).format(
             hash=row_hash(self.root.columns, self._version_num, "t"),
-            archive=table(self.root.archive),
+            archive=table(archive),
             column=identifier("t", self.plan.policy.column),
             type=_type(self.plan.column_type),
         )
@@ -232,7 +233,7 @@ class Statements:
         The parents are locked FOR UPDATE by then: nobody can insert a row that refers to them.
         """
         node = self.nodes[position]
-        assert node.parent is not None
+        parent = present(node.parent, "a child's parent")
         return sql.SQL(
             "WITH picked AS MATERIALIZED (SELECT {alias}.ctid AS picked_ctid FROM ONLY {parent} {parent_alias} "
             "JOIN ONLY {table} {alias} ON {matches} WHERE {parent_alias}.ctid = ANY (%(positions)s::tid[]) "
@@ -241,10 +242,10 @@ class Statements:
             "coalesce(array_agg(DISTINCT picked_ctid)::text, '{{}}') AS positions FROM picked"
         ).format(
             alias=_alias(position),
-            parent=table(self.nodes[node.parent].table),
-            parent_alias=_alias(node.parent),
+            parent=table(self.nodes[parent].table),
+            parent_alias=_alias(parent),
             table=table(node.table),
-            matches=_matches(node, position, node.parent),
+            matches=_matches(node, position, parent),
         )
 
     def read(self, position: int) -> Any:
