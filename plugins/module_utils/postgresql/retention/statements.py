@@ -206,9 +206,13 @@ class Statements:
 
     def _last(self) -> Any:
         """SQL for the cursor after the picked rows: an array of texts, or NULL."""
+        # Only the last row is turned into text: a sort computes what it returns for every row before.
+        plain = sql.SQL(", ").join(identifier(name) for name in self.plan.order)
         texts = sql.SQL(", ").join(sql.SQL("{}::text").format(identifier(name)) for name in self.plan.order)
         backwards = sql.SQL(", ").join(sql.SQL("{} DESC").format(identifier(name)) for name in self.plan.order)
-        return sql.SQL("(SELECT ARRAY[{}] FROM picked ORDER BY {} LIMIT 1)").format(texts, backwards)
+        return sql.SQL("(SELECT ARRAY[{}] FROM (SELECT {} FROM picked ORDER BY {} LIMIT 1) p)").format(
+            texts, plain, backwards
+        )
 
     def pick(self, *, resumes: bool) -> Any:
         """Choose the next batch, and lock it where that is allowed.
