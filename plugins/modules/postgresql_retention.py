@@ -222,7 +222,7 @@ options:
     default: "off"
   batch_rows:
     description:
-      - Rows of the first batch. The size then follows O(batch_seconds). 10000, and 200 with O(throttle=gentle), if not
+      - Rows of the first batch. The size then follows O(batch_seconds). 10000, and 100 with O(throttle=gentle), if not
         given.
     type: int
   max_batch_rows:
@@ -232,11 +232,11 @@ options:
     default: 20000
   batch_seconds:
     description:
-      - Seconds that a batch should take. 0.5, and 0.005 with O(throttle=gentle), if not given.
+      - Seconds that a batch should take. 0.5, and 0.003 with O(throttle=gentle), if not given.
     type: float
   pause_ratio:
     description:
-      - The rest after a batch, as a multiple of what it took. 0, and 19 with O(throttle=gentle), if not given.
+      - The rest after a batch, as a multiple of what it took. 0, and 65 with O(throttle=gentle), if not given.
     type: float
   max_rows_per_second:
     description:

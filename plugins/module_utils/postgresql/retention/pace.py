@@ -15,8 +15,8 @@ THROTTLES = ["off", "gentle"]
 # Beyond this, more rows a batch are no faster (measured with 5, 20 and 50 thousand), and only hold their locks longer.
 MAX_BATCH_ROWS = 20000
 # Seconds a batch may take, and the rest after it as a multiple of what it took.
-_DEFAULTS = {"off": (0.5, 0.0), "gentle": (0.005, 19.0)}
-_START_ROWS = {"off": 10000, "gentle": 200}
+_DEFAULTS = {"off": (0.5, 0.0), "gentle": (0.003, 65.0)}
+_START_ROWS = {"off": 10000, "gentle": 100}
 _STEP = 1.2
 # Weight of the latest batch in the average.
 _WEIGHT = 0.3
