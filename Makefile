@@ -114,6 +114,7 @@ docs: copy ## the documentation site's sources, rendered to build/docs
 	@.ci/docs $(COPY) build/docs
 
 build: copy ## the installable collection, in build/dist
+	@rm -f build/dist/*.tar.gz
 	@cd $(COPY) && ansible-galaxy collection build --force --output-path $(CURDIR)/build/dist
 
 readmes: setup ## the tables of variables in the roles' READMEs, from their argument specs

@@ -220,7 +220,7 @@ def test_throttled(server: PostgresServer, tmp_path: Path, table: Callable[..., 
             time.sleep(SECONDS)
             times.append(time.time())
             process.terminate()
-            out, _ = process.communicate()
+            out, _errors = process.communicate()
             done = json.loads(out)["policies"][0]
             moved += done["rows"]
             before = latencies(tmp_path / "load", times[0], times[1])
