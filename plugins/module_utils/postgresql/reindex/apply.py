@@ -148,11 +148,12 @@ class Worker:
                 return f" It left {each.label} behind, which cannot be dropped yet; the next run does that."
         return " What it left behind has been dropped." if mine else ""
 
-    def _patiently(self, statement: sql.Composed) -> QueryError | None:
+    def _patiently(self, statement: sql.Composed, *, in_transaction: bool = False) -> QueryError | None:
         """Run a statement, again after a random moment when it does not get its lock; the last error, or None."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                self.session.query(statement)
+                with self.session.transaction() if in_transaction else contextlib.nullcontext():
+                    self.session.query(statement)
             except QueryError as error:
                 if error.sqlstate != _LOCKED or attempt == _ATTEMPTS:
                     return error
@@ -206,21 +207,14 @@ class Worker:
         lock = sql.SQL("LOCK TABLE ONLY {} IN SHARE UPDATE EXCLUSIVE MODE").format(
             sql.Identifier(index.schema, index.table)
         )
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                with self.session.transaction():
-                    self.session.query(lock)
-            except QueryError as error:
-                if error.sqlstate != _LOCKED or attempt == _ATTEMPTS:
-                    return Refusal(
-                        index.label,
-                        f"its table is locked by VACUUM, ANALYZE or a change of its definition ({error.message})",
-                        "Run the task again when that is done; postgresql_health_info shows who it is.",
-                    )
-                time.sleep(random.uniform(0.2, 1.0) * attempt)  # noqa: S311
-            else:
-                return None
-        return None
+        error = self._patiently(lock, in_transaction=True)
+        if error is None:
+            return None
+        return Refusal(
+            index.label,
+            f"its table is locked by VACUUM, ANALYZE or a change of its definition ({error.message})",
+            "Run the task again when that is done; postgresql_health_info shows who it is.",
+        )
 
     def _failed(self, rebuild: Rebuild, error: QueryError, watch: Watch) -> None:
         reason = f"its rebuild failed: {error.message}"
