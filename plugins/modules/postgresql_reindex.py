@@ -30,6 +30,7 @@ author:
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.actiongroup_postgresql
+  - runbook.ops.guards
   - runbook.ops.maintenance
   - runbook.ops.postgresql
 attributes:

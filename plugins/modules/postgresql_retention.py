@@ -30,6 +30,7 @@ author:
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.actiongroup_postgresql
+  - runbook.ops.guards
   - runbook.ops.maintenance
   - runbook.ops.postgresql
 attributes:
@@ -564,11 +565,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import check_refusals
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import (
     maintenance_argument_spec,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import check_refusals
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.options import postgresql_argument_spec
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.options import retention_argument_spec
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.run import enforce, with_diff

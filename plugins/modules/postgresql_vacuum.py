@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.actiongroup_postgresql
   - runbook.ops.postgresql
+  - runbook.ops.guards
   - runbook.ops.maintenance
 attributes:
   check_mode:

@@ -69,7 +69,7 @@ options:
   visibility_timeout:
     description:
       - The application's C(visibility_timeout) in C(broker_transport_options), in seconds. Messages that are
-        unacknowledged for longer should have been taken back and are reported as C(stuck).
+        unacknowledged for longer should have been taken back and are reported as C(stalled).
     type: int
     default: 3600
   sample:
@@ -256,7 +256,7 @@ queues:
     oldest_unacked_seconds:
       description: How long the longest has been held, by the clock of the worker that took it.
       type: float
-    stuck:
+    stalled:
       description: Messages held for longer than O(visibility_timeout).
       type: int
     redelivery_risk:
@@ -370,7 +370,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import redis_argument_spec
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.report import READERS, queue_report
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.report import queue_report
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.systems import READERS
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import budget_argument_spec
 
 
@@ -379,7 +380,7 @@ def main() -> None:
         argument_spec={
             **redis_argument_spec(),
             **budget_argument_spec(),
-            "system": {"type": "str", "choices": sorted(READERS), "default": "celery"},
+            "system": {"type": "list", "elements": "str", "choices": sorted(READERS), "default": []},
             "queues": {"type": "list", "elements": "str", "default": []},
             "missing_queues": {"type": "str", "choices": ["error", "report"], "default": "error"},
             "key_prefix": {"type": "str", "no_log": False},
@@ -392,6 +393,8 @@ def main() -> None:
             "max_unacked": {"type": "int", "default": 10000},
             "failures": {"type": "bool", "default": True},
             "failed_within": {"type": "float"},
+            "orphans": {"type": "bool", "default": False},
+            "sample_seconds": {"type": "float", "default": 0.0},
             "reference_time": {"type": "str"},
         },
         supports_check_mode=True,

@@ -40,3 +40,8 @@ def parse_moment(text: str, option: str = "reference_time") -> dt.datetime:
 def reference_moment(text: str | None) -> dt.datetime:
     """The moment ages are counted from: the C(reference_time) option, else now."""
     return parse_moment(text) if text else utc_now()
+
+
+def iso_of(seconds: float) -> str:
+    """Epoch seconds as C(iso) writes them."""
+    return iso(dt.datetime.fromtimestamp(seconds, dt.timezone.utc))

@@ -84,6 +84,7 @@ class Scan:
         patterns: Sequence[bytes],
         budget: Budget,
         *,
+        match: bytes | None = None,
         dbsize: int | None = None,
         overhead_seconds: float = 0.0,
     ) -> None:
@@ -92,7 +93,8 @@ class Scan:
         self.stopped_by: str | None = None
         self._client = client
         self._patterns = [compile_glob(pattern) for pattern in patterns]
-        self._match = patterns[0] if len(patterns) == 1 else common_match(patterns)
+        # C(match) is wider than the patterns; what it lets through is matched again here.
+        self._match = match or (patterns[0] if len(patterns) == 1 else common_match(patterns))
         self._budget = budget
         self._dbsize = dbsize
         self._pacer = Pacer(overhead_seconds)

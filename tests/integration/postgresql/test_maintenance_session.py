@@ -10,10 +10,10 @@ import pytest
 from lab.pgbouncer import PgBouncer
 from lab.postgresql import PostgresServer
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.headroom import disk_headroom
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.session import (
     maintenance_session,
 )

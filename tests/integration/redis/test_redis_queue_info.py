@@ -163,7 +163,7 @@ def test_waiting_jobs_of_all_priorities(
     assert (normal["oldest_age_seconds"], normal["oldest_age_exact"]) == (None, False)
     assert normal["oldest_age_note"] == "Celery's messages carry no time of publication"
     assert (normal["tasks"], normal["sampled"]) == ([{"name": "shop.register", "count": 10}], 10)
-    assert (normal["paused"], normal["consumers"], normal["library_version"]) == (None, None, None)
+    assert (normal["paused"], normal["consumers"], normal["library_version"]) == (None, 0, None)
     if "batch" in found:
         assert found["batch"]["counts"]["waiting"] == application.declared("batch") == 7
         assert found["batch"]["tasks"] == [{"name": "shop.refuse", "count": 7}]
@@ -213,6 +213,8 @@ def test_unacknowledged_jobs_belong_to_their_queues(run_module: Runner, held: Sh
         "waiting": 0,
         "active": 1,
         "delayed": 0,
+        "blocked": None,
+        "retrying": None,
         "failed": None,
         "completed": None,
     }
@@ -239,11 +241,11 @@ def test_jobs_of_a_dead_worker_get_stuck(run_module: Runner, held: Shop) -> None
     os.killpg(held.process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
     held.process.wait(10)  # type: ignore[attr-defined]
     fresh = queues(read(run_module, held.server, key_prefix="celery:"))
-    assert {name: queue["stuck"] for name, queue in fresh.items()} == {"normal": 0, "batch": 0, "reports": 0}
+    assert {name: queue["stalled"] for name, queue in fresh.items()} == {"normal": 0, "batch": 0, "reports": 0}
     later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 4000))
     result = read(run_module, held.server, key_prefix="celery:", reference_time=later)
     found = queues(result)
-    assert (found["normal"]["stuck"], found["batch"]["stuck"], found["reports"]["stuck"]) == (2, 1, 1)
+    assert (found["normal"]["stalled"], found["batch"]["stalled"], found["reports"]["stalled"]) == (2, 1, 1)
     assert found["batch"]["oldest_unacked_seconds"] > 3600
     assert "no worker is there to take them back" in found["batch"]["notes"][0]
     # By then the first of the two scheduled jobs is due.

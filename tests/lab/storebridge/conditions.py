@@ -60,7 +60,7 @@ def conditions(now: datetime) -> list[Condition]:
         ),
         _condition("domeggook_quota", "14,200 of 15,000 calls of Domeggook are used", "quota.domeggook"),
         _condition("no_worker", "Tasks wait and the only worker was killed", "queue.unconsumed"),
-        _condition("stuck_tasks", "Tasks that the killed worker held for two hours", "queue.stuck", "batch"),
+        _condition("stuck_tasks", "Tasks that the killed worker held for two hours", "queue.stalled", "batch"),
         _condition("rate_limit_lines", "More than a hundred times 'Rate limit exceeded' in an hour", "logs.rate_limit"),
         _condition(
             "target_down", "A target that Prometheus cannot scrape", "metrics.target_up", f"{DOWN_JOB} {DOWN_TARGET}"

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.runbook.ops.plugins.doc_fragments.maintenance import ModuleDocFragment
+from ansible_collections.runbook.ops.plugins.doc_fragments import guards as guards_fragment
+from ansible_collections.runbook.ops.plugins.doc_fragments import maintenance as maintenance_fragment
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import (
-    check_guards,
-    is_in_declared_window,
-    maintenance_argument_spec,
-    window_refusal,
-)
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import (
+from ansible_collections.runbook.ops.plugins.module_utils.common.guards import is_in_declared_window, window_refusal
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import (
     Refusal,
     Refused,
     check_refusals,
     outcome,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import (
+    check_guards,
+    maintenance_argument_spec,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.session import lock_key
 
@@ -33,7 +33,11 @@ def guards(**given: Any) -> dict[str, Any]:
 
 
 def test_the_documentation_says_the_same() -> None:
-    documented = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+    documented = {
+        name: option
+        for fragment in (guards_fragment, maintenance_fragment)
+        for name, option in yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"].items()
+    }
     spec = maintenance_argument_spec()
     assert set(documented) == set(spec)
     for name, option in spec.items():

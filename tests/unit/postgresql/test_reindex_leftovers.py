@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.leftovers import (
     original,
     refusal,

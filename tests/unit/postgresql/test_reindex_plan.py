@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.headroom import Headroom
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.baseline import Baseline
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.guards import (
     Surroundings,

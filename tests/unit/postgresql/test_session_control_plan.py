@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refused
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.session_control.access import full_advice
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.session_control.criteria import (
     Request,

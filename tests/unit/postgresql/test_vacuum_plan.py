@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, Refused
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.headroom import Headroom
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import (
     maintenance_argument_spec,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal, Refused
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum.apply import (
     Run,
     interrupted,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery_format import (
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.format import (
     Binding,
     Message,
     Naming,

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery import sum_up
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery_format import Message
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery_unacked import Held, Unacked
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.model import Failures, QueueFacts, listed, plural
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.reasons import normalise, scrub
+from ansible_collections.runbook.ops.plugins.module_utils.queues.model import Failures, QueueFacts, listed, plural
+from ansible_collections.runbook.ops.plugins.module_utils.queues.reasons import normalise, scrub
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.format import Message
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.reader import sum_up
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.unacked import Held, Unacked
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.request import request_from
 
 
@@ -59,7 +59,14 @@ def test_failures_are_grouped_and_counted() -> None:
             failures.add(f"reason {chr(97 + number)}", "an example" * 100)
     assert (failures.count, failures.reasons) == (120, 15)
     assert len(failures.top()) == 10
-    assert failures.top()[0] == {"reason": "reason o", "count": 15, "example": ("an example" * 20)}
+    assert failures.top()[0] == {
+        "reason": "reason o",
+        "count": 15,
+        "example": "an example" * 20,
+        "example_ids": [],
+        "first_at": None,
+        "last_at": None,
+    }
     assert failures.most_frequent() == "reason o (15)"
     facts = QueueFacts("q", "celery", failures=failures).facts()
     assert (facts["failure_reasons_count"], facts["failures_truncated"]) == (15, True)
@@ -81,7 +88,7 @@ def test_backlog(counts: dict[str, int | None], backlog: int | None) -> None:
 def test_a_missing_queue_has_no_figures() -> None:
     facts = QueueFacts("q", "celery", exists=False, reason="why").facts()
     assert set(facts["counts"].values()) == {None}
-    numbers = ("backlog", "unacked", "stuck", "redelivery_risk", "unread", "malformed", "opaque", "consumers")
+    numbers = ("backlog", "unacked", "stalled", "redelivery_risk", "unread", "malformed", "opaque", "consumers")
     assert [facts[name] for name in numbers] == [None] * len(numbers)
 
 
@@ -109,7 +116,7 @@ def held(*messages: tuple[float, float | None]) -> Held:
 )
 def test_held_messages(messages: list[tuple[float, float | None]], expected: tuple[Any, ...]) -> None:
     share = held(*messages)
-    assert (share.count, share.delayed, share.stuck, share.redelivery_risk, share.oldest_seconds) == expected
+    assert (share.count, share.delayed, share.stalled, share.redelivery_risk, share.oldest_seconds) == expected
 
 
 def test_sum_up() -> None:
@@ -137,7 +144,7 @@ def test_listed() -> None:
 
 def params(**changes: Any) -> dict[str, Any]:
     return {
-        "system": "celery",
+        "system": ["celery"],
         "queues": [],
         "missing_queues": "error",
         "key_prefix": None,
@@ -150,6 +157,8 @@ def params(**changes: Any) -> dict[str, Any]:
         "max_unacked": 10000,
         "failures": True,
         "failed_within": None,
+        "orphans": False,
+        "sample_seconds": 0.0,
         "reference_time": None,
         "max_keys": 1000,
         "max_seconds": 1.0,

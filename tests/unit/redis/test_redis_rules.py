@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.runbook.ops.plugins.module_utils.queues.model import QueueFacts
 from ansible_collections.runbook.ops.plugins.module_utils.redis.health.model import Snapshot, health
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.model import QueueFacts
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.judge import judge
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.rules import compile_rules
 
@@ -55,7 +55,7 @@ def test_rules_say_what_to_do(rule: dict[str, Any]) -> None:
 
 def queue_facts(**changes: Any) -> dict[str, Any]:
     queue = QueueFacts("normal", "celery", counts={"waiting": 0, "active": 0, "delayed": 0})
-    queue.stuck = queue.redelivery_risk = queue.unread = queue.malformed = queue.unacked = 0
+    queue.stalled = queue.redelivery_risk = queue.unread = queue.malformed = queue.unacked = 0
     for name, value in changes.items():
         setattr(queue, name, value)
     return {

@@ -8,59 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.runbook.ops.plugins.module_utils.common import guards
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.module_utils.common.timezones import moment, timezone
-from ansible_collections.runbook.ops.plugins.module_utils.common.windows import in_window, parse_window
-
-ON_REFUSAL = ["fail", "report"]
 
 
 def maintenance_argument_spec() -> dict[str, dict[str, Any]]:
-    """The argument spec of the guards; an empty string means "not given", so that role variables may default to it."""
-    return {
-        "window": {"type": "list", "elements": "str", "default": []},
-        "blocked_window": {"type": "list", "elements": "str", "default": []},
-        "timezone": {"type": "str", "default": "UTC"},
-        "reference_time": {"type": "str"},
-        "lock_timeout": {"type": "float", "default": 2.0},
-        "on_refusal": {"type": "str", "default": "fail", "choices": list(ON_REFUSAL)},
-        "progress_path": {"type": "path"},
-    }
+    """The argument spec of the guards, with the one of PostgreSQL's own."""
+    return {**guards.guard_argument_spec(), "lock_timeout": {"type": "float", "default": 2.0}}
 
 
 def check_guards(options: Mapping[str, Any]) -> None:
-    """Refuse guard options that cannot work, before anything is touched."""
-    for name in ("window", "blocked_window"):
-        for each in options[name]:
-            parse_window(each)
-    timezone(options["timezone"])
-    moment(options["reference_time"])
+    """Refuse guard options that cannot work, before anything is touched; raises InvalidOption."""
+    guards.check_guards(options)
     if not 0.1 <= options["lock_timeout"] <= 60:
         raise InvalidOption("lock_timeout", options["lock_timeout"], "0.1 to 60 seconds")
-
-
-def window_refusal(options: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Why now is no time for changes, as reason and remedy; None when it is one.
-
-    Without a C(window) every time is one that is not in C(blocked_window).
-    """
-    zone, now = options["timezone"], options["reference_time"]
-    if options["blocked_window"] and in_window(now, options["blocked_window"], zone):
-        blocked = ", ".join(options["blocked_window"])
-        return (
-            f"it is {_clock(now, zone)}, within the hours kept free of changes ({blocked})",
-            "Run it at another time.",
-        )
-    if options["window"] and not in_window(now, options["window"], zone):
-        windows = ", ".join(options["window"])
-        return f"it is {_clock(now, zone)}, outside the window ({windows})", "Run it within the window."
-    return None
-
-
-def is_in_declared_window(options: Mapping[str, Any]) -> bool:
-    """Whether a window was declared and now lies in it: what takes exclusive locks needs both."""
-    return bool(options["window"]) and window_refusal(options) is None
-
-
-def _clock(now: object, zone: str) -> str:
-    return f"{moment(now).astimezone(timezone(zone)):%a %H:%M} in {zone}"

@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session, connect
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refused
 
 # The first key of every advisory lock of the collection ("rops" in ASCII), to tell them from the application's.
 LOCK_CLASS = 0x726F7073

@@ -14,11 +14,11 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError, Unavailable
+from ansible_collections.runbook.ops.plugins.module_utils.common.guards import window_refusal
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import window_refusal
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex import leftovers as left
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.baseline import Baseline
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.catalog import (

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.headroom import Headroom
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.leftovers import quoted
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.model import Index
 

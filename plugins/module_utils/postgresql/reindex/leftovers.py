@@ -21,10 +21,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import quote_identifier
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.indexes import leftover
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal
 
 # Whether the library is there is the connection's question; it answers before any of this is used.
 with contextlib.suppress(ImportError):

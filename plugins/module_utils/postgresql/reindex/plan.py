@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import quote_identifier
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex import leftovers as left
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.baseline import Baseline
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex.guards import Surroundings, refusal

@@ -10,6 +10,13 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError, Unavailable
+from ansible_collections.runbook.ops.plugins.module_utils.common.guards import window_refusal
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import (
+    Refusal,
+    Refused,
+    check_refusals,
+    outcome,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
@@ -17,16 +24,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance
     Headroom,
     disk_headroom,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import (
-    check_guards,
-    window_refusal,
-)
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import (
-    Refusal,
-    Refused,
-    check_refusals,
-    outcome,
-)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import check_guards
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.session import maintenance_session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex import catalog as read
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.reindex import leftovers

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError, quote_identifier
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.ledger import Job
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.pace import PaceOptions, batches
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.plan import Plan

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError, quote_identifier
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.catalog import Leaf
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.due import Work
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.ledger import Job, Ledger

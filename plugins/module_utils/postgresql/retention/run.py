@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.guards import window_refusal
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import (
+    Refusal,
+    Refused,
+    outcome,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.common.timezones import moment
 from ansible_collections.runbook.ops.plugins.module_utils.object_store.client import Store
 from ansible_collections.runbook.ops.plugins.module_utils.object_store.client import connect as connect_store
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import window_refusal
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import (
-    Refusal,
-    Refused,
-    outcome,
-)
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.session import maintenance_session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.apply import Moved, Mover, batch_of
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.retention.catalog import read_catalog

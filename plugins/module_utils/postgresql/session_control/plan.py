@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, Refused
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import quote_identifier
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import Row, moment
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.sessions import session as shown_session
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal, Refused
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.session_control.criteria import (
     CANCELED,
     RUNNING,

@@ -11,6 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import Unavailable
+from ansible_collections.runbook.ops.plugins.module_utils.common.guards import window_refusal
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import (
+    Refusal,
+    Refused,
+    check_refusals,
+    outcome,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
@@ -18,16 +25,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health impo
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.capabilities import Capabilities
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.collect import collect, probe_server
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import Limits, Row
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import (
-    check_guards,
-    window_refusal,
-)
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import (
-    Refusal,
-    Refused,
-    check_refusals,
-    outcome,
-)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import check_guards
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.session_control.access import control_session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.session_control.criteria import (
     CANCELED,

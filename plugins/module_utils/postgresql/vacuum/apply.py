@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError, Unavailable
+from ansible_collections.runbook.ops.plugins.module_utils.common.guards import window_refusal
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session, connect
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import window_refusal
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum import measure
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum.options import Rules
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum.plan import (

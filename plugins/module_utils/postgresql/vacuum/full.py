@@ -10,17 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.guards import is_in_declared_window, window_refusal
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.headroom import (
     Headroom,
     disk_headroom,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import (
-    is_in_declared_window,
-    window_refusal,
-)
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum.options import Rules
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum.plan import BLOAT, Reason, Rewrite
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.autovacuum import due
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.relations import LOCKED, USER_SCHEMAS
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import compose
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.wraparound import AGES, HOLDERS
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum.horizon import (
     Checkpoint,
     Horizon,

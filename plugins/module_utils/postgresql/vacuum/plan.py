@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import Refusal
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum.horizon import (
     CATALOG,
     DATA,

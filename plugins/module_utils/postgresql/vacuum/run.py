@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.options import window_refusal
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.result import (
+from ansible_collections.runbook.ops.plugins.module_utils.common.guards import window_refusal
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import (
     Refused,
     check_refusals,
     outcome,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.session import maintenance_session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum import measure
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.vacuum.apply import Run, Worker, interrupted

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import parse_moment
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery_format import (
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.format import (
     PRIORITY_STEPS,
     SEPARATOR,
     VISIBILITY_TIMEOUT_SECONDS,
@@ -20,13 +20,15 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery_for
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Budget, budget_from
 
 MOST_SAMPLES = 1000
+MOST_SAMPLE_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class QueueRequest:
     """Which queues to read, and how their application names things. Times are in seconds."""
 
-    system: str = "celery"
+    # None of them asks for every system that is known.
+    systems: tuple[str, ...] = ()
     queues: tuple[bytes, ...] = ()
     prefix: bytes | None = None
     result_prefix: bytes | None = None
@@ -37,6 +39,10 @@ class QueueRequest:
     sample: int = 100
     max_unacked: int = 10000
     failures: bool = True
+    # Whether to look for job data in no state, which takes a scan over all keys.
+    orphans: bool = False
+    # Time between two looks, for rates; 0 for one look only.
+    sample_seconds: float = 0.0
     failed_within: float | None = None
     missing: str = "error"
     reference: dt.datetime | None = None
@@ -59,9 +65,12 @@ def request_from(params: Mapping[str, Any]) -> QueueRequest:
     for name in ("visibility_timeout", "failed_within"):
         if params[name] is not None and params[name] <= 0:
             raise InvalidOption(name, params[name], "a number of seconds greater than 0")
+    if not 0 <= params["sample_seconds"] <= MOST_SAMPLE_SECONDS:
+        accepted = f"a number of seconds from 0 to {MOST_SAMPLE_SECONDS}"
+        raise InvalidOption("sample_seconds", params["sample_seconds"], accepted)
     reference = params["reference_time"]
     return QueueRequest(
-        system=params["system"],
+        systems=tuple(dict.fromkeys(params["system"])),
         queues=tuple(_bytes(name) for name in queues),
         prefix=_bytes(params["key_prefix"]) if params["key_prefix"] else None,
         result_prefix=_bytes(params["result_key_prefix"]) if params["result_key_prefix"] else None,
@@ -72,6 +81,8 @@ def request_from(params: Mapping[str, Any]) -> QueueRequest:
         sample=params["sample"],
         max_unacked=params["max_unacked"],
         failures=params["failures"],
+        orphans=params["orphans"],
+        sample_seconds=params["sample_seconds"],
         failed_within=params["failed_within"],
         missing=params["missing_queues"],
         reference=parse_moment(reference) if reference else None,

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ansible_collections.runbook.ops.plugins.module_utils.queues.model import listed
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import RedisClient, show
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import Endpoint
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue import celery_format as wire
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.model import listed
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery import format as wire
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Scan
 
 

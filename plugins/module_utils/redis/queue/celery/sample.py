@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ansible_collections.runbook.ops.plugins.module_utils.queues.model import QueueFacts
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import RedisClient
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue import celery_format as wire
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.model import QueueFacts
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery import format as wire
 
 # So much is read of a list at most; a single message may be of any size, and cannot be read in parts.
 SAMPLE_BYTES = 2 * 1024 * 1024

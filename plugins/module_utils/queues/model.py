@@ -9,17 +9,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso_of
+
 # The states every system is mapped to. Unknown ones are null.
 #   waiting    ready to be executed, not yet with a worker
 #   active     with a worker
 #   delayed    to be executed later (ETA, retry, schedule)
 #   failed     failed and still kept
 #   completed  succeeded and still kept
-STATES = ("waiting", "active", "delayed", "failed", "completed")
+#   blocked    waiting for other jobs (BullMQ: waiting-children; RQ: deferred)
+#   retrying   failed and going to be tried again by itself, where that is a state of its own (Sidekiq: retry)
+STATES = ("waiting", "active", "delayed", "blocked", "retrying", "failed", "completed")
 
 TOP_REASONS = 10
 TOP_TASKS = 10
 EXAMPLE_CHARACTERS = 200
+EXAMPLE_IDS = 5
 
 
 @dataclass
@@ -29,10 +34,21 @@ class FailureGroup:
     reason: str
     count: int
     example: str
+    ids: list[str] = field(default_factory=list)
+    # Epoch seconds of the earliest and the latest one, where they are known.
+    first_at: float | None = None
+    last_at: float | None = None
 
     def facts(self) -> dict[str, Any]:
         """The entry of C(failures)."""
-        return {"reason": self.reason, "count": self.count, "example": self.example}
+        return {
+            "reason": self.reason,
+            "count": self.count,
+            "example": self.example,
+            "example_ids": self.ids,
+            "first_at": None if self.first_at is None else iso_of(self.first_at),
+            "last_at": None if self.last_at is None else iso_of(self.last_at),
+        }
 
 
 class Failures:
@@ -42,11 +58,28 @@ class Failures:
         self.count = 0
         self._groups: dict[str, FailureGroup] = {}
 
-    def add(self, reason: str, example: str) -> None:
-        """Count one failure; the first of a group is its example."""
+    def add(self, reason: str, example: str, identifier: str | None = None, at: float | None = None) -> None:
+        """Count one failure; the first of a group is its example. C(at) is when it failed, epoch seconds."""
         self.count += 1
         group = self._groups.setdefault(reason, FailureGroup(reason, 0, example[:EXAMPLE_CHARACTERS]))
         group.count += 1
+        if identifier is not None and len(group.ids) < EXAMPLE_IDS:
+            group.ids.append(identifier)
+        if at is not None:
+            group.first_at = at if group.first_at is None else min(group.first_at, at)
+            group.last_at = at if group.last_at is None else max(group.last_at, at)
+
+    def merge(self, other: Failures) -> None:
+        """Add all of another collection."""
+        self.count += other.count
+        for theirs in other._groups.values():
+            group = self._groups.setdefault(theirs.reason, FailureGroup(theirs.reason, 0, theirs.example))
+            group.count += theirs.count
+            group.ids = (group.ids + theirs.ids)[:EXAMPLE_IDS]
+            moments = [at for at in (group.first_at, theirs.first_at) if at is not None]
+            group.first_at = min(moments, default=None)
+            moments = [at for at in (group.last_at, theirs.last_at) if at is not None]
+            group.last_at = max(moments, default=None)
 
     @property
     def reasons(self) -> int:
@@ -73,11 +106,14 @@ class QueueFacts:
     prefix: str = ""
     # The name as the server knows it; it need not be UTF-8.
     raw: bytes = b""
+    raw_prefix: bytes = b""
     exists: bool = True
     reason: str | None = None
     library_version: str | None = None
     paused: bool | None = None
     counts: dict[str, int | None] = field(default_factory=dict)
+    # The same under the library's own names of its states.
+    states: dict[str, int | None] = field(default_factory=dict)
     priorities: list[dict[str, int]] = field(default_factory=list)
     consumers: int | None = None
     oldest_age_seconds: float | None = None
@@ -85,7 +121,16 @@ class QueueFacts:
     oldest_age_note: str | None = None
     unacked: int | None = None
     oldest_unacked_seconds: float | None = None
-    stuck: int | None = None
+    # Active jobs that no worker works on any more.
+    stalled: int | None = None
+    # Delayed jobs whose time has passed, so that nobody moves them on.
+    overdue: int | None = None
+    # Job data that is in no state, and entries of a state without data.
+    orphans: int | None = None
+    ghosts: int | None = None
+    # A part of the failed jobs when there are more than were read.
+    failures_sampled: bool = False
+    rate: dict[str, Any] | None = None
     redelivery_risk: int | None = None
     unread: int | None = None
     malformed: int | None = None
@@ -101,6 +146,14 @@ class QueueFacts:
         waiting, active = self.counts.get("waiting"), self.counts.get("active")
         return None if waiting is None or active is None else waiting + active
 
+    @property
+    def unconsumed(self) -> bool | None:
+        """Whether jobs wait and nobody is there to fetch any."""
+        waiting = self.counts.get("waiting")
+        if not self.exists or waiting is None or self.consumers is None:
+            return None
+        return self.consumers == 0 and waiting > 0 and not self.paused
+
     def facts(self) -> dict[str, Any]:
         """The entry of the result's C(queues)."""
         return {
@@ -112,6 +165,7 @@ class QueueFacts:
             "library_version": self.library_version,
             "paused": self.paused,
             "counts": {state: self.counts.get(state) for state in STATES},
+            "states": self.states,
             "priorities": self.priorities,
             "backlog": self.backlog,
             "consumers": self.consumers,
@@ -120,7 +174,11 @@ class QueueFacts:
             "oldest_age_note": self.oldest_age_note,
             "unacked": self.unacked,
             "oldest_unacked_seconds": self.oldest_unacked_seconds,
-            "stuck": self.stuck,
+            "stalled": self.stalled,
+            "overdue": self.overdue,
+            "orphans": self.orphans,
+            "ghosts": self.ghosts,
+            "rate": self.rate,
             "redelivery_risk": self.redelivery_risk,
             "unread": self.unread,
             "malformed": self.malformed,
@@ -131,6 +189,8 @@ class QueueFacts:
             "failures": self.failures.top(),
             "failure_reasons_count": self.failures.reasons,
             "failures_truncated": self.failures.reasons > TOP_REASONS,
+            "failures_sampled": self.failures_sampled,
+            "unconsumed": self.unconsumed,
             "notes": self.notes,
         }
 
@@ -151,6 +211,11 @@ class SystemFacts:
     unattributed: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def relevant(self) -> bool:
+        """Whether there is anything of this system, so that what is unknown about it matters."""
+        return any(queue.exists for queue in self.queues) or bool(self.failed_seen) or bool(self.results)
 
 
 def top_counts(counts: dict[str, int], limit: int) -> list[dict[str, Any]]:

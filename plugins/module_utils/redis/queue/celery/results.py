@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ansible_collections.runbook.ops.plugins.module_utils.queues.model import Failures, QueueFacts, plural
+from ansible_collections.runbook.ops.plugins.module_utils.queues.reasons import normalise, scrub
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import RedisClient
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue import celery_format as wire
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.model import Failures, QueueFacts, plural
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.reasons import normalise, scrub
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery import format as wire
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.request import QueueRequest
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Scan, compile_glob, escape_glob
 

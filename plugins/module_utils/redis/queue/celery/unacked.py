@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import RedisClient
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue import celery_format as wire
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery_tables import Tables
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery import format as wire
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.tables import Tables
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.request import QueueRequest
 
 # Entries larger than this are counted, but not read.
@@ -25,7 +25,7 @@ class Held:
 
     count: int = 0
     delayed: int = 0
-    stuck: int = 0
+    stalled: int = 0
     redelivery_risk: int = 0
     broken: int = 0
     opaque: int = 0
@@ -37,7 +37,7 @@ class Held:
         self.count += 1
         self.broken += message.broken
         self.opaque += message.opaque
-        self.stuck += age > visibility_timeout
+        self.stalled += age > visibility_timeout
         self.oldest_seconds = age if self.oldest_seconds is None else max(self.oldest_seconds, age)
         if message.eta is not None and message.eta > now:
             self.delayed += 1

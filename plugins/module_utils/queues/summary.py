@@ -1,0 +1,82 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The figures over all queues of all systems. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.runbook.ops.plugins.module_utils.queues.model import (
+    TOP_REASONS,
+    Failures,
+    QueueFacts,
+    SystemFacts,
+)
+
+
+def figures(systems: Sequence[SystemFacts]) -> dict[str, Any]:
+    """The result's figures; what is unknown for one queue is unknown for all of them together."""
+    queues = [queue for system in systems for queue in system.queues]
+    existing = [queue for queue in queues if queue.exists]
+    failures = Failures()
+    for system in systems:
+        failures.merge(system.failures)
+    used = [system for system in systems if system.relevant]
+    return {
+        "skipped_sections": _unique(entry for system in systems for entry in system.skipped),
+        "notes": _unique(note for system in systems for note in system.notes),
+        "queues": [queue.facts() for queue in queues],
+        "systems": sorted({queue.system for queue in existing}),
+        # Nothing found is no proof that there is nothing: it may be the wrong place.
+        "found": True if existing else None,
+        "queue_count": len(existing) if existing else None,
+        "consumers": _known_sum(system.consumers for system in used),
+        **_unconsumed(existing),
+        "failed_count": _known_sum(system.failed_count for system in used),
+        "failed_seen": _known_sum(system.failed_seen for system in used),
+        "results": _added(system.results for system in systems),
+        "failures": failures.top(),
+        "most_frequent_failure": failures.most_frequent(),
+        "failure_reasons_count": failures.reasons,
+        "failures_truncated": failures.reasons > TOP_REASONS,
+        "unattributed": _merged(system.unattributed for system in systems),
+        "complete": all(system.complete for system in systems),
+        "keys_seen": sum(system.keys_seen for system in systems),
+    }
+
+
+def _unconsumed(queues: Sequence[QueueFacts]) -> dict[str, Any]:
+    states = [queue.unconsumed for queue in queues]
+    names = [queue.name for queue in queues if queue.unconsumed]
+    unknown = not states or None in states
+    return {"unconsumed": True if names else (None if unknown else False), "unconsumed_queues": names}
+
+
+def _known_sum(values: Any) -> int | None:
+    known = list(values)
+    return None if not known or None in known else sum(known)
+
+
+def _added(counts: Any) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for each in counts:
+        for name, count in each.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def _merged(entries: Any) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for each in entries:
+        merged.update(each)
+    return merged
+
+
+def _unique(entries: Any) -> list[Any]:
+    found: list[Any] = []
+    for entry in entries:
+        if entry not in found:
+            found.append(entry)
+    return found

@@ -1,0 +1,11 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The queue systems that are known, in the order in which they are asked."""
+
+from __future__ import annotations
+
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.reader import CeleryReader
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.reading import QueueReader
+
+READERS: dict[str, type[QueueReader]] = {reader.system: reader for reader in (CeleryReader,)}
