@@ -1,0 +1,10 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The queue systems that can be paused, resumed and emptied, in the order in which they are asked."""
+
+from __future__ import annotations
+
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.system import ControlSystem
+
+SYSTEMS: dict[str, type[ControlSystem]] = {system.system: system for system in ()}
