@@ -93,6 +93,10 @@ class RedisClient:
             self._connection.disconnect()
             self._connection = None
 
+    def nodes(self) -> list[RedisClient]:
+        """The servers that hold the keys: this one."""
+        return [self]
+
     def call(self, *command: Any) -> Any:
         """The reply to a command whose answer is needed; raises CommandRefused or Unavailable."""
         reply = self.ask(*command)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import Unavailable
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient
+from ansible_collections.runbook.ops.plugins.module_utils.redis.connection import connect_server
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal, command_name
 from ansible_collections.runbook.ops.plugins.module_utils.redis.health.model import (
     QUEUE_KEYS,
@@ -39,7 +40,7 @@ class Wishes:
 
 def collect(settings: Settings, wishes: Wishes) -> tuple[Snapshot, list[dict[str, str]]]:
     """A snapshot and what had to be skipped; raises Unavailable when the server cannot serve."""
-    with RedisClient(settings) as client:
+    with connect_server(settings) as client:
         snapshot = Snapshot()
         refusals: list[tuple[str, Refusal]] = []
         if client.select_refusal:
@@ -52,7 +53,7 @@ def collect(settings: Settings, wishes: Wishes) -> tuple[Snapshot, list[dict[str
         if wishes.sample_seconds:
             _second_sample(client, snapshot, wishes.sample_seconds)
         skipped = _skipped(refusals, client.user)
-    snapshot.auth_required = _auth_required(settings)
+        snapshot.auth_required = _auth_required(client.settings)
     return snapshot, skipped
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient, show
+from ansible_collections.runbook.ops.plugins.module_utils.redis.connection import connect
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import PROBE_KEY, Endpoint, survey
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.model import (
@@ -38,7 +39,7 @@ class KeyReading:
 
 def read_keys(settings: Settings, requests: Sequence[Request], budget: Budget) -> KeyReading:
     """Answer every request; raises Unavailable."""
-    with RedisClient(settings) as client:
+    with connect(settings) as client:
         endpoint = survey(client, _needed(requests))
         reading = KeyReading(endpoint, [Answer(request) for request in requests], skipped=endpoint.skipped)
         _single_keys(client, reading, [answer for answer in reading.answers if answer.request.key is not None])

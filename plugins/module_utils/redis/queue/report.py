@@ -15,10 +15,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.queues.rate import rat
 from ansible_collections.runbook.ops.plugins.module_utils.queues.summary import figures
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import (
     Command,
-    RedisClient,
     require_library,
     show,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.redis.connection import connect
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import Endpoint, clock, survey
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import settings_from
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.discovery import discover
@@ -35,7 +35,7 @@ def queue_report(params: Mapping[str, Any]) -> dict[str, Any]:
     chosen = [READERS[name] for name in request.systems or READERS]
     require_library()
     try:
-        with RedisClient(settings) as client:
+        with connect(settings) as client:
             endpoint = survey(client, _needed(chosen, request), _useful(chosen, request))
             found = read_queues(Reading(client, endpoint, request, clock(endpoint, request.reference)), chosen)
     except Unavailable as reason:

@@ -17,6 +17,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import U
 from ansible_collections.runbook.ops.plugins.module_utils.queues.model import QueueFacts, SystemFacts, plural
 from ansible_collections.runbook.ops.plugins.module_utils.queues.rate import Sample
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient, show
+from ansible_collections.runbook.ops.plugins.module_utils.redis.connection import connect
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import PROBE_KEY
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery import format as wire
@@ -240,7 +241,7 @@ class CeleryReader(QueueReader):
             self._scan_results(self.reading.scan([self._results.pattern]), self.client)
             return
         try:
-            with RedisClient(replace(self.client.settings, db=self.request.result_db or 0)) as client:
+            with connect(replace(self.client.settings, db=self.request.result_db or 0)) as client:
                 if client.select_refusal:
                     self.skip(client.select_refusal.skipped("failed_count", client.user))
                     return
