@@ -21,6 +21,24 @@ GONE = "gone"
 GHOST = "ghost"
 # A worker holds a lock on it.
 LOCKED = "locked"
+# Its children failed and were not retried: it would fail over them again.
+BLOCKED = "blocked"
+
+# Why a job that is failed was left alone, and what to do, by what became of it.
+LEFT_ALONE = {
+    GHOST: (
+        "its data is missing, so a worker would execute a job without data",
+        "Find out what removed the data (an eviction, DEL, a job id used twice) and add the job anew from its source.",
+    ),
+    LOCKED: (
+        "a worker holds a lock on it, so it may still be running",
+        "Run the task again when the worker has ended or its lock has expired.",
+    ),
+    BLOCKED: (
+        "children of it failed and were not retried, so it would fail over them again",
+        "Retry the failed children first, then run the task again.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +62,8 @@ class FailedJob:
     refusal: Optional[str] = None
     # What only its system needs, such as a message to be sent again.
     payload: Any = None
+    # What to do about the refusal.
+    remedy: Optional[str] = None
 
 
 class RetrySystem(abc.ABC):
@@ -77,6 +97,18 @@ class RetrySystem(abc.ABC):
         Memory stays flat whatever their number. With pages that were retried meanwhile none is left out: a reader
         that goes by position must take account of what moved.
         """
+
+    def chosen(self, ids: Sequence[bytes]) -> Iterator[list[FailedJob]]:
+        """Those of the failed jobs that have one of these ids, in the same order; a system may know a shorter way."""
+        wanted = frozenset(ids)
+        for page in self.failed():
+            found = [job for job in page if job.id in wanted]
+            if found:
+                yield found
+
+    def counts(self) -> dict[str, Optional[int]]:
+        """How many jobs are C(failed), C(waiting) and C(paused) now; None where it cannot be known."""
+        return {"failed": None, "waiting": None, "paused": None}
 
     @abc.abstractmethod
     def retry(self, jobs: Sequence[FailedJob], *, reset_attempts: bool) -> list[str]:
