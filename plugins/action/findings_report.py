@@ -47,6 +47,8 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "timezone": {"type": "str", "default": "UTC"},
     "known_secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "print": {"type": "bool", "default": True},
+    "tables": {"type": "list", "elements": "str", "choices": ["queues"], "default": []},
+    "inventory_sources": {"type": "list", "elements": "str", "default": []},
     "width": {"type": "int"},
 }
 
@@ -82,7 +84,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible carries no type
         except RunbookError as error:
             raise AnsibleActionFail(error.message) from None
         if arguments["print"] and _people_read_this():
-            _print(report, request.title, arguments["width"], plain=_in_awx(task_vars or {}))
+            _print(report, request.title, arguments, plain=_in_awx(task_vars or {}))
         if report.problems:
             result["warnings"] = list(report.problems)
         result.update(_returned(report, request.title))
@@ -108,11 +110,18 @@ def _request(arguments: Mapping[str, Any]) -> Request:
         timezone=arguments["timezone"],
         secrets=[secret for secret in arguments["known_secrets"] if secret],
         mode=_mode(arguments["mode"]),
+        inventories=[_from_here(source) for source in arguments["inventory_sources"]],
     )
 
 
 def _directory(path: str | None) -> Path | None:
     return Path(path).absolute() if path else None
+
+
+def _from_here(source: str) -> str:
+    """An inventory as it would be typed here: relative where it lies below the current directory."""
+    path = Path(source)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else source
 
 
 def _mode(text: str) -> int:
@@ -134,7 +143,7 @@ def _in_awx(task_vars: Mapping[str, Any]) -> bool:
     return "awx_job_id" in task_vars or "tower_job_id" in task_vars
 
 
-def _print(report: Report, title: str, width: int | None, *, plain: bool) -> None:
+def _print(report: Report, title: str, arguments: Mapping[str, Any], *, plain: bool) -> None:
     display = Display()
 
     def paint(text: str, colour: str) -> str:
@@ -147,10 +156,11 @@ def _print(report: Report, title: str, width: int | None, *, plain: bool) -> Non
         title=title,
         moment=f"{shown.local} {shown.zone}".strip(),
         paths=report.paths,
-        columns=width or _columns(display),
+        columns=arguments["width"] or _columns(display),
         paint=paint,
         changes=report.changes,
         zone=report.zone,
+        queues=report.queues if "queues" in arguments["tables"] else None,
     )
     display.display("\n".join(lines))
 

@@ -108,6 +108,24 @@ options:
       - Nothing is printed when a standard output callback writes JSON, because the table would break it.
     type: bool
     default: true
+  tables:
+    description:
+      - What else to print, above the findings. V(queues) prints why jobs fail, with the command that puts them back,
+        and how full every queue is. It needs O(facts) of M(runbook.ops.redis_queue_info) or
+        M(runbook.ops.solid_queue_info).
+      - The HTML page shows queues whenever there are any.
+    type: list
+    elements: str
+    choices: [queues]
+    default: []
+    version_added: 0.3.0
+  inventory_sources:
+    description:
+      - The inventories of the run, C(ansible_inventory_sources), so that printed commands can be copied as they stand.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
   width:
     description:
       - Columns of the printed table, 60 or more.

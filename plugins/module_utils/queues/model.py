@@ -21,6 +21,17 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.clock import is
 #   retrying   failed and going to be tried again by itself, where that is a state of its own (Sidekiq: retry)
 STATES = ("waiting", "active", "delayed", "blocked", "retrying", "failed", "completed")
 
+# What cannot happen in a system, so that it is 0 there and not unknown. Celery's messages carry their data and hold
+# delayed jobs with workers; only Celery redelivers, has steps of priority, and messages that need decoding.
+CANNOT_OCCUR = {
+    "celery": ("overdue", "ghosts"),
+    "bull": ("redelivery_risk", "unread", "malformed"),
+    "bullmq": ("redelivery_risk", "unread", "malformed"),
+    "rq": ("redelivery_risk", "unread", "malformed"),
+    "sidekiq": ("redelivery_risk", "unread", "ghosts"),
+    "solid_queue": ("redelivery_risk", "unread", "malformed", "ghosts"),
+}
+
 TOP_REASONS = 10
 TOP_TASKS = 10
 EXAMPLE_CHARACTERS = 200
@@ -154,6 +165,11 @@ class QueueFacts:
             return None
         return self.consumers == 0 and waiting > 0 and not self.paused
 
+    def _figure(self, name: str) -> int | None:
+        value: int | None = getattr(self, name)
+        impossible = self.exists and name in CANNOT_OCCUR.get(self.system, ())
+        return 0 if value is None and impossible else value
+
     def facts(self) -> dict[str, Any]:
         """The entry of the result's C(queues)."""
         return {
@@ -175,13 +191,13 @@ class QueueFacts:
             "unacked": self.unacked,
             "oldest_unacked_seconds": self.oldest_unacked_seconds,
             "stalled": self.stalled,
-            "overdue": self.overdue,
+            "overdue": self._figure("overdue"),
             "orphans": self.orphans,
-            "ghosts": self.ghosts,
+            "ghosts": self._figure("ghosts"),
             "rate": self.rate,
-            "redelivery_risk": self.redelivery_risk,
-            "unread": self.unread,
-            "malformed": self.malformed,
+            "redelivery_risk": self._figure("redelivery_risk"),
+            "unread": self._figure("unread"),
+            "malformed": self._figure("malformed"),
             "opaque": self.opaque,
             "sampled": self.sampled,
             "tasks": top_counts(self.tasks, TOP_TASKS),
@@ -206,6 +222,8 @@ class SystemFacts:
     failed_seen: int | None = None
     failed_count: int | None = None
     failures: Failures = field(default_factory=Failures)
+    # Whether the system tells in which queue a job failed.
+    failures_by_queue: bool = True
     results: dict[str, int] = field(default_factory=dict)
     consumers: int | None = None
     unattributed: dict[str, Any] = field(default_factory=dict)

@@ -34,6 +34,7 @@ def figures(systems: Sequence[SystemFacts]) -> dict[str, Any]:
         "queue_count": len(existing) if existing else None,
         "consumers": _known_sum(system.consumers for system in used),
         **_unconsumed(existing),
+        "failed": _failed(used),
         "failed_count": _known_sum(system.failed_count for system in used),
         "failed_seen": _known_sum(system.failed_seen for system in used),
         "results": _added(system.results for system in systems),
@@ -44,6 +45,33 @@ def figures(systems: Sequence[SystemFacts]) -> dict[str, Any]:
         "unattributed": _merged(system.unattributed for system in systems),
         "complete": all(system.complete for system in systems),
         "keys_seen": sum(system.keys_seen for system in systems),
+    }
+
+
+def _failed(systems: Sequence[SystemFacts]) -> list[dict[str, Any]]:
+    """Failures by queue; of a system that does not tell in which queue a job failed, all of them in one entry."""
+    entries = []
+    for system in systems:
+        if system.failures_by_queue:
+            entries += [
+                _failed_entry(queue.name, queue.system, queue.counts.get("failed"), queue.failures)
+                for queue in system.queues
+                if queue.exists
+            ]
+        else:
+            name = next((queue.system for queue in system.queues), "")
+            entries.append(_failed_entry(name, name, system.failed_count, system.failures))
+    # Where nothing was found, nothing is known.
+    return entries or [_failed_entry("", "", None, Failures())]
+
+
+def _failed_entry(name: str, system: str, count: int | None, failures: Failures) -> dict[str, Any]:
+    return {
+        "name": name,
+        "system": system,
+        "failed_count": count,
+        "most_frequent_failure": failures.most_frequent(),
+        "reasons_count": failures.reasons,
     }
 
 

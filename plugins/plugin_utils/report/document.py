@@ -24,6 +24,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report.model import (
     Tile,
 )
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.past import Past
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.queue_view import QueueView
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import Finding, show_moment, verdict
 
 # The page stays usable with 20,000 findings: lists are bounded and say what they leave out.
@@ -47,10 +48,11 @@ def build_document(
     zone: dt.tzinfo,
     notes: Iterable[str] = (),
     changes: Sequence[Mapping[str, Any]] = (),
+    queues: QueueView | None = None,
 ) -> Document:
     """Put findings, facts (host -> source -> facts), past runs (oldest first) and changes into the page's order.
 
-    Findings, changes and history must already be free of secrets. Facts can be huge, so only what is shown of them goes
+    Findings, changes, queues and history must already be free of secrets. Facts can be huge, so only what is shown goes
     through C(clean), which takes secrets out of data.
     """
     ordered = sorted_findings(findings)
@@ -86,6 +88,7 @@ def build_document(
         facts=shown_facts,
         facts_left_out=facts_left_out,
         changes=show_changes(changes, moment, zone),
+        queues=queues,
         notes=tuple(notes),
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.bars import Bar
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.evidence import Excerpt
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.queue_view import QueueView
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import Moment, Remedy
 
 
@@ -174,4 +175,5 @@ class Document:
     facts: tuple[FactsOf, ...]
     facts_left_out: int
     changes: Changes | None = None
+    queues: QueueView | None = None
     notes: tuple[str, ...] = ()

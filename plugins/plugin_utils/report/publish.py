@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report import history
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import build_document
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.files import differs, read_text, write_atomically
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.html import render_html
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.queue_view import SOURCES, QueueView, queue_view
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import measured_moment
 
 FILE_NAMES = {"html": "report.html", "json": "findings.json", "junit": "findings.xml", "markdown": "report.md"}
@@ -66,6 +67,7 @@ class Request:
     secrets: Sequence[str]
     mode: int
     changes: Sequence[Mapping[str, Any]] = ()
+    inventories: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Report:
     surplus: list[Path]
     problems: list[str]
     changes: list[Change] = field(default_factory=list)
+    queues: QueueView | None = None
 
 
 def prepare(request: Request) -> Report:
@@ -116,11 +119,12 @@ def prepare(request: Request) -> Report:
         name = history.file_name(moment)
         texts["history"], paths["history"] = history.dump(findings), request.history_directory / name
         surplus = history.surplus(request.history_directory, request.history_keep, name)
+
+    def clean(data: Any) -> Any:
+        return redact(data, request.secrets)
+
+    queues = queue_view(_queue_facts(request.facts, clean), request.inventories)
     if "html" in request.formats:
-
-        def clean(data: Any) -> Any:
-            return redact(data, request.secrets)
-
         document = build_document(
             findings,
             request.facts,
@@ -131,6 +135,7 @@ def prepare(request: Request) -> Report:
             zone=zone,
             notes=problems,
             changes=changed,
+            queues=queues,
         )
         texts["html"] = render_html(document)
     if "json" in request.formats:
@@ -144,7 +149,15 @@ def prepare(request: Request) -> Report:
     if "markdown" in request.formats:
         pieces = (findings_markdown(findings, request.title), changes_markdown(changed, zone))
         texts["markdown"] = "\n".join(piece for piece in pieces if piece)
-    return Report(findings, totals(findings), moment, zone, texts, paths, surplus, problems, changed)
+    return Report(findings, totals(findings), moment, zone, texts, paths, surplus, problems, changed, queues)
+
+
+def _queue_facts(facts: Mapping[str, Mapping[str, Any]], clean: Callable[[Any], Any]) -> dict[str, dict[str, Any]]:
+    """The facts that hold queues, without secrets; the others can be huge."""
+    return {
+        host: {source: clean(measured) for source, measured in sources.items() if source in SOURCES}
+        for host, sources in facts.items()
+    }
 
 
 def _json(entries: Sequence[Mapping[str, Any]]) -> str:

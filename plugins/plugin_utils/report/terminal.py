@@ -17,12 +17,14 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.findings import SEVERI
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import plain_line
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import NOTHING, value_text, where_text
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.widths import width, wrap
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.queue_view import QueueView
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.terminal_changes import (
     GAP,
     Paint,
     change_lines,
     joined,
 )
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.terminal_queues import queue_lines
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import command_pieces, split_remedy
 
 # Names that Ansible's own colouring knows.
@@ -44,6 +46,7 @@ def terminal_lines(
     paint: Paint,
     changes: Sequence[Mapping[str, Any]] = (),
     zone: dt.tzinfo = dt.timezone.utc,
+    queues: QueueView | None = None,
 ) -> list[str]:
     """The lines to print, none wider than C(columns) except for paths and for words of a command that are wider.
 
@@ -56,10 +59,19 @@ def terminal_lines(
         paint: Gets a text and a colour name and returns the text, coloured or not.
         changes: What was changed, planned or refused; what somebody has to look at first.
         zone: The timezone people read.
+        queues: Job queues, shown above the findings.
     """
     listed = [each for each in findings if each["severity"] != "ok"]
     shown = listed[:MOST_LISTED]
     lines = ["", *wrap(plain_line(f"{title}, {moment}"), columns)]
+    if queues is not None:
+        lines += queue_lines(
+            queues,
+            columns=columns,
+            paint=paint,
+            command_lines=lambda command, room: (paint(line, COMMAND_COLOUR) for line in _command(command, room)),
+        )
+        lines.append("")
     if shown:
         value = min(max([len("VALUE"), *(width(value_text(each)) for each in shown)]), columns * 15 // 100)
         threshold = min(max([len("THRESHOLD"), *(width(_threshold(each)) for each in shown)]), columns * 18 // 100)

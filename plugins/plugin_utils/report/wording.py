@@ -134,13 +134,13 @@ _COMMAND = re.compile(
 
 
 def command_pieces(command: str) -> list[str]:
-    """A command in pieces that should not be torn apart: an option stays with its value.
+    """A command in pieces that should not be torn apart: an option stays with its value, quotes with what they hold.
 
-    >>> command_pieces("ansible-playbook x -e a=1 --check")
-    ['ansible-playbook', 'x', '-e a=1', '--check']
+    >>> command_pieces("ansible-playbook x -e a=1 -e 'b=\"c d\"' --check")
+    ['ansible-playbook', 'x', '-e a=1', '-e \'b="c d"\'', '--check']
     """
     pieces: list[str] = []
-    for word in command.split():
+    for word in _WORD.findall(command):
         if pieces and _OPTION.fullmatch(pieces[-1]) and not word.startswith("-"):
             pieces[-1] += f" {word}"
         else:
@@ -148,4 +148,5 @@ def command_pieces(command: str) -> list[str]:
     return pieces
 
 
+_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|\S)+""")
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*")

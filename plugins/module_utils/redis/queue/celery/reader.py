@@ -49,6 +49,8 @@ class CeleryReader(QueueReader):
         self._results = ResultReader(self.request, self.now)
         self._unacked: dict[bytes, Unacked] = {}
         self._read_everything = False
+        # Results name the queue only with result_extended.
+        self.facts.failures_by_queue = False
         beginning = b"*" if self.request.prefix is None else escape_glob(self.request.prefix)
         self._binding_pattern = beginning + wire.BINDING + b"*"
 
