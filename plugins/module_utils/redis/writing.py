@@ -1,0 +1,83 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must be so before anything is written: the right server, every permission, room in memory. Nothing is written.
+
+The commands are rehearsed in a transaction that is thrown away. The server looks at each as it is queued, at the
+permission for the command and its keys, at its role, its memory and its disk, and executes none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import Unavailable
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
+from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient
+from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import Endpoint
+from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal, missing_permissions
+
+BEGIN: Command = ("MULTI",)
+ABANDON: Command = ("DISCARD",)
+
+# Why a server takes no writes now, by the first word of its answer.
+_NO_WRITES = {
+    "OOM": (
+        "has reached maxmemory and evicts nothing, so it takes no writes",
+        "Free memory or raise maxmemory, then run the task again.",
+    ),
+    "READONLY": ("is a replica and takes no writes", "Connect to its master."),
+    "MISCONF": (
+        "takes no writes because it could not save its data to disk",
+        "Look at its log and the space on its disk, then run the task again.",
+    ),
+    "NOREPLICAS": (
+        "takes no writes because it has fewer good replicas than min-replicas-to-write",
+        "Repair the replication, then run the task again.",
+    ),
+}
+
+
+def require_master(endpoint: Endpoint) -> None:
+    """Raise Refused for a replica, naming its master; what is written to one is lost, where it is possible at all."""
+    if endpoint.role != "replica":
+        return
+    info = endpoint.info
+    master = f"{info.get('master_host', '?')}:{info.get('master_port', '?')}"
+    raise Refused(f"{endpoint.where} is a replica; nothing is changed there. Connect to its master, {master}.")
+
+
+def rehearse(client: RedisClient, commands: Sequence[Command]) -> None:
+    """Ask whether the server would carry out these commands, without carrying out any.
+
+    Raises:
+        Unavailable: permissions are missing, all of them named at once, or the server does not offer a command.
+        Refused: the server takes no writes now.
+
+    """
+    begun = client.ask(*BEGIN)
+    if isinstance(begun, Refusal):
+        # Whatever followed would be carried out.
+        raise _denied(client, [begun, Refusal("DISCARD", begun.code, begun.text)])
+    replies = [*client.pipeline(commands), client.ask(*ABANDON)]
+    refusals = [reply for reply in replies if isinstance(reply, Refusal)]
+    if any(refusal.code in ("NOPERM", "UNKNOWN") for refusal in refusals):
+        raise _denied(client, refusals)
+    for refusal in refusals:
+        raise no_writes(client.where, refusal)
+
+
+def no_writes(where: str, refusal: Refusal) -> Refused:
+    """The refusal of a server that takes no writes, in words; nothing was changed by the refused command."""
+    reason, remedy = _NO_WRITES.get(
+        refusal.code, (f"refuses to write: {refusal.code} {refusal.text}".rstrip(), "Look at the server's log.")
+    )
+    return Refused(f"Redis at {where} {reason}. {remedy}")
+
+
+def _denied(client: RedisClient, refusals: Sequence[Refusal]) -> Unavailable:
+    permissions = [refusal for refusal in refusals if refusal.permission]
+    if permissions:
+        return Unavailable(missing_permissions(permissions, client.where, client.user))
+    unknown = sorted({refusal.command for refusal in refusals if refusal.code == "UNKNOWN"})
+    return Unavailable(f"The server at {client.where} does not offer {', '.join(unknown)}, which this needs.")
