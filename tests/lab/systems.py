@@ -30,6 +30,10 @@ class System:
     guest_role: str = ""
     # What this system's PostgreSQL is configured with, beyond what every server of the lab is.
     postgresql_settings: Mapping[str, int | str | bool] = field(default_factory=dict)
+    # What it is made of: methods of lab.up.Lab, which run side by side.
+    servers: tuple[str, ...] = ("postgresql", "redis", "s3", "web")
+    # Whether its queues are Bull's or BullMQ's.
+    uses_node: bool = False
 
     def load(self) -> ModuleType:
         return importlib.import_module(self.module)
@@ -63,7 +67,37 @@ STOREBRIDGE = System(
         "loki": "logs",
     },
 )
-SYSTEMS = {system.name: system for system in (STOREBRIDGE,)}
+STOCKBOOM = System(
+    name="stockboom",
+    title="StockBoom",
+    module="lab.stockboom",
+    database="stockboom",
+    application_role="stockboom_app",
+    # More than its pools may open (inventories, pools.yml).
+    postgresql_settings={"max_connections": 300},
+    servers=("postgresql", "redis"),
+    uses_node=True,
+    hosts={"postgresql": "stockboom-postgres", "redis": "stockboom-redis"},
+    groups={"postgresql": "postgresql", "redis": "redis"},
+)
+AUTOCLIP = System(
+    name="autoclip",
+    title="AutoClip",
+    module="lab.autoclip",
+    database="autoclip",
+    application_role="autoclip_app",
+    # More than its pools may open (inventories, pools.yml).
+    postgresql_settings={"max_connections": 300},
+    servers=("postgresql", "redis"),
+    uses_node=True,
+    hosts={
+        "postgresql": "autoclip-postgres",
+        "replica": "autoclip-postgres-replica",
+        "redis": "autoclip-redis",
+    },
+    groups={"postgresql": "postgresql", "replica": "postgresql", "redis": "redis"},
+)
+SYSTEMS = {system.name: system for system in (STOREBRIDGE, STOCKBOOM, AUTOCLIP)}
 
 
 def find(name: str) -> System:

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from lab import process
+from lab import node, process
 from lab.down import tear_down
 from lab.errors import LabError, MissingServer
 from lab.installations import Installation, default_installation
@@ -96,7 +96,8 @@ def check_prerequisites(options: Options) -> None:
     if absent:
         command = f"{sys.executable} -m pip install {' '.join(absent)}"
         missing.append(f"Python libraries are missing. Install them: {command}")
-    for check in (lambda: _installation(options), default_binary):
+    libraries = (node.installed,) if options.system.uses_node else ()
+    for check in (lambda: _installation(options), default_binary, *libraries):
         try:
             check()
         except MissingServer as error:
@@ -249,7 +250,7 @@ class Lab:
             else:
                 ended.put(None)
 
-        tasks = [self._postgresql, self._redis, self._s3, self._web]
+        tasks = [getattr(self, f"_{name}") for name in self.system.servers]
         # Daemons: an interruption must not wait for a thread that is busy with something long.
         threads = [threading.Thread(target=run, args=(task,), daemon=True) for task in tasks]
         try:
@@ -298,8 +299,13 @@ class Lab:
             )
             self._sessions(server, login)
         self.summary["postgresql"] = f"{server.installation} on {server.host}:{server.port}"
+        self._postgresql_host("postgresql", server)
+        if "replica" in self.system.hosts:
+            self._replica(server)
+
+    def _postgresql_host(self, part: str, server: PostgresServer) -> None:
         self._host(
-            "postgresql",
+            part,
             postgresql_login_host=server.host,
             postgresql_login_port=server.port,
             postgresql_login_user=self.system.monitor_role,
@@ -313,8 +319,17 @@ class Lab:
             lab_superuser_password=server.password,
             lab_application_password=self.passwords[self.system.application_role],
             lab_guest_user=self.system.guest_role,
-            lab_guest_password=self.passwords[self.system.guest_role],
+            lab_guest_password=self.passwords.get(self.system.guest_role, ""),
         )
+
+    def _replica(self, primary: PostgresServer) -> None:
+        """A streaming standby of the populated primary."""
+        server = PostgresServer(settings=self.system.postgresql_settings, standby_of=primary, **self._common("replica"))
+        with self.progress.step("replica") as words:
+            self._launch("replica", server)
+            words.append(f"on port {server.port}")
+        self.summary["replica"] = f"{server.installation} on {server.host}:{server.port}"
+        self._postgresql_host("replica", server)
 
     def _roles(self, server: PostgresServer) -> None:
         from psycopg2 import sql

@@ -1,11 +1,12 @@
 // A real producer, worker and operator of Bull and BullMQ, every major alike: node queue.js '{"command": …}'
+// The options may come in the variable RUNBOOK_LAB_QUEUE instead, where nobody else reads the password.
 //
 // Common: library (bull3 … bullmq6), port, password, db, prefix, queue. Prints one JSON value, except `work`.
 // Bull's API and BullMQ's differ; what differs is in the object `api` below.
 "use strict";
 
 const fs = require("fs");
-const options = JSON.parse(process.argv[2]);
+const options = JSON.parse(process.argv[2] || process.env.RUNBOOK_LAB_QUEUE);
 const isBull = options.library.startsWith("bull") && !options.library.startsWith("bullmq");
 const library = require(options.library);
 const connection = {
@@ -54,6 +55,20 @@ function worker(name = options.queue) {
 }
 
 const commands = {
+  // steps: [{command, queue, …}], one after the other in one process → their answers
+  async batch() {
+    const common = { ...options };
+    const answers = [];
+    for (const step of common.steps) {
+      for (const name of Object.keys(options)) delete options[name];
+      Object.assign(options, common, step);
+      const queue = open();
+      answers.push(await commands[step.command](queue));
+      await queue.close();
+    }
+    return answers;
+  },
+
   // jobs: [{name, data, opts}] → ids, in the same order
   async add(queue) {
     const ids = [];
@@ -158,13 +173,14 @@ async function counts(queue) {
 
 async function main() {
   if (options.command === "work") {
-    const running = worker();
+    // queues: several names for one process
+    const running = (options.queues || [options.queue]).map((name) => worker(name));
     const end = async () => {
-      await running.close();
+      await Promise.all(running.map((each) => each.close()));
       process.exit(0);
     };
     process.on("SIGINT", end);
-    if (!isBull) await running.waitUntilReady();
+    if (!isBull) await Promise.all(running.map((each) => each.waitUntilReady()));
     if (options.ready) fs.writeFileSync(options.ready, "ready");
     return;
   }

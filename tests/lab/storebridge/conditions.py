@@ -3,78 +3,67 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TypedDict
 
+from lab.planted import Condition, condition
 from lab.storebridge.database import INVALID_INDEX, UNUSED_INDEX
 from lab.storebridge.metrics import DOWN_JOB, DOWN_TARGET
 from lab.storebridge.objects import backups
 from lab.storebridge.sessions import LEAKING
 
 
-class Condition(TypedDict):
-    key: str
-    description: str
-    finding_id: str
-    object: str
-
-
 def conditions(now: datetime) -> list[Condition]:
     """The conditions that the daily check finds; names of backups hold the date, hence ``now``."""
     by_fault = {backup.fault: backup.key for backup in reversed(backups("degraded", now))}
     return [
-        _condition(
+        condition(
             "success_rate",
             "Yesterday in Seoul, 80 of 100 finished registrations succeeded",
             "business.registration_success",
         ),
-        _condition("manual_review", "100 registrations wait for a person", "business.manual_review"),
-        _condition("jobs_overdue", "Completed jobs of more than 90 days, with items", "business.jobs_overdue"),
-        _condition(
+        condition("manual_review", "100 registrations wait for a person", "business.manual_review"),
+        condition("jobs_overdue", "Completed jobs of more than 90 days, with items", "business.jobs_overdue"),
+        condition(
             "audit_overdue",
             "100 audit rows are 181 days old; those of 179 days are not overdue",
             "business.audit_logs_overdue",
         ),
-        _condition(
+        condition(
             "idle_in_transaction",
             "A worker left a transaction open",
             "postgresql.idle_in_transaction",
             f"{LEAKING} (storebridge_app@storebridge)",
         ),
-        _condition(
+        condition(
             "dead_rows",
             "A third of the audit rows is dead, and the open transaction keeps VACUUM from removing them",
             "postgresql.dead_rows",
             "public.audit_logs",
         ),
-        _condition(
+        condition(
             "unused_index",
             "An index that nobody used, and that no constraint needs",
             "postgresql.index_unused",
             f"public.{UNUSED_INDEX}",
         ),
-        _condition(
+        condition(
             "invalid_index",
             "CREATE UNIQUE INDEX CONCURRENTLY failed over duplicates",
             "postgresql.index_invalid",
             f"public.{INVALID_INDEX}",
         ),
-        _condition("domeggook_quota", "14,200 of 15,000 calls of Domeggook are used", "quota.domeggook"),
-        _condition("no_worker", "Tasks wait and the only worker was killed", "queue.unconsumed"),
-        _condition("stuck_tasks", "Tasks that the killed worker held for two hours", "queue.stalled", "batch"),
-        _condition("rate_limit_lines", "More than a hundred times 'Rate limit exceeded' in an hour", "logs.rate_limit"),
-        _condition(
+        condition("domeggook_quota", "14,200 of 15,000 calls of Domeggook are used", "quota.domeggook"),
+        condition("no_worker", "Tasks wait and the only worker was killed", "queue.unconsumed"),
+        condition("stuck_tasks", "Tasks that the killed worker held for two hours", "queue.stalled", "batch"),
+        condition("rate_limit_lines", "More than a hundred times 'Rate limit exceeded' in an hour", "logs.rate_limit"),
+        condition(
             "target_down", "A target that Prometheus cannot scrape", "metrics.target_up", f"{DOWN_JOB} {DOWN_TARGET}"
         ),
-        _condition("backup_truncated", "The newest backup is cut in half", "backup.newest_complete"),
-        _condition("backup_stale", "The newest backup that is whole is eight days old", "backup.newest_complete_age"),
-        _condition("backup_empty", "20 bytes of gzip, and nothing in them", "backup.empty", by_fault["empty"]),
-        _condition("backup_unfinished", "A complete gzip of half a dump", "backup.incomplete", by_fault["unfinished"]),
-        _condition("backup_gaps", "Nights without a backup", "backup.gaps"),
+        condition("backup_truncated", "The newest backup is cut in half", "backup.newest_complete"),
+        condition("backup_stale", "The newest backup that is whole is eight days old", "backup.newest_complete_age"),
+        condition("backup_empty", "20 bytes of gzip, and nothing in them", "backup.empty", by_fault["empty"]),
+        condition("backup_unfinished", "A complete gzip of half a dump", "backup.incomplete", by_fault["unfinished"]),
+        condition("backup_gaps", "Nights without a backup", "backup.gaps"),
     ]
-
-
-def _condition(key: str, description: str, finding_id: str, name: str = "") -> Condition:
-    return Condition(key=key, description=description, finding_id=finding_id, object=name)
 
 
 CONDITIONS = conditions(datetime.now(timezone.utc))

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from lab.postgresql import PostgresServer
+from lab.sizes import factor_of
 from lab.storebridge import generator
 from lab.storebridge.generator import Figures, figures_of
 
@@ -48,7 +49,7 @@ def populate_postgresql(
             # One transaction for everything is faster, and a failure leaves nothing behind.
             cursor.execute("BEGIN")
             cursor.execute(_sql("schema.sql"))
-        counts = _rows(connection, scenario, generator.factor_of(size), seed, moment)
+        counts = _rows(connection, scenario, factor_of(size), seed, moment)
         with connection.cursor() as cursor:
             cursor.execute(_sql("indexes.sql"))
             on_delete = "ON DELETE CASCADE" if (scenario == "degraded" if cascade is None else cascade) else ""

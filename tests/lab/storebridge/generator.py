@@ -10,7 +10,6 @@ from datetime import date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 SEOUL = ZoneInfo("Asia/Seoul")
-SIZES = {"small": 1, "medium": 2, "large": 20}
 
 REVIEW_REASONS = {
     "CATEGORY_MISMATCH": "category {number} is not mapped to a Naver category",
@@ -78,15 +77,6 @@ def figures_of(scenario: str) -> Figures:
     if scenario not in FIGURES:
         raise ValueError(f"There is no scenario {scenario!r}. There are: {', '.join(FIGURES)}.")
     return FIGURES[scenario]
-
-
-def factor_of(size: str | int) -> int:
-    """How many times the least amount of rows; business figures are the same in every size."""
-    if isinstance(size, int) and not isinstance(size, bool) and size > 0:
-        return size
-    if size not in SIZES:
-        raise ValueError(f"There is no size {size!r}. There are: {', '.join(SIZES)}, or a number from 1.")
-    return SIZES[str(size)]
 
 
 def stream(seed: int, name: str) -> random.Random:

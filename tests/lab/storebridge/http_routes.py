@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from lab.http_stub import Answer, Reply, Request, Routes
+from lab.sizes import factor_of
 from lab.storebridge import generator
 from lab.storebridge.database import PRODUCTS
 from lab.storebridge.generator import Job, Registration
@@ -19,7 +20,7 @@ def http_routes(
     scenario: str, now: datetime, size: str | int = "small", seed: int = 1, token: str | None = None
 ) -> Routes:
     """The routes for a stub; with ``token`` they ask for it themselves (``lab up`` has the stub do that)."""
-    products = PRODUCTS * generator.factor_of(size)
+    products = PRODUCTS * factor_of(size)
     jobs = generator.jobs(scenario, seed, now)
     reviews = [row for row in generator.registrations(scenario, seed, now, products) if row.state == "MANUAL_REVIEW"]
     numbers = {str(generator.product_id(seed, number)): number for number in range(products)}

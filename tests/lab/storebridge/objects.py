@@ -16,6 +16,7 @@ from lab import process
 from lab.errors import LabError, MissingServer
 from lab.postgresql import PostgresServer
 from lab.s3 import S3Server
+from lab.sizes import factor_of
 from lab.storebridge import generator
 from lab.storebridge.database import DATABASE, PRODUCTS, copy_line
 from lab.storebridge.generator import business_date, figures_of, seoul
@@ -139,7 +140,7 @@ def pg_dump(server: PostgresServer) -> str | None:
 
 def written_dump(scenario: str, size: str | int, seed: int, now: datetime) -> str:
     """A plain dump of the business tables in pg_dump's own form, where there is no pg_dump."""
-    products = PRODUCTS * generator.factor_of(size)
+    products = PRODUCTS * factor_of(size)
     identifiers = [generator.product_id(seed, number) for number in range(products)]
     jobs = generator.jobs(scenario, seed, now)
     tables: dict[str, tuple[Sequence[str], list[Sequence[Any]]]] = {

@@ -6,9 +6,8 @@ import random
 from datetime import datetime, timezone
 from typing import Any
 
-from lab import process
-from lab.errors import LabError
 from lab.redis import RedisServer
+from lab.redis_content import configure
 from lab.storebridge.celery_app import BATCH, NORMAL
 from lab.storebridge.generator import Figures, business_date, figures_of
 from lab.storebridge.queues import run_celery
@@ -26,7 +25,8 @@ def populate_redis(
     figures = figures_of(scenario)
     moment = now or datetime.now(timezone.utc).replace(microsecond=0)
     with server.client() as client:
-        _configure(client)
+        # A server with queues as it should be: they survive a restart, and nothing is evicted.
+        configure(client, MAXMEMORY)
         # Celery first: the hit ratio counts the reads of everybody, and the cache's shall prevail.
         planned = run_celery(server, scenario, seed)
         _counters(client, figures, moment)
@@ -36,22 +36,6 @@ def populate_redis(
             "waiting tasks": sum(sum(planned.waiting_in(queue).values()) for queue in (NORMAL, BATCH)),
             "failed tasks": len(planned.failing),
         }
-
-
-def _configure(client: Any) -> None:
-    """A server with queues as it should be: they survive a restart, and nothing is evicted."""
-    client.config_set("maxmemory", MAXMEMORY)
-    client.config_set("maxmemory-policy", "noeviction")
-    client.config_set("appendonly", "yes")
-
-    def written() -> bool:
-        facts = client.info("persistence")
-        return bool(
-            facts["aof_enabled"] and not facts["aof_rewrite_in_progress"] and not facts["aof_rewrite_scheduled"]
-        )
-
-    if not process.wait_until(written, 15, 0.05):
-        raise LabError("Redis did not finish writing its append-only file.")
 
 
 def _counters(client: Any, figures: Figures, now: datetime) -> None:

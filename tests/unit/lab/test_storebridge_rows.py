@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from lab.sizes import factor_of
 from lab.storebridge import generator
 from lab.storebridge.database import copy_line
 
@@ -135,13 +136,13 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_others(scenario):
 
 @pytest.mark.parametrize(("size", "factor"), [("small", 1), ("medium", 2), ("large", 20), (1, 1), (7, 7)])
 def test_sizes(size, factor):
-    assert generator.factor_of(size) == factor
+    assert factor_of(size) == factor
 
 
 @pytest.mark.parametrize("size", ["huge", 0, -1, True, "7", None])
 def test_sizes_that_do_not_exist(size):
     with pytest.raises(ValueError, match="There is no size"):
-        generator.factor_of(size)
+        factor_of(size)
 
 
 def test_a_scenario_that_does_not_exist():
