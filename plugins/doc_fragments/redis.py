@@ -13,7 +13,7 @@ class ModuleDocFragment:
 options:
   login_host:
     description:
-      - Name or address of the server.
+      - Name or address of the server. Of a Redis Cluster any node will do; the others are found through it.
       - If the value is not specified in the task, environment variable E(REDIS_LOGIN_HOST) will be used instead.
     type: str
     default: localhost
@@ -36,7 +36,7 @@ options:
     type: str
   login_db:
     description:
-      - Number of the database.
+      - Number of the database. A Redis Cluster has only database 0.
       - If the value is not specified in the task, environment variable E(REDIS_LOGIN_DB) will be used instead.
     type: int
     default: 0
@@ -44,6 +44,34 @@ options:
     description:
       - Path of a Unix domain socket to connect through. Takes precedence over O(login_host).
     type: path
+  sentinels:
+    description:
+      - The Redis Sentinels to ask for the address of the master O(sentinel_master), each as C(host:port) or as a host
+        alone for port 26379. The first one that knows it is believed.
+      - With them O(login_host) and O(login_port) are not used. The other options, TLS among them, are used for the
+        sentinels and for the master, but O(login_user) and O(login_password) only for the master.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
+  sentinel_master:
+    description:
+      - The name of the master, as the sentinels call it. Needs O(sentinels).
+    type: str
+    version_added: 0.3.0
+  sentinel_user:
+    description:
+      - The ACL user to log in as at the sentinels.
+      - If the value is not specified in the task, environment variable E(REDIS_SENTINEL_USER) will be used instead.
+    type: str
+    version_added: 0.3.0
+  sentinel_password:
+    description:
+      - The password for the sentinels, if they want one.
+      - If the value is not specified in the task, environment variable E(REDIS_SENTINEL_PASSWORD)
+        will be used instead.
+    type: str
+    version_added: 0.3.0
   tls:
     description:
       - Whether the connection is encrypted.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
@@ -41,6 +41,7 @@ Command = tuple[Any, ...]
 
 # One pipeline holds at most so many commands, so that replies of a large batch do not pile up on the server.
 PIPELINE_COMMANDS = 500
+STREAM_BYTES = 64 * 1024
 
 
 def require_library() -> None:
@@ -52,12 +53,17 @@ def require_library() -> None:
 class RedisClient:
     """A connection that is opened once and never silently reopened: a new one would be in database 0 again."""
 
+    # Whether it stands for all servers of a Redis Cluster.
+    is_cluster = False
+
     def __init__(self, settings: Settings) -> None:
         require_library()
         self.settings = settings
         self.where = settings.address
         self.user = settings.acl_user
         self.select_refusal: Refusal | None = None
+        # What was refused on the way in, to be named by a preflight together with everything else.
+        self.refusals: list[Refusal] = []
         self._connection: Any = None
 
     def __enter__(self) -> RedisClient:
@@ -85,6 +91,7 @@ class RedisClient:
                 if reply.code not in ("NOPERM", "UNKNOWN"):
                     raise self.unusable(reply)
                 self.select_refusal = reply
+                self.refusals.append(reply)
         return self
 
     def close(self) -> None:
@@ -94,8 +101,21 @@ class RedisClient:
             self._connection = None
 
     def nodes(self) -> list[RedisClient]:
-        """The servers that hold the keys: this one."""
+        """The servers that hold the keys, each to be scanned by itself: here only this one."""
         return [self]
+
+    @property
+    def unserved(self) -> int:
+        """How many slots of a Redis Cluster nobody serves."""
+        return 0
+
+    def topology(self) -> Any:
+        """Who holds which keys now, for C(disturbance)."""
+        return None
+
+    def disturbance(self, before: Any) -> str | None:  # noqa: ARG002
+        """Why a pass over C(nodes()) since C(before) may have missed keys; None if it cannot have."""
+        return None
 
     def call(self, *command: Any) -> Any:
         """The reply to a command whose answer is needed; raises CommandRefused or Unavailable."""
@@ -114,20 +134,42 @@ class RedisClient:
         reply = self.ask(*command)
         return reply, time.perf_counter() - started
 
-    def pipeline(self, commands: Sequence[Command], *, tolerant: bool = False) -> list[Any]:
-        """Send many commands in few round trips; each reply is a value or a Refusal.
+    def pipeline(
+        self, commands: Sequence[Command], *, tolerant: bool = False, batch: int = PIPELINE_COMMANDS
+    ) -> list[Any]:
+        """Send many commands in few round trips of C(batch) commands; each reply is a value or a Refusal.
+
+        Larger batches are for commands that all answer with a few bytes.
 
         Refusals that concern the whole connection (LOADING, NOAUTH…) raise Unavailable, unless C(tolerant):
         then they are returned like any other, because INFO answers while the server loads.
         """
         replies: list[Any] = []
-        for start in range(0, len(commands), PIPELINE_COMMANDS):
-            replies += self._exchange(commands[start : start + PIPELINE_COMMANDS])
+        for start in range(0, len(commands), batch):
+            replies += self._exchange(commands[start : start + batch])
         if not tolerant:
             for reply in replies:
                 if isinstance(reply, Refusal) and reply.concerns_connection:
                     raise self.unusable(reply)
         return replies
+
+    def stream(self, *command: Any) -> Iterator[bytes]:
+        """Send a command that is answered by bytes without a length of a reply (SYNC): the pieces as they come.
+
+        Nothing else can be asked on this connection afterwards. Raises Unavailable when it breaks; its end by the
+        server ends the pieces.
+        """
+        if self._connection is None:
+            raise Unavailable(f"The connection to Redis at {self.where} is closed.")
+        name = command_name(command)
+        try:
+            self._connection.send_packed_command(self._connection.pack_commands([command]), check_health=False)
+            # Every reply before was read to its end, so the library's parser holds nothing back.
+            source = self._connection._sock
+            while piece := source.recv(STREAM_BYTES):
+                yield piece
+        except (redis.RedisError, OSError) as error:
+            raise self._broken(error, name) from None
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         if self._connection is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import Unavailable
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient
+from ansible_collections.runbook.ops.plugins.module_utils.redis.cluster.slots import SLOTS
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal, missing_permissions
 from ansible_collections.runbook.ops.plugins.module_utils.redis.info import (
     databases_of,
@@ -22,10 +23,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.info import (
     role_of,
     version_of,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.redis.sentinel import masters
 
 # A name for probes of commands. That an ACL keeps us away from it says nothing about the command.
 PROBE_KEY = b"runbook.ops"
-SENTINEL_MASTERS: Command = ("SENTINEL", "MASTERS")
 
 
 @dataclass
@@ -39,6 +40,10 @@ class Endpoint:
     time: float | None = None
     round_trip_seconds: float = 0.0
     skipped: list[dict[str, str]] = field(default_factory=list)
+    # The primaries of a Redis Cluster, all of which were asked; empty for a single server.
+    primaries: list[str] = field(default_factory=list)
+    # How many slots of the cluster nobody serves.
+    unserved: int = 0
 
     @property
     def role(self) -> str | None:
@@ -48,6 +53,8 @@ class Endpoint:
     @property
     def databases(self) -> list[dict[str, Any]]:
         """The databases that hold keys, with their number of keys."""
+        if self.primaries:
+            return [{"db": 0, "keys": self.dbsize}] if self.dbsize else []
         return [{"db": entry["db"], "keys": entry["keys"]} for entry in databases_of(self.info)]
 
     def facts(self) -> dict[str, Any]:
@@ -70,6 +77,8 @@ class Endpoint:
         """A sentence on the databases that do hold keys, when this one is empty; else nothing."""
         if self.dbsize != 0:
             return ""
+        if self.primaries:
+            return f"The Redis Cluster of {self.where} is empty."
         others = [entry for entry in self.databases if entry["db"] != self.db]
         if not others:
             return f"{self.place[0].upper()}{self.place[1:]} is empty, and so is every other database there."
@@ -79,6 +88,17 @@ class Endpoint:
     def notes(self) -> list[str]:
         """What a reader must know about this server before believing its figures."""
         notes = [self.elsewhere()]
+        if self.primaries:
+            count = len(self.primaries)
+            listed = ", ".join(self.primaries)
+            notes.append(
+                f"{self.where} belongs to a Redis Cluster; the figures are those of its "
+                f"{f'{count} primaries' if count > 1 else 'only primary'}: {listed}."
+            )
+        if self.unserved:
+            notes.append(
+                f"{self.unserved} of the cluster's {SLOTS} slots are served by nobody; keys in them are missing."
+            )
         if self.role == "replica":
             notes.append(f"{self.where} is a replica: figures may lag behind its master.")
             if self.info.get("master_link_status") != "up":
@@ -88,13 +108,57 @@ class Endpoint:
         return [note for note in notes if note]
 
 
+@dataclass
+class _Look:
+    """What one server answered to the preflight."""
+
+    client: RedisClient
+    info: dict[str, str]
+    dbsize: int | None
+    time: float | None
+    required: list[Refusal]
+    optional: list[tuple[str, Refusal]]
+
+
 def survey(client: RedisClient, needed: Sequence[Command], useful: Sequence[tuple[str, Command]] = ()) -> Endpoint:
     """Look at the server and probe the permissions a measurement is going to need, in one round trip.
 
     C(needed) are harmless sample commands without which nothing can be measured: whatever the ACL denies of
     them is reported in one message (Unavailable). C(useful) are pairs of a result section and a command:
-    what is denied of them goes to the endpoint's C(skipped_sections).
+    what is denied of them goes to the endpoint's C(skipped_sections). On a Redis Cluster every primary is asked: each
+    has an ACL of its own.
     """
+    looks = [_look(node, needed, useful, alone=not client.is_cluster) for node in client.nodes()]
+    required = list(client.refusals)
+    optional: list[tuple[str, Refusal]] = []
+    for look in looks:
+        required += [refusal for refusal in look.required if refusal not in required]
+        optional += [pair for pair in look.optional if pair not in optional]
+    if any(reply.permission for reply in required):
+        every = [*required, *(reply for section, reply in optional)]
+        raise Unavailable(missing_permissions(every, client.where, client.user))
+    unknown = sorted({reply.command for reply in required if reply.code == "UNKNOWN"})
+    if unknown:
+        raise Unavailable(f"The server at {client.where} does not offer {', '.join(unknown)}, which this needs.")
+    first = looks[0]
+    sizes = [look.dbsize for look in looks if look.dbsize is not None]
+    return Endpoint(
+        client.where,
+        client.settings.db,
+        first.info,
+        sum(sizes) if len(sizes) == len(looks) else None,
+        first.time,
+        # An idle round trip, so that distance is not taken for load later; the first one may still be warming up.
+        min(client.timed("PING")[1] for attempt in range(3)),
+        [reply.skipped(section, client.user) for section, reply in optional],
+        [look.client.where for look in looks] if client.is_cluster else [],
+        client.unserved,
+    )
+
+
+def _look(
+    client: RedisClient, needed: Sequence[Command], useful: Sequence[tuple[str, Command]], *, alone: bool
+) -> _Look:
     basics: list[tuple[str, Command]] = [
         ("endpoint", ("INFO",)),
         ("endpoint", ("DBSIZE",)),
@@ -103,34 +167,25 @@ def survey(client: RedisClient, needed: Sequence[Command], useful: Sequence[tupl
     probes = [*basics, *useful]
     replies = client.pipeline([command for section, command in probes] + list(needed), tolerant=True)
     info, dbsize, time = replies[:3]
-    endpoint = Endpoint(client.where, client.settings.db)
+    parsed: dict[str, str] = {}
     if not isinstance(info, Refusal):
-        endpoint.info = parse_info(info)
-        if flag(endpoint.info, "loading"):
-            raise Unavailable(loading_reason(client.where, endpoint.info))
-        refuse_other_kinds(client, endpoint.info)
+        parsed = parse_info(info)
+        if flag(parsed, "loading"):
+            raise Unavailable(loading_reason(client.where, parsed))
+        if alone:
+            refuse_other_kinds(client, parsed)
     for reply in replies:
         if isinstance(reply, Refusal) and reply.concerns_connection:
             raise client.unusable(reply)
-    required = [reply for reply in replies[len(probes) :] if isinstance(reply, Refusal) and denied(reply)]
-    if client.select_refusal:
-        required.append(client.select_refusal)
     sections = [section for section, command in probes]
-    optional = [
-        (section, reply) for section, reply in zip(sections, replies) if isinstance(reply, Refusal) and denied(reply)
-    ]
-    if any(reply.permission for reply in required):
-        every = [*required, *(reply for section, reply in optional)]
-        raise Unavailable(missing_permissions(every, client.where, client.user))
-    unknown = sorted({reply.command for reply in required if reply.code == "UNKNOWN"})
-    if unknown:
-        raise Unavailable(f"The server at {client.where} does not offer {', '.join(unknown)}, which this needs.")
-    # An idle round trip, so that distance is not taken for load later; the first one may still be warming up.
-    endpoint.round_trip_seconds = min(client.timed("PING")[1] for attempt in range(3))
-    endpoint.dbsize = None if isinstance(dbsize, Refusal) else dbsize
-    endpoint.time = None if isinstance(time, Refusal) else int(time[0]) + int(time[1]) / 1e6
-    endpoint.skipped = [reply.skipped(section, client.user) for section, reply in optional]
-    return endpoint
+    return _Look(
+        client,
+        parsed,
+        None if isinstance(dbsize, Refusal) else dbsize,
+        None if isinstance(time, Refusal) else int(time[0]) + int(time[1]) / 1e6,
+        [reply for reply in replies[len(probes) :] if isinstance(reply, Refusal) and denied(reply)],
+        [(section, reply) for section, reply in zip(sections, replies) if isinstance(reply, Refusal) and denied(reply)],
+    )
 
 
 def denied(refusal: Refusal) -> bool:
@@ -141,28 +196,18 @@ def denied(refusal: Refusal) -> bool:
 
 
 def refuse_other_kinds(client: RedisClient, info: dict[str, str]) -> None:
-    """Raise Unavailable where one connection cannot give a true answer: a sentinel, a node of a cluster."""
+    """Raise Unavailable where one connection cannot give a true answer: a sentinel, a lone node of a cluster."""
     if info.get("redis_mode") == "sentinel":
         known = masters(client)
-        raise Unavailable(f"{client.where} is a Redis Sentinel, which holds no keys. Connect to a master{known}.")
+        raise Unavailable(
+            f"{client.where} is a Redis Sentinel, which holds no keys. Connect to a master{known}, or set sentinels "
+            "and sentinel_master instead of login_host."
+        )
     if info.get("redis_mode") == "cluster" or flag(info, "cluster_enabled"):
         raise Unavailable(
             f"{client.where} is a node of a Redis Cluster and holds only a part of the keys; its figures would be too "
-            "low. Clusters are not supported here: measure where the keys are whole."
+            "low."
         )
-
-
-def masters(client: RedisClient) -> str:
-    """The masters a Sentinel watches, as a clause with their addresses; empty if it does not say."""
-    reply = client.ask(*SENTINEL_MASTERS)
-    if isinstance(reply, Refusal):
-        return ""
-    found = []
-    for entry in reply:
-        pairs = dict(zip(entry[::2], entry[1::2]))
-        name, address, port = (pairs.get(key, b"?").decode("utf-8", "replace") for key in (b"name", b"ip", b"port"))
-        found.append(f"{name} at {address}:{port}")
-    return f": {', '.join(found)}" if found else ""
 
 
 def clock(endpoint: Endpoint, reference: dt.datetime | None) -> float:

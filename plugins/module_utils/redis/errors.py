@@ -49,6 +49,35 @@ CODE_OF_TEXT = (
     (re.compile(r"authentication required|HELLO must be called", re.IGNORECASE), "NOAUTH"),
 )
 
+# What a refusal means, and what to do about it, where its code says it all.
+MEANINGS = {
+    "CROSSSLOT": (
+        "its keys are in several slots of the Redis Cluster, and nothing was done",
+        "What belongs together needs names with a common part in braces, such as {bull}:queue:wait.",
+    ),
+    "TRYAGAIN": (
+        "its keys are on their way to another node of the Redis Cluster, and nothing was done",
+        "Run it again when the slot has arrived.",
+    ),
+    "MOVED": (
+        "the slot of its key is on another node of the Redis Cluster, and nothing was done",
+        "Run it again when the cluster is calm.",
+    ),
+    "READONLY": ("the server is a replica and takes no writes", "Connect to its master."),
+    "MISCONF": (
+        "the server takes no writes because it cannot save its data to disk",
+        "Look at its log and at the space on its disk.",
+    ),
+    "OOM": (
+        "the server has reached maxmemory and takes no writes",
+        "Free memory or raise maxmemory.",
+    ),
+    "NOREPLICAS": (
+        "the server takes no writes because it has fewer good replicas than min-replicas-to-write",
+        "Repair the replication.",
+    ),
+}
+
 # A text may also begin with another word in capitals ("SELECT is not allowed…"), so the codes are listed.
 CODE_IN_TEXT = re.compile(
     r"^(ERR|NOPERM|NOAUTH|WRONGPASS|WRONGTYPE|LOADING|BUSY|MISCONF|DENIED|MASTERDOWN|READONLY|OOM|NOSCRIPT|MOVED|ASK"
@@ -91,6 +120,8 @@ class Refusal:
             return f"the ACL does not grant {self.permission}"
         if self.code == "UNKNOWN":
             return f"the server does not offer {self.command}; managed services switch it off or rename it"
+        if self.code in MEANINGS:
+            return MEANINGS[self.code][0]
         return f"{self.command} was refused: {self.code} {self.text}".rstrip()
 
     def remedy(self, user: str) -> str:
@@ -100,6 +131,8 @@ class Refusal:
             return f"Grant it: ACL SETUSER {user} {permission}"
         if self.code == "UNKNOWN":
             return "Read this figure in the service's console, or switch the rule that needs it off by an override."
+        if self.code in MEANINGS:
+            return MEANINGS[self.code][1]
         return "Read the server's log for the cause."
 
     def skipped(self, section: str, user: str) -> dict[str, str]:
@@ -111,8 +144,15 @@ class CommandRefused(RunbookError):
     """One command was refused where its answer was needed."""
 
     def __init__(self, refusal: Refusal) -> None:
-        super().__init__(f"{refusal.command} was refused: {refusal.reason}.")
+        meaning = f" {MEANINGS[refusal.code][1]}" if refusal.code in MEANINGS else ""
+        super().__init__(f"{_sentence(refusal)}.{meaning}")
         self.refusal = refusal
+
+
+def _sentence(refusal: Refusal) -> str:
+    reason = refusal.reason
+    beginning = f"{refusal.command} was refused: "
+    return reason if reason.startswith(beginning) else beginning + reason
 
 
 def command_name(command: tuple[object, ...]) -> str:
@@ -175,7 +215,7 @@ def explain(refusal: Refusal, where: str, user: str) -> str:
     }
     if refusal.code in sentences:
         return sentences[refusal.code]
-    return f"Redis at {where} refused {refusal.command}: {refusal.reason}. {refusal.remedy(user)}".rstrip()
+    return f"Redis at {where}: {_sentence(refusal)}. {refusal.remedy(user)}".rstrip()
 
 
 def missing_permissions(refusals: list[Refusal], where: str, user: str) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import I
 
 # Plain REDIS_HOST and REDIS_PORT are not read: Kubernetes sets them to an URL for every service named redis.
 DEFAULT_USER = "default"
+SENTINEL_PORT = 26379
+_HOST_AND_PORT = re.compile(r"(?:\[(?P<address>[0-9a-fA-F:.]+)\]|(?P<host>[^\s:\[\]]+))(?::(?P<port>\d{1,5}))?\Z")
 
 
 def redis_argument_spec() -> dict[str, dict[str, Any]]:
@@ -33,6 +36,14 @@ def redis_argument_spec() -> dict[str, dict[str, Any]]:
         },
         "login_db": {"type": "int", "default": 0, "fallback": (env_fallback, ["REDIS_LOGIN_DB"])},
         "login_unix_socket": {"type": "path"},
+        "sentinels": {"type": "list", "elements": "str", "default": []},
+        "sentinel_master": {"type": "str"},
+        "sentinel_user": {"type": "str", "fallback": (env_fallback, ["REDIS_SENTINEL_USER"])},
+        "sentinel_password": {
+            "type": "str",
+            "no_log": True,
+            "fallback": (env_fallback, ["REDIS_SENTINEL_PASSWORD"]),
+        },
         "tls": {"type": "bool", "default": False, "fallback": (env_fallback, ["REDIS_TLS"])},
         "validate_certs": {"type": "bool", "default": True},
         "ca_certs": {"type": "path", "fallback": (env_fallback, ["REDIS_CA_CERTS"])},
@@ -60,19 +71,28 @@ class Settings:
     client_key_file: str | None = None
     connect_timeout: float = 5.0
     socket_timeout: float = 10.0
+    # Where to ask for the address of the master of that name; empty for a server that is given by its own address.
+    sentinels: tuple[tuple[str, int], ...] = ()
+    sentinel_master: str = ""
+    sentinel_user: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
 
     @property
     def address(self) -> str:
         """Where the server is, as people write it: host and port, or the socket's path."""
         if self.unix_socket:
             return self.unix_socket
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return show_address(self.host, self.port)
 
     @property
     def acl_user(self) -> str:
         """The name the server knows us by."""
         return self.user or DEFAULT_USER
+
+
+def show_address(host: str, port: int) -> str:
+    """A host and a port as people write them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def settings_from(params: Mapping[str, Any]) -> Settings:
@@ -89,6 +109,9 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
     unix_socket = params["login_unix_socket"] or None
     if unix_socket and params["tls"]:
         raise InvalidOption("tls", True, "false together with login_unix_socket")
+    sentinels = _sentinels(params)
+    if unix_socket and sentinels:
+        raise InvalidOption("login_unix_socket", unix_socket, "nothing together with sentinels")
     if bool(params["client_cert_file"]) != bool(params["client_key_file"]):
         given, lacking = (
             ("client_cert_file", "client_key_file")
@@ -110,4 +133,27 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
         client_key_file=params["client_key_file"] or None,
         connect_timeout=params["connect_timeout"],
         socket_timeout=params["socket_timeout"],
+        sentinels=sentinels,
+        sentinel_master=params["sentinel_master"] or "",
+        sentinel_user=params["sentinel_user"] or None,
+        sentinel_password=params["sentinel_password"] or None,
     )
+
+
+def _sentinels(params: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    """The sentinels to ask, in order; raises InvalidOption."""
+    found = tuple(dict.fromkeys(_sentinel(text) for text in params["sentinels"] or [] if text))
+    master = params["sentinel_master"]
+    if found and not master:
+        raise InvalidOption("sentinel_master", master, "the name of a master, as sentinel monitor gives it")
+    if master and not found:
+        raise InvalidOption("sentinel_master", master, "together with sentinels")
+    return found
+
+
+def _sentinel(text: str) -> tuple[str, int]:
+    matched = _HOST_AND_PORT.match(text)
+    port = int(matched["port"] or SENTINEL_PORT) if matched else 0
+    if not matched or not 1 <= port <= 65535:
+        raise InvalidOption("sentinels", text, "host:port, or a host alone for port 26379")
+    return matched["address"] or matched["host"], port

@@ -74,6 +74,9 @@ def budget_from(params: Mapping[str, Any]) -> Budget:
 class Scan:
     """One pass over the current database, giving the names that match one of the patterns, each once.
 
+    On a Redis Cluster it goes through one primary after the other. If slots change their server meanwhile, the pass
+    is not complete.
+
     C(keys_seen) counts the keys the server walked through: with MATCH only the matching ones travel, so it
     is the sum of the COUNTs, and C(dbsize) once the pass is complete.
     """
@@ -91,6 +94,7 @@ class Scan:
         self.complete = False
         self.keys_seen = 0
         self.stopped_by: str | None = None
+        self._disturbance: str | None = None
         self._client = client
         self._patterns = [compile_glob(pattern) for pattern in patterns]
         # C(match) is wider than the patterns; what it lets through is matched again here.
@@ -103,30 +107,45 @@ class Scan:
         """Batches of matching names; stopping early leaves the scan incomplete."""
         seen: set[bytes] = set()
         deadline = time.monotonic() + self._budget.max_seconds
+        before = self._client.topology()
+        for position, node in enumerate(self._client.nodes()):
+            if position and self._spent(deadline):
+                return
+            yield from self._walk(node, seen, deadline)
+            if self.stopped_by:
+                return
+        self._disturbance = self._client.disturbance(before)
+        if self._disturbance is None:
+            self._finish()
+
+    def _walk(self, node: RedisClient, seen: set[bytes], deadline: float) -> Iterator[list[bytes]]:
+        """One server's keys; C(seen) are the names that were given already, also by other servers."""
         cursor: bytes | int = 0
         while True:
             count = min(self._pacer.count, max(1, self._budget.max_keys - self.keys_seen))
             command = ("SCAN", cursor, *(("MATCH", self._match) if self._match else ()), "COUNT", count)
-            reply, seconds = self._client.timed(*command)
+            reply, seconds = node.timed(*command)
             if isinstance(reply, Refusal):
                 raise CommandRefused(reply)
             self._pacer.after(seconds)
             cursor, names = reply
             self.keys_seen += count if self._match else len(names)
-            # A rehash in the middle of a pass makes the server repeat names.
-            fresh = {name for name in names if self.matches(name)} - seen
-            seen |= fresh
+            # A rehash in the middle of a pass makes the server repeat names; so does a key that changes its server.
+            # The order stays the server's, so that two passes over the same keys find the same ones first.
+            fresh = [name for name in dict.fromkeys(names) if name not in seen and self.matches(name)]
+            seen.update(fresh)
             if fresh:
-                yield list(fresh)
-            if cursor in (b"0", 0):
-                self._finish()
+                yield fresh
+            if cursor in (b"0", 0) or self._spent(deadline):
                 return
-            if self.keys_seen >= self._budget.max_keys:
-                self.stopped_by = f"max_keys ({self._budget.max_keys})"
-                return
-            if time.monotonic() >= deadline:
-                self.stopped_by = f"max_seconds ({self._budget.max_seconds:g})"
-                return
+
+    def _spent(self, deadline: float) -> bool:
+        """Whether the budget is used up before the end."""
+        if self.keys_seen >= self._budget.max_keys:
+            self.stopped_by = f"max_keys ({self._budget.max_keys})"
+        elif time.monotonic() >= deadline:
+            self.stopped_by = f"max_seconds ({self._budget.max_seconds:g})"
+        return self.stopped_by is not None
 
     def _finish(self) -> None:
         self.complete = True
@@ -139,6 +158,8 @@ class Scan:
 
     def incomplete_reason(self) -> str:
         """Why the pass did not reach the end, for people."""
+        if self._disturbance:
+            return f"{self._disturbance}, so that keys may have been missed; run it again when no slot moves any more"
         of_all = "" if self._dbsize is None else f" of {self._dbsize}"
         return f"the scan stopped at {self.stopped_by} after {self.keys_seen}{of_all} keys"
 

@@ -135,7 +135,12 @@ def test_command_name_leaves_data_out(command: tuple[object, ...], name: str) ->
             "NODB",
             "Redis at r:1 has no database with this number. Check login_db against the server's setting 'databases'.",
         ),
-        ("OOM", "Redis at r:1 refused GET: GET was refused: OOM text. Read the server's log for the cause."),
+        (
+            "OOM",
+            "Redis at r:1: GET was refused: the server has reached maxmemory and takes no writes. "
+            "Free memory or raise maxmemory.",
+        ),
+        ("IOERR", "Redis at r:1: GET was refused: IOERR text. Read the server's log for the cause."),
     ],
 )
 def test_explain(code: str, sentence: str) -> None:

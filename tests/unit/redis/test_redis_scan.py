@@ -46,6 +46,15 @@ class FakeServer:
         self.seconds = seconds
         self.commands: list[tuple[Any, ...]] = []
 
+    def nodes(self) -> list[FakeServer]:
+        return [self]
+
+    def topology(self) -> None:
+        return None
+
+    def disturbance(self, before: None) -> str | None:
+        return None
+
     def timed(self, *command: Any) -> tuple[Any, float]:
         self.commands.append(command)
         position = int(command[1])
@@ -91,12 +100,12 @@ def test_max_seconds_stops_it() -> None:
 
 
 def test_a_refused_scan_is_an_error() -> None:
-    class Refusing:
+    class Refusing(FakeServer):
         def timed(self, *command: Any) -> tuple[Any, float]:
             return Refusal("SCAN", "NOPERM", "has no permissions to run"), 0.0
 
     with pytest.raises(CommandRefused) as caught:
-        names(Scan(Refusing(), [b"*"], Budget()))  # type: ignore[arg-type]
+        names(Scan(Refusing([]), [b"*"], Budget()))  # type: ignore[arg-type]
     assert caught.value.message == "SCAN was refused: the ACL does not grant +scan."
 
 
