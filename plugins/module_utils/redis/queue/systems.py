@@ -7,5 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.reader import CeleryReader
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.reading import QueueReader
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.rq.reader import RqReader
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.sidekiq.reader import SidekiqReader
 
-READERS: dict[str, type[QueueReader]] = {reader.system: reader for reader in (CeleryReader,)}
+READERS: dict[str, type[QueueReader]] = {reader.system: reader for reader in (CeleryReader, RqReader, SidekiqReader)}

@@ -22,11 +22,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery import format as wire
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.results import ResultReader
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.sample import sample_messages
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.sample import count_message
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.tables import Tables
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.unacked import Unacked, read_unacked
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.reading import QueueReader, Reading
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.request import QueueRequest
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.sampling import sample_messages
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Scan, escape_glob
 
 # The exchange every application declares unless it is told otherwise.
@@ -176,7 +177,7 @@ class CeleryReader(QueueReader):
             facts.oldest_unacked_seconds = held.oldest_seconds
         if self.request.sample:
             lists = [(naming.queue(name, entry["priority"]), entry["waiting"]) for entry in facts.priorities]
-            sample_messages(self.client, lists, self.request.sample, facts)
+            sample_messages(self.client, lists, self.request.sample, facts, count_message)
         self._explain(facts)
         return facts
 
