@@ -44,6 +44,8 @@ class QueueRequest:
     # Time between two looks, for rates; 0 for one look only.
     sample_seconds: float = 0.0
     failed_within: float | None = None
+    # So many of a queue's failed jobs are read, the newest ones, where their reasons are in the jobs.
+    max_failed: int = 1000
     missing: str = "error"
     reference: dt.datetime | None = None
     budget: Budget = field(default_factory=Budget)
@@ -59,7 +61,7 @@ def request_from(params: Mapping[str, Any]) -> QueueRequest:
         raise InvalidOption("separator", "", "at least one character")
     if params["result_db"] is not None and params["result_db"] < 0:
         raise InvalidOption("result_db", params["result_db"], "0 or a positive number")
-    for name, least, most in (("sample", 0, MOST_SAMPLES), ("max_unacked", 1, 1_000_000)):
+    for name, least, most in (("sample", 0, MOST_SAMPLES), ("max_unacked", 1, 1_000_000), ("max_failed", 1, 100_000)):
         if not least <= params[name] <= most:
             raise InvalidOption(name, params[name], f"a number from {least} to {most}")
     for name in ("visibility_timeout", "failed_within"):
@@ -71,12 +73,12 @@ def request_from(params: Mapping[str, Any]) -> QueueRequest:
     reference = params["reference_time"]
     return QueueRequest(
         systems=tuple(dict.fromkeys(params["system"])),
-        queues=tuple(_bytes(name) for name in queues),
-        prefix=_bytes(params["key_prefix"]) if params["key_prefix"] else None,
-        result_prefix=_bytes(params["result_key_prefix"]) if params["result_key_prefix"] else None,
+        queues=tuple(as_bytes(name) for name in queues),
+        prefix=as_bytes(params["key_prefix"]) if params["key_prefix"] else None,
+        result_prefix=as_bytes(params["result_key_prefix"]) if params["result_key_prefix"] else None,
         result_db=params["result_db"],
-        separator=_bytes(params["separator"]),
-        steps=_steps(params["priority_steps"]),
+        separator=as_bytes(params["separator"]),
+        steps=priority_steps(params["priority_steps"]),
         visibility_timeout=params["visibility_timeout"],
         sample=params["sample"],
         max_unacked=params["max_unacked"],
@@ -84,17 +86,20 @@ def request_from(params: Mapping[str, Any]) -> QueueRequest:
         orphans=params["orphans"],
         sample_seconds=params["sample_seconds"],
         failed_within=params["failed_within"],
+        max_failed=params["max_failed"],
         missing=params["missing_queues"],
         reference=parse_moment(reference) if reference else None,
         budget=budget_from(params),
     )
 
 
-def _steps(steps: Sequence[int]) -> tuple[int, ...]:
+def priority_steps(steps: Sequence[int]) -> tuple[int, ...]:
+    """The priorities that have a list of their own, checked; raises InvalidOption."""
     if not steps or any(step < 0 for step in steps) or list(steps) != sorted(set(steps)):
         raise InvalidOption("priority_steps", list(steps), "numbers from 0 upwards, each larger than the one before")
     return tuple(steps)
 
 
-def _bytes(text: str) -> bytes:
+def as_bytes(text: str) -> bytes:
+    """A name from the playbook as the server knows it; it may carry bytes that are not UTF-8."""
     return text.encode("utf-8", "surrogateescape")
