@@ -2,71 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import boto3
 import psycopg2
 import pytest
 import redis
-from lab import process
-from lab.paths import INVENTORIES, PACKAGE_PARENT
-from lab.state import MARK
+from lab.running import Running, running_lab
 
 # One worker starts each lab once.
 pytestmark = pytest.mark.xdist_group("lab-storebridge")
 
 
-def lab_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lab", *arguments],
-        env={**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-@dataclass(frozen=True)
-class Running:
-    directory: Path
-    scenario: str
-    hosts: dict[str, dict[str, Any]]
-
-
 @pytest.fixture(scope="module", params=["healthy", "degraded"])
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    directory = tmp_path_factory.mktemp("lab") / request.param
-    where = ["storebridge", "--directory", str(directory)]
-    up = lab_command("up", *where, "--scenario", request.param, "--size", "small")
-    assert up.returncode == 0, up.stdout + up.stderr
-    try:
-        inventories = ["-i", str(INVENTORIES / "storebridge"), "-i", str(directory / "inventory")]
-        listed = subprocess.run(
-            [str(Path(sys.executable).with_name("ansible-inventory")), *inventories, "--list"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        yield Running(directory, request.param, json.loads(listed.stdout)["_meta"]["hostvars"])
-    finally:
-        down = lab_command("down", *where)
-    assert down.returncode == 0, down.stderr
-    assert [each for each in process.with_variable(MARK, str(directory)) if each.alive()] == []
-    assert not directory.exists()
+    with running_lab("storebridge", request.param, tmp_path_factory.mktemp("lab") / request.param) as lab:
+        yield lab
 
 
 def test_everything_runs(running: Running) -> None:
-    status = lab_command("status", "--directory", str(running.directory), "--json")
-    assert status.returncode == 0
-    (facts,) = json.loads(status.stdout)
+    facts = running.status()
     assert (facts["condition"], facts["scenario"], facts["size"]) == ("running", running.scenario, "small")
     names = {member["name"] for member in facts["members"]}
     assert {"postgresql", "redis", "s3", "api", "loki", "exporter", "prometheus", "sessions"} <= names
