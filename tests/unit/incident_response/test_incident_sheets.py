@@ -30,7 +30,7 @@ def test_sheets_and_folders_are_the_same() -> None:
 @pytest.mark.parametrize("sheet", SHEETS, ids=lambda path: path.stem)
 def test_an_incident_is_complete(sheet: Path) -> None:
     content = load(sheet)
-    assert set(content) == {"title", "source", "module", "action", "remedy", "rules"}
+    assert set(content) == {"title", "group", "source", "module", "action", "remedy", "rules"}
     steps = {each.name for each in (ROLE / "tasks" / "incidents" / sheet.stem).iterdir()}
     assert steps == {"evidence.yml", "diagnosis.yml", "remedy.yml", "verify.yml"}
     for name in ("source", "module"):

@@ -23,7 +23,10 @@ def load(path: str) -> dict[str, Any]:
 
 
 REDIS_RULES = load("roles/check_redis/defaults/main.yml")["check_redis_rules"]
-QUEUE_RULES = load("roles/check_queues/defaults/main.yml")["check_queues_rules"]
+# As the role uses them where nobody looks for jobs in no state.
+QUEUE_RULES = [
+    rule for rule in load("roles/check_queues/defaults/main.yml")["check_queues_rules"] if rule["id"] != "queue.lost"
+]
 STOREBRIDGE = {
     **load("inventories/storebridge/group_vars/redis/check_redis.yml"),
     **load("inventories/storebridge/group_vars/redis/check_queues.yml"),
