@@ -393,6 +393,7 @@ def main() -> None:
             "max_unacked": {"type": "int", "default": 10000},
             "failures": {"type": "bool", "default": True},
             "failed_within": {"type": "float"},
+            "max_failed": {"type": "int", "default": 1000},
             "orphans": {"type": "bool", "default": False},
             "sample_seconds": {"type": "float", "default": 0.0},
             "reference_time": {"type": "str"},

@@ -12,7 +12,7 @@ from lab.redis import RedisServer, binaries
 ALLOWED = {
     *("auth", "select", "ping", "info", "dbsize", "time", "scan", "type", "pttl"),
     *("getrange", "strlen", "llen", "lrange", "hlen", "hstrlen", "hget"),
-    *("scard", "smembers", "zcard", "zrange", "xlen"),
+    *("scard", "smembers", "zcard", "zrange", "xlen", "hmget", "lindex", "lpos", "zcount", "zscore"),
     *("config|get", "slowlog|len", "slowlog|get", "memory|usage", "client|list"),
     # Redis 6.2 does not count subcommands; the client of the test itself introduces itself.
     *("config", "slowlog", "memory", "client", "client|setinfo", "hello"),

@@ -157,6 +157,7 @@ def params(**changes: Any) -> dict[str, Any]:
         "max_unacked": 10000,
         "failures": True,
         "failed_within": None,
+        "max_failed": 1000,
         "orphans": False,
         "sample_seconds": 0.0,
         "reference_time": None,

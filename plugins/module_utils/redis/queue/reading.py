@@ -33,6 +33,8 @@ class Reading:
     request: QueueRequest
     now: float
     denied: set[str] = field(default_factory=set)
+    # What readers of one family share, by a name of theirs.
+    shared: dict[str, object] = field(default_factory=dict)
     _clients: Optional[Union[str, dict[str, str]]] = None
 
     def __post_init__(self) -> None:

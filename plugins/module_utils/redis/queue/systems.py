@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.reader import BullMQReader, BullReader
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.reader import CeleryReader
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.reading import QueueReader
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.rq.reader import RqReader
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.sidekiq.reader import SidekiqReader
 
-READERS: dict[str, type[QueueReader]] = {reader.system: reader for reader in (CeleryReader, RqReader, SidekiqReader)}
+READERS: dict[str, type[QueueReader]] = {
+    reader.system: reader for reader in (BullMQReader, BullReader, CeleryReader, RqReader, SidekiqReader)
+}

@@ -15,8 +15,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Re
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.naming import QueueKeys
 
 BULL, BULLMQ = "bull", "bullmq"
+# As people write them.
+TITLES = {BULL: "Bull", BULLMQ: "BullMQ"}
 
-# What a queue is recognised by, one command each; the order is that of Signs.
+# What a queue is recognised by, one command each.
 _PROBES = ("meta", "events", "marker", "prioritized", "pc", "priority", "id", "meta-paused")
 
 
@@ -45,8 +47,7 @@ class Library:
     @property
     def label(self) -> str:
         """For people: C(BullMQ 5.81.5), C(BullMQ 4 or later), C(Bull)."""
-        name = "BullMQ" if self.system == BULLMQ else "Bull"
-        return f"{name} {self.version or self.major or ''}".strip()
+        return f"{TITLES[self.system]} {self.version or self.major or ''}".strip()
 
 
 def recognise(signs: Signs) -> Library | None:
@@ -74,24 +75,27 @@ def recognise(signs: Signs) -> Library | None:
     return None
 
 
-def probe(client: RedisClient, queues: Sequence[QueueKeys]) -> list[Signs]:
-    """The signs of many queues, in one pipelined round trip."""
-    commands: list[Command] = []
-    for keys in queues:
-        commands += [("TYPE", keys.key(suffix)) for suffix in _PROBES]
-        commands.append(("HMGET", keys.key("meta"), "version", "opts.maxLenEvents"))
-    replies = client.pipeline(commands)
-    width = len(_PROBES) + 1
-    return [_signs(replies[start : start + width]) for start in range(0, len(replies), width)]
+def sign_commands(keys: QueueKeys) -> list[Command]:
+    """What to ask for a queue's signs; the replies go to C(signs_from)."""
+    commands: list[Command] = [("TYPE", keys.key(suffix)) for suffix in _PROBES]
+    return [*commands, ("HMGET", keys.key("meta"), "version", "opts.maxLenEvents")]
 
 
-def _signs(replies: Sequence[Any]) -> Signs:
+def signs_from(replies: Sequence[Any]) -> Signs:
+    """The signs from the replies to C(sign_commands)."""
     *kinds, meta = replies
     types = {
         suffix: kind.decode("ascii", "replace") for suffix, kind in zip(_PROBES, kinds) if not isinstance(kind, Refusal)
     }
     version, max_events = (None, None) if isinstance(meta, Refusal) else meta
     return Signs(types, _text(version), _text(max_events))
+
+
+def probe(client: RedisClient, queues: Sequence[QueueKeys]) -> list[Signs]:
+    """The signs of many queues, in one pipelined round trip."""
+    replies = client.pipeline([command for keys in queues for command in sign_commands(keys)])
+    width = len(_PROBES) + 1
+    return [signs_from(replies[start : start + width]) for start in range(0, len(replies), width)]
 
 
 def _text(value: bytes | None) -> str | None:
