@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.bull import BullControl, BullMqControl
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.system import ControlSystem
 
-SYSTEMS: dict[str, type[ControlSystem]] = {system.system: system for system in ()}
+_KNOWN: tuple[type[ControlSystem], ...] = (BullMqControl, BullControl)
+
+SYSTEMS: dict[str, type[ControlSystem]] = {system.system: system for system in _KNOWN}
