@@ -19,6 +19,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Re
 
 BEGIN: Command = ("MULTI",)
 ABANDON: Command = ("DISCARD",)
+_ELSEWHERE = frozenset({"MOVED", "ASK", "TRYAGAIN"})
 
 # Why a server takes no writes now, by the first word of its answer.
 _NO_WRITES = {
@@ -47,24 +48,37 @@ def require_master(endpoint: Endpoint) -> None:
     raise Refused(f"{endpoint.where} is a replica; nothing is changed there. Connect to its master, {master}.")
 
 
-def rehearse(client: RedisClient, commands: Sequence[Command]) -> None:
+def rehearse(client: RedisClient, commands: Sequence[Command], *, frees: bool = False) -> None:
     """Ask whether the server would carry out these commands, without carrying out any.
+
+    C(frees): they need no memory, so a full server carries them out, although in a transaction it would not.
 
     Raises:
         Unavailable: permissions are missing, all of them named at once, or the server does not offer a command.
         Refused: the server takes no writes now.
 
     """
-    begun = client.ask(*BEGIN)
-    if isinstance(begun, Refusal):
-        # Whatever followed would be carried out.
-        raise _denied(client, [begun, Refusal("DISCARD", begun.code, begun.text)])
-    replies = [*client.pipeline(commands), client.ask(*ABANDON)]
-    refusals = [reply for reply in replies if isinstance(reply, Refusal)]
+    refusals: list[Refusal] = []
+    # Each primary of a cluster has an ACL, and memory, of its own.
+    for node in client.nodes():
+        refusals += [each for each in _rehearse(node, commands) if each not in refusals]
     if any(refusal.code in ("NOPERM", "UNKNOWN") for refusal in refusals):
         raise _denied(client, refusals)
     for refusal in refusals:
+        if frees and refusal.code == "OOM":
+            continue
         raise no_writes(client.where, refusal)
+
+
+def _rehearse(node: RedisClient, commands: Sequence[Command]) -> list[Refusal]:
+    begun = node.ask(*BEGIN)
+    if isinstance(begun, Refusal):
+        # Whatever followed would be carried out.
+        return [begun, Refusal("DISCARD", begun.code, begun.text)]
+    replies = [*node.pipeline(commands), node.ask(*ABANDON)]
+    refusals = [reply for reply in replies if isinstance(reply, Refusal)]
+    # The keys are another primary's; what the ACL says comes first.
+    return [refusal for refusal in refusals if refusal.code not in _ELSEWHERE]
 
 
 def no_writes(where: str, refusal: Refusal) -> Refused:

@@ -71,6 +71,8 @@ class RetrySystem(abc.ABC):
 
     system: ClassVar[str]
     title: ClassVar[str]
+    # Why jobs are left alone, and what to do, by what C(retry) answers.
+    left_alone: ClassVar[Mapping[str, tuple[str, str]]] = LEFT_ALONE
 
     def __init__(self, client: RedisClient, endpoint: Endpoint, target: Target) -> None:
         self.client = client

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.bull import BullMQRetry, BullRetry
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.system import RetrySystem
 
-_KNOWN: tuple[type[RetrySystem], ...] = ()
+_KNOWN: tuple[type[RetrySystem], ...] = (BullMQRetry, BullRetry)
 
 SYSTEMS: dict[str, type[RetrySystem]] = {each.system: each for each in _KNOWN}
