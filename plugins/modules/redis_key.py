@@ -96,8 +96,8 @@ options:
     default: []
   show_names:
     description:
-      - Whether RV(actions) show examples of names. Names can be secrets, such as the tokens of sessions; without it they
-        are not shown.
+      - Whether RV(actions) show examples of names. Names can be secrets, such as the tokens of sessions; they are not
+        shown without it.
     type: bool
     default: false
 notes:

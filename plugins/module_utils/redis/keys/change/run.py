@@ -77,18 +77,13 @@ def change_keys(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any
 
 
 def rehearse_changes(client: RedisClient, plan: Plan, request: KeyRequest) -> None:
-    """Ask whether the server would carry out the changes to one key of every pattern; raises Unavailable and Refused.
-
-    A cluster is not asked: what is rehearsed needs a transaction on the server that has the key.
-    """
-    if client.is_cluster:
-        return
+    """Ask whether the server would change one key of every pattern; raises Unavailable and Refused."""
     samples = list({key.pattern: key for key in plan.due}.values())
     writes: list[Command] = [
         ("UNLINK", key.name) if request.state == ABSENT else ("PEXPIRE", key.name, 1) for key in samples
     ]
     try:
-        rehearse(client, [("EVALSHA", "0" * 40, 0), ("EVAL", "return 0", 0), *writes])
+        rehearse(client, [("EVALSHA", "0" * 40, 0), ("EVAL", "return 0", 0), *writes], frees=True)
     except Unavailable as error:
         # A permission names the key it is about, and that name may be a secret.
         message = error.message
