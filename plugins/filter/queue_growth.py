@@ -34,8 +34,8 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ now_facts | runbook.ops.queue_growth(then_facts) | selectattr('failed_new', 'gt', 0) }}"
   vars:
-    then_facts: {queues: [], failed: [{name: batch, failed_count: 3}]}
-    now_facts: {queues: [], failed: [{name: batch, failed_count: 5}]}
+    then_facts: {queues: [], failed_jobs: [{name: batch, failed_count: 3}]}
+    now_facts: {queues: [], failed_jobs: [{name: batch, failed_count: 5}]}
 """
 
 RETURN = r"""
@@ -76,7 +76,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.filtering import filte
 def queue_growth(later: Any, earlier: Any) -> list[dict[str, Any]]:
     """Put the two results side by side."""
     for name, value in (("input", later), ("earlier", earlier)):
-        if not isinstance(value, dict) or not isinstance(value.get("failed"), list):
+        if not isinstance(value, dict) or not isinstance(value.get("failed_jobs"), list):
             raise InvalidOption(name, type(value).__name__, "a result of redis_queue_info or solid_queue_info")
     return growth(earlier, later)
 

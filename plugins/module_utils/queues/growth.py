@@ -10,13 +10,13 @@ from typing import Any
 
 
 def growth(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One entry for each entry of the later result's C(failed); null what is not known in one of the two."""
-    failed = {entry.get("name"): entry.get("failed_count") for entry in earlier.get("failed") or ()}
+    """One entry for each entry of the later result's C(failed_jobs); null what is not known in one of the two."""
+    failed = {entry.get("name"): entry.get("failed_count") for entry in earlier.get("failed_jobs") or ()}
     backlogs = [
         {queue.get("name"): queue.get("backlog") for queue in result.get("queues") or ()} for result in (earlier, later)
     ]
     entries = []
-    for entry in later.get("failed") or ():
+    for entry in later.get("failed_jobs") or ():
         name = entry.get("name")
         before, after = failed.get(name), entry.get("failed_count")
         entries.append(

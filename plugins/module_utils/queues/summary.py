@@ -13,6 +13,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.queues.model import (
     Failures,
     QueueFacts,
     SystemFacts,
+    listed,
 )
 
 
@@ -34,7 +35,8 @@ def figures(systems: Sequence[SystemFacts]) -> dict[str, Any]:
         "queue_count": len(existing) if existing else None,
         "consumers": _known_sum(system.consumers for system in used),
         **_unconsumed(existing),
-        "failed": _failed(used),
+        # Not "failed": Ansible would take the task for failed.
+        "failed_jobs": _failed(used),
         "failed_count": _known_sum(system.failed_count for system in used),
         "failed_seen": _known_sum(system.failed_seen for system in used),
         "results": _added(system.results for system in systems),
@@ -79,7 +81,12 @@ def _unconsumed(queues: Sequence[QueueFacts]) -> dict[str, Any]:
     states = [queue.unconsumed for queue in queues]
     names = [queue.name for queue in queues if queue.unconsumed]
     unknown = not states or None in states
-    return {"unconsumed": True if names else (None if unknown else False), "unconsumed_queues": names}
+    return {
+        "unconsumed": True if names else (None if unknown else False),
+        "unconsumed_queues": names,
+        # For a sentence.
+        "unconsumed_names": listed(names) or "none",
+    }
 
 
 def _known_sum(values: Any) -> int | None:
@@ -96,7 +103,10 @@ def _added(counts: Any) -> dict[str, int]:
 
 
 def _merged(entries: Any) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
+    # A system without such leftovers has none of them.
+    merged: dict[str, Any] = dict.fromkeys(
+        ("unacked", "malformed", "too_large", "other_queues", "without_index", "failures"), 0
+    )
     for each in entries:
         merged.update(each)
     return merged

@@ -41,7 +41,7 @@ def test_figures_of_nothing_are_unknown() -> None:
     found = figures([SystemFacts()])
     unknown = ("found", "queue_count", "consumers", "unconsumed", "failed_count", "failed_seen")
     assert {found[name] for name in unknown} == {None}
-    assert found["failed"] == [
+    assert found["failed_jobs"] == [
         {"name": "", "system": "", "failed_count": None, "most_frequent_failure": "none", "reasons_count": 0}
     ]
 
@@ -62,7 +62,7 @@ def test_systems_are_added_up_and_absent_ones_do_not_matter() -> None:
     found = figures([SystemFacts(failures_by_queue=False), bullmq, rq])
     assert (found["queue_count"], found["systems"], found["failed_count"]) == (2, ["bullmq", "rq"], 3)
     assert (found["unconsumed"], found["unconsumed_queues"]) == (True, ["mail"])
-    assert [(each["name"], each["failed_count"], each["most_frequent_failure"]) for each in found["failed"]] == [
+    assert [(each["name"], each["failed_count"], each["most_frequent_failure"]) for each in found["failed_jobs"]] == [
         ("mail", 1, "boom (1)"),
         ("low", 2, "none"),
     ]
@@ -84,7 +84,7 @@ def test_failures_that_do_not_name_their_queue_are_one_entry_of_their_system() -
         failed_seen=14,
     )
     found = figures([celery])
-    assert [(each["name"], each["failed_count"]) for each in found["failed"]] == [("celery", 14)]
+    assert [(each["name"], each["failed_count"]) for each in found["failed_jobs"]] == [("celery", 14)]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_what_cannot_happen_is_zero_and_what_is_not_known_is_not() -> None:
 def result(failed: int | None, backlog: int | None = 5, name: str = "batch") -> dict[str, Any]:
     return {
         "queues": [{"name": name, "backlog": backlog}],
-        "failed": [{"name": name, "failed_count": failed}],
+        "failed_jobs": [{"name": name, "failed_count": failed}],
     }
 
 

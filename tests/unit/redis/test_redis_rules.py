@@ -70,7 +70,7 @@ def queue_facts(**changes: Any) -> dict[str, Any]:
         "unconsumed": False,
         "consumers": 1,
         "unconsumed_queues": [],
-        "failed": [{"name": "celery", "failed_count": 0, "most_frequent_failure": "none"}],
+        "failed_jobs": [{"name": "celery", "failed_count": 0, "most_frequent_failure": "none"}],
         "unattributed": {"without_index": 0},
         "complete": True,
         "keys_seen": 5,
