@@ -435,7 +435,8 @@ def test_a_wrong_name_is_an_error_and_not_a_queue_of_length_zero(run_module: Run
     fill(application)
     assert old_way(server, "LLEN", "celery:waiting") == (0, "0")
     result = run_module(
-        "redis_queue_info", {**server.login(), "queues": ["normal", "waiting"], "key_prefix": "celery:"}
+        "redis_queue_info",
+        {**server.login(), "system": ["celery"], "queues": ["normal", "waiting"], "key_prefix": "celery:"},
     )
     place = f"database 0 of {server.host}:{server.port}"
     reason = (
@@ -444,12 +445,13 @@ def test_a_wrong_name_is_an_error_and_not_a_queue_of_length_zero(run_module: Run
     )
     assert (result["failed"], result["msg"]) == (True, reason)
     assert "queues" not in result
-    reported = read(run_module, server, queues=["normal", "waiting"], key_prefix="celery:", missing_queues="report")
+    celery = {"system": ["celery"], "key_prefix": "celery:"}
+    reported = read(run_module, server, queues=["normal", "waiting"], missing_queues="report", **celery)
     missing = queues(reported)["waiting"]
     assert (missing["exists"], missing["reason"], missing["backlog"]) == (False, reason, None)
     assert set(missing["counts"].values()) == {None}
     assert queues(reported)["normal"]["backlog"] == 10
-    forgotten = run_module("redis_queue_info", {**server.login(), "queues": ["normal"]})
+    forgotten = run_module("redis_queue_info", {**server.login(), "system": ["celery"], "queues": ["normal"]})
     assert "Queues with key prefix 'celery:': alarms, batch, normal, reports; set key_prefix." in forgotten["msg"]
 
 
@@ -458,7 +460,7 @@ def test_the_wrong_database_says_where_the_keys_are(run_module: Runner, shop: Ca
     server = application.server
     fill(application)
     assert old_way(server, "LLEN", "normal") == (0, "0")
-    result = run_module("redis_queue_info", {**server.login(), "queues": ["normal"]})
+    result = run_module("redis_queue_info", {**server.login(), "system": ["celery"], "queues": ["normal"]})
     assert result["msg"] == (
         f"Queue 'normal' does not exist in database 0 of {server.host}:{server.port} with key prefix '': "
         "it has no list, no binding and no unacknowledged message. No Celery queue was found among 0 keys. "
@@ -589,7 +591,7 @@ def test_permissions(run_module: Runner, shop: Callable[..., Shop]) -> None:
     server = application.server
     fill(application)
     server.cli("ACL", "SETUSER", "watcher", "on", ">geheim", "~*", "nocommands", "+ping", "+info", "+llen")
-    login = server.login(login_user="watcher", login_password="geheim")
+    login = server.login(login_user="watcher", login_password="geheim", system=["celery"])
     try:
         result = run_module("redis_queue_info", {**login, "queues": ["normal"]})
         assert result["available"] is False
