@@ -93,7 +93,9 @@ const commands = {
   // Runs a worker until the queue has nothing waiting, prioritized or active any more → the library's counts.
   async drainByWork(queue) {
     const running = worker();
-    const states = isBull ? ["waiting", "active"] : ["waiting", "active", ...(supports("prioritized") ? ["prioritized"] : [])];
+    // states: those to wait for, if other ones than these
+    const usual = isBull ? ["waiting", "active"] : ["waiting", "active", ...(supports("prioritized") ? ["prioritized"] : [])];
+    const states = options.states || usual;
     const until = Date.now() + (options.timeout || 60000);
     let quiet = 0;
     while (quiet < 3) {
@@ -108,6 +110,20 @@ const commands = {
   },
 
   counts,
+
+  // steps: [{command, queue?, …}], one after the other in one process → their answers
+  async several(queue) {
+    const answers = [];
+    const common = { ...options };
+    for (const step of common.steps) {
+      for (const name of Object.keys(options)) delete options[name];
+      Object.assign(options, common, step);
+      const its = step.queue ? open(step.queue) : queue;
+      answers.push(await commands[step.command](its));
+      if (step.queue) await its.close();
+    }
+    return answers;
+  },
 
   async pause(queue) {
     await queue.pause();
