@@ -56,7 +56,7 @@ options:
     choices: [bullmq, bull, celery, rq, sidekiq]
   library_version:
     description:
-      - The version of the library that the application uses, such as V(5.81.2) or V(4), where the queue does not say it.
+      - The version of the library that the application uses, such as V(5.81.2) or V(4), for queues that do not say it.
     type: str
   key_prefix:
     description:

@@ -12,7 +12,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import R
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.queues.model import QueueFacts
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, show
-from ansible_collections.runbook.ops.plugins.module_utils.redis.cluster.slots import hash_slot
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import clock, denied
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal, missing_permissions
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.library import BULL, BULLMQ, Library
@@ -39,6 +38,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.bu
     SWITCH,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.system import ControlSystem
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.one_slot import require_one_slot
 
 # Ids alone are cheap to move: a thousand take less than a millisecond.
 MERGED_AT_ONCE = 1000
@@ -73,6 +73,8 @@ class _BullControl(ControlSystem):
 
     removable: ClassVar[tuple[str, ...]] = ("blocked", "delayed", "waiting", "failed", "completed")
     dated = ("failed", "completed")
+    # The scripts begin with a write that needs none.
+    pausing_needs_memory = False
     not_removable: ClassVar[dict[str, str]] = {
         "retrying": "Jobs that wait for their next attempt are among the delayed ones, whose state can be emptied."
     }
@@ -97,9 +99,12 @@ class _BullControl(ControlSystem):
     def needed(cls, target: Any, state: str) -> list[Command]:
         keys = _keys(target)
         commands = _REMOVES if state == "empty" else _WRITES
-        found: list[Command] = [
-            ("EVALSHA", SWITCH.sha1, 1, keys.key("wait")),
-            ("EVAL", "return 1", 1, keys.key("wait")),
+        wait = keys.key("wait")
+        found: list[Command] = [("EVALSHA", SWITCH.sha1, 1, wait), ("EVAL", "return 1", 1, wait)]
+        found += [
+            *look_commands(keys, Cutoffs(0)),
+            ("LRANGE", keys.key("active"), 0, 0),
+            ("ZRANGE", keys.key("repeat"), 0, 0),
         ]
         for name, suffix, *arguments in commands:
             last = [keys.key("paused")] if name == "RENAME" else arguments
@@ -121,7 +126,7 @@ class _BullControl(ControlSystem):
         if library is None or library.system != self.system:
             raise RunbookError(self._why_missing(look, library))
         self._library = library
-        self._check_slots()
+        require_one_slot(self.client, [self.keys.key(each) for each in ("wait", "active", "meta")], self.title)
         self._check_types(state, kinds)
         facts = QueueFacts(self.name, self.system)
         count_jobs(facts, look, library)
@@ -180,14 +185,6 @@ class _BullControl(ControlSystem):
             f"There is no Bull or BullMQ queue {self.name} in {self.endpoint.place}: neither {self.name}:meta nor "
             f"{self.name}:id exists. Check queue, key_prefix and login_db. {self.endpoint.elsewhere()}".rstrip()
         )
-
-    def _check_slots(self) -> None:
-        slots = {hash_slot(self.keys.key(suffix)) for suffix in ("wait", "active", "meta")}
-        if self.client.is_cluster and len(slots) > 1:
-            raise Refused(
-                f"The keys of {self.name} are spread over several slots of the cluster, so that nothing can be done to "
-                "them at once; the library cannot work with it either. Use a key_prefix in braces, such as {bull}."
-            )
 
     def _check_types(self, state: str, kinds: Mapping[str, str]) -> None:
         """Raise Refused for a key that is not what the library keeps there: nothing could be done right beside it."""

@@ -13,11 +13,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import R
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
+from ansible_collections.runbook.ops.plugins.module_utils.queues.model import plural
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import RedisClient, show
 from ansible_collections.runbook.ops.plugins.module_utils.redis.connection import connect
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import Endpoint, survey
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import settings_from
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.find import find_queue
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.request import (
     EMPTY,
     PAUSED,
@@ -31,7 +31,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.re
     result_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.system import ControlSystem
-from ansible_collections.runbook.ops.plugins.module_utils.redis.rehearsal import rehearse
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.systems import SYSTEMS
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.find import find_system
+from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import rehearse, require_master
 
 _POLL_SECONDS = 0.5
 
@@ -54,19 +56,32 @@ def control_queue(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, A
     with connect(settings) as client, progress.stoppable():
         progress.phase("look", show(request.target.queue))
         endpoint = survey(client, [])
-        require_master(client, endpoint)
+        require_master(endpoint)
         system, found = find_queue(client, endpoint, request)
         system.tick = progress.check
-        rehearse(client, system.needed(request.target, request.state))
         work = _Work(request, params, system, found, progress, check_mode)
         return work.empty() if request.state == EMPTY else work.switch()
 
 
-def require_master(client: RedisClient, endpoint: Endpoint) -> None:
-    """Raise Refused for a replica, naming its master."""
-    if endpoint.role == "replica" and not client.is_cluster:
-        master = f"{endpoint.info.get('master_host', '?')}:{endpoint.info.get('master_port', '?')}"
-        raise Refused(f"{endpoint.where} is a replica; nothing can be changed there. Connect to its master, {master}.")
+def find_queue(
+    client: RedisClient, endpoint: Endpoint, request: ControlRequest
+) -> tuple[ControlSystem, dict[str, Any]]:
+    """The queue, and what its system's C(check) says; raises as C(find_system) does."""
+    names = [request.system] if request.system else list(SYSTEMS)
+    state = request.state
+
+    def rehearsed(system: ControlSystem) -> None:
+        frees = state == EMPTY or not system.pausing_needs_memory
+        rehearse(client, system.needed(request.target, state), frees=frees)
+
+    return find_system(
+        [SYSTEMS[name](client, endpoint, request.target) for name in names],
+        check=lambda system: system.check(state),
+        rehearse=rehearsed,
+        is_given=bool(request.system),
+        queue=request.target.queue,
+        endpoint=endpoint,
+    )
 
 
 class _Work:
@@ -98,7 +113,7 @@ class _Work:
         no = window_refusal(self.params)
         if no:
             verb = "emptied" if self.request.state == EMPTY else self.request.state
-            raise Refused(f"Queue {self.name} was not {verb}: {no[0]}. {no[1]}", **result)
+            raise Refused(f"Queue {self.name} was not {verb}: {no[0]}. {no[1]}", **{**result, "changed": False})
 
     # --- pausing and resuming
 
@@ -113,15 +128,16 @@ class _Work:
         if self.check_mode:
             return result
         if due:
-            self.progress.phase(VERBS[state], self.name)
             try:
+                self.progress.phase(VERBS[state], self.name)
                 self.system.pause() if state == PAUSED else self.system.resume()
-            except Stopped as stop:
-                raise Stopped(
-                    f"{stop.message} before queue {self.name} was {state}. Every job is where it was or in the list "
-                    "it belongs to. Run the task again: it goes on from there.",
-                    **result,
-                ) from None
+            except RunbookError as error:
+                error.message = (
+                    f"{error.message.rstrip('.')}. Queue {self.name} may not be {state} yet; every job is where it "
+                    "was, or in the list it belongs to. Run the task again: it goes on from there."
+                )
+                error.details = {**result, "changed": False, **error.details}
+                raise
         after = self.look_again()
         result = self.result(actions=actions, after=after)
         if after["paused"] is not (state == PAUSED):
@@ -149,9 +165,9 @@ class _Work:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise RunbookError(
-                    f"{active} job{'s are' if active > 1 else ' is'} still active in queue {self.name} after "
-                    f"{seconds} s. The queue stays paused. Raise wait_active, or look at what they do; to go on "
-                    "without waiting, run it with state resumed.",
+                    f"Still active in queue {self.name} after {seconds} s: {plural(active, 'job')}. The queue stays "
+                    "paused. Raise wait_active, or look at what they do; to go on without waiting, run it with state "
+                    "resumed.",
                     **result,
                 )
             try:
@@ -199,9 +215,9 @@ class _Work:
         wanted = candidates if self.request.limit is None else min(candidates, self.request.limit)
         if wanted > self.request.max_jobs:
             raise Refused(
-                f"{wanted} jobs of queue {self.name} ({', '.join(self.request.states)}) would be removed, more than "
-                f"max_jobs ({self.request.max_jobs}). Nothing was touched. Raise max_jobs if they are really to go, or "
-                "remove some of them with limit.",
+                f"{plural(wanted, 'job')} of queue {self.name} ({', '.join(self.request.states)}) would be removed, "
+                f"more than max_jobs ({self.request.max_jobs}). Nothing was touched. Raise max_jobs if they are really "
+                "to go, or remove some of them with limit.",
                 **self.result(actions=()),
             )
 
@@ -209,30 +225,30 @@ class _Work:
         """Remove what was there at the beginning, at most, and see what is left."""
         removed: dict[str, int] = {}
         left = candidates if self.request.limit is None else min(candidates, self.request.limit)
-        self.progress.phase("remove", self.name, total=left, unit="jobs")
         try:
+            self.progress.phase("remove", self.name, total=left, unit="jobs")
             for state in states:
                 for count in self.system.remove([state], left) if left > 0 else ():
                     removed[state] = removed.get(state, 0) + count
                     left -= count
                     self.progress.advance(count)
-        except Stopped as stop:
-            gone = sum(removed.values())
-            raise Stopped(
-                f"{stop.message} after {gone} job{'' if gone == 1 else 's'} of queue {self.name} were removed with "
-                "all their keys. What is left is whole. Run the task again: it goes on from there.",
-                **self.done(removed, kept=()),
-            ) from None
-        return self.done(removed, kept=self.system.plan_removal(states)["kept"])
-
-    def done(self, removed: Mapping[str, int], kept: Any) -> dict[str, Any]:
-        """The result after jobs were removed."""
+        except RunbookError as error:
+            gone = plural(sum(removed.values()), "job")
+            error.message = (
+                f"{error.message.rstrip('.')}. By then {gone} of queue {self.name} had been removed with all keys; "
+                "what is left is whole. Run the task again: it goes on from there."
+            )
+            partial = self.result(
+                actions=removals(self.request, removed), removed=removed, ghosts=self.system.ghosts, kept=()
+            )
+            error.details = {**partial, **error.details}
+            raise
         return self.result(
             actions=removals(self.request, removed),
             after=self.look_again(),
             removed=removed,
             ghosts=self.system.ghosts,
-            kept=kept,
+            kept=self.system.plan_removal(states)["kept"],
         )
 
     def _limited(self, jobs: Mapping[str, int]) -> dict[str, int]:

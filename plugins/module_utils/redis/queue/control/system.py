@@ -24,6 +24,8 @@ class ControlSystem(abc.ABC):
     removable: ClassVar[tuple[str, ...]] = ()
     # Those of them of which it is known when a job came into them: min_age works there.
     dated: ClassVar[tuple[str, ...]] = ()
+    # Whether a server that is out of memory cannot carry out a pause.
+    pausing_needs_memory: ClassVar[bool] = True
     # Why other states cannot be emptied, and what to do instead, by state: for the message.
     not_removable: ClassVar[dict[str, str]] = {}
 
