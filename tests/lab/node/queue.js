@@ -168,6 +168,23 @@ const commands = {
     return counts(queue);
   },
 
+  // A line for the log of each of these jobs.
+  async log(queue) {
+    for (const id of options.ids) await (await queue.getJob(id)).log("hello");
+    return true;
+  },
+
+  // The library's own ways to empty a queue, for comparison.
+  async drain(queue) {
+    await (isBull ? queue.empty() : queue.drain(options.delayed || false));
+    return counts(queue);
+  },
+
+  async obliterate(queue) {
+    await queue.obliterate({ force: true });
+    return true;
+  },
+
   async scheduler(queue) {
     if (isBull || !queue.upsertJobScheduler) {
       const made = await queue.add(options.name || "scheduled", {}, { repeat: { every: options.every || 3600000 } });
