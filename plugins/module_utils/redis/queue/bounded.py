@@ -75,26 +75,3 @@ def newest_scores(client: RedisClient, key: bytes, page: int, most: int) -> Iter
             yield [(member, float(score)) for member, score in zip(reply[::2], reply[1::2])]
         if len(reply) < 2 * (stop - start + 1):
             return
-
-
-def walk_scores(client: RedisClient, key: bytes, page: int) -> Iterator[list[tuple[bytes, float]]]:
-    """A sorted set from the lowest score, in pages of members with scores, each member once.
-
-    It goes by score and not by position, so that nothing is left out when members of earlier pages are removed
-    meanwhile. Members of one score are read again with the next page until all of them were seen.
-    """
-    low: bytes = b"-inf"
-    seen: set[bytes] = set()
-    count = page
-    while True:
-        reply = client.call("ZRANGEBYSCORE", key, low, "+inf", "WITHSCORES", "LIMIT", 0, count)
-        pairs = list(zip(reply[::2], reply[1::2]))
-        fresh = [(member, float(score)) for member, score in pairs if member not in seen]
-        if fresh:
-            yield fresh
-        if len(pairs) < count:
-            return
-        # So many of one score that a page holds nothing else: look further.
-        count = page if pairs[-1][1] != low else count + page
-        seen = {member for member, score in pairs if score == pairs[-1][1]}
-        low = pairs[-1][1]

@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.bull import BullMQRetry, BullRetry
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.celery import CeleryRetry
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.rq import RqRetry
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.sidekiq import SidekiqRetry
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.system import RetrySystem
 
-_KNOWN: tuple[type[RetrySystem], ...] = (BullMQRetry, BullRetry)
+_KNOWN: tuple[type[RetrySystem], ...] = (BullMQRetry, BullRetry, CeleryRetry, RqRetry, SidekiqRetry)
 
 SYSTEMS: dict[str, type[RetrySystem]] = {each.system: each for each in _KNOWN}

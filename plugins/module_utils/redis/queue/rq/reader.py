@@ -34,6 +34,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.request im
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.rq import format as wire
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.rq.failed import COMMANDS, read_failed
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.rq.orphans import find_orphans
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.rq.workers import count_living, newest_version
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Scan
 
 # So many failures of a queue are read, the latest first; so many ids are looked up in other places.
@@ -61,7 +62,6 @@ class RqReader(QueueReader):
         self._suspended: Optional[bool] = None
         self._limited: dict[bytes, int] = {}
         self._limits_known = True
-        self._versions: set[str] = set()
 
     @classmethod
     def needed(cls, request: QueueRequest) -> list[Command]:
@@ -198,16 +198,8 @@ class RqReader(QueueReader):
         if isinstance(members, Refusal):
             self.refused("consumers", members)
             return
-        facts.consumers = self._living(members)
-        versions = read_fields(self.client, members[:MOST_IDS], (b"version",))
-        found = {show(fields[b"version"]) for fields in versions if fields.get(b"version")}
-        self._versions |= found
-        facts.library_version = max(found, key=_version_order, default=None)
-
-    def _living(self, workers: Sequence[bytes]) -> int:
-        """Workers whose key has not expired: each renews its own."""
-        replies = self.client.pipeline([("EXISTS", worker) for worker in workers])
-        return sum(1 for reply in replies if reply == 1)
+        facts.consumers = count_living(self.client, members)
+        facts.library_version = newest_version(self.client, members)
 
     def _look_at_waiting(self, name: bytes, queued: int, facts: QueueFacts) -> None:
         """The jobs that run next: what they call, and since when they wait."""
@@ -318,7 +310,7 @@ class RqReader(QueueReader):
     def _count_all_workers(self) -> None:
         members = read_set(self.client, self._keys.workers)
         if not isinstance(members, Refusal):
-            self.facts.consumers = self._living(members)
+            self.facts.consumers = count_living(self.client, members)
 
     def _sum_failures(self, queues: Sequence[QueueFacts]) -> None:
         if not self.request.failures:
@@ -340,7 +332,3 @@ def _minus(total: Optional[int], part: Optional[int]) -> Optional[int]:
 
 def _moment(field: Optional[bytes]) -> Optional[float]:
     return None if field is None else parse_time(field.decode("ascii", "replace"))
-
-
-def _version_order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
