@@ -11,7 +11,7 @@ import hashlib
 import os
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -48,6 +48,9 @@ except ImportError:
 _ATTEMPTS = 2
 _ADDRESS = "an address such as https://minio.example.com:9000"
 _CHUNK_BYTES = 1024 * 1024
+_PART_BYTES = 16 * 1024 * 1024
+# S3 takes 10,000 parts of an object.
+_MOST_PARTS = 9_000
 
 
 class Store:
@@ -175,9 +178,81 @@ class Store:
 
     def write(self, bucket: str, key: str, data: bytes) -> str | None:
         """Write an object in one request, with its SHA-256 for the store to compare; its version, if there is one."""
-        checksum = base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")
+        return self._put(bucket, key, data, {})
+
+    def upload_file(
+        self,
+        bucket: str,
+        key: str,
+        path: Path,
+        *,
+        metadata: Mapping[str, str],
+        on_bytes: Callable[[int], None] = lambda _count: None,
+        part_bytes: int = _PART_BYTES,
+    ) -> str | None:
+        """Write a file as an object, a part at a time, each with its SHA-256 for the store to compare; its version.
+
+        Nothing is left behind when it fails: the parts that were sent are dropped.
+
+        Args:
+            bucket: The bucket.
+            key: The object.
+            path: The file. It must not change meanwhile.
+            metadata: Metadata of the object, plain ASCII.
+            on_bytes: Told how many bytes the store has; may raise in order to end the upload.
+            part_bytes: The size of a part; larger where the file would have more parts than a store takes.
+
+        """
+        size = path.stat().st_size
+        part_bytes = max(part_bytes, -(-size // _MOST_PARTS))
+        with path.open("rb") as stream:
+            if size <= part_bytes:
+                version = self._put(bucket, key, stream.read(), metadata)
+                on_bytes(size)
+                return version
+            with self._translated(bucket, "begin an upload"):
+                begun = self._client.create_multipart_upload(
+                    Bucket=bucket, Key=key, Metadata=dict(metadata), ChecksumAlgorithm="SHA256"
+                )
+            upload = {"Bucket": bucket, "Key": key, "UploadId": begun["UploadId"]}
+            try:
+                parts = self._send_parts(upload, stream, part_bytes, on_bytes)
+                with self._translated(bucket, "complete an upload"):
+                    answer = self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+            except BaseException:
+                with contextlib.suppress(StoreError), self._translated(bucket, "abort an upload"):
+                    self._client.abort_multipart_upload(**upload)
+                raise
+        version = answer.get("VersionId")
+        return None if version == "null" else version
+
+    def _send_parts(
+        self, upload: Mapping[str, str], stream: Any, part_bytes: int, on_bytes: Callable[[int], None]
+    ) -> list[dict[str, Any]]:
+        parts: list[dict[str, Any]] = []
+        sent = 0
+        while data := stream.read(part_bytes):
+            checksum = _checksum(data)
+            number = len(parts) + 1
+            with self._translated(upload["Bucket"], "upload a part"):
+                answer = self._client.upload_part(**upload, PartNumber=number, Body=data, ChecksumSHA256=checksum)
+            parts.append({"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum})
+            sent += len(data)
+            on_bytes(sent)
+        return parts
+
+    def head(self, bucket: str, key: str, *, version_id: str | None = None) -> tuple[int, dict[str, str]]:
+        """Bytes and metadata of an object, as the store has them."""
+        arguments = {"Bucket": bucket, "Key": key, **({"VersionId": version_id} if version_id else {})}
+        with self._translated(bucket, "look at an object"):
+            answer = self._client.head_object(**arguments)
+        return int(answer["ContentLength"]), dict(answer.get("Metadata", {}))
+
+    def _put(self, bucket: str, key: str, data: bytes, metadata: Mapping[str, str]) -> str | None:
         with self._translated(bucket, "write an object"):
-            answer = self._client.put_object(Bucket=bucket, Key=key, Body=data, ChecksumSHA256=checksum)
+            answer = self._client.put_object(
+                Bucket=bucket, Key=key, Body=data, Metadata=dict(metadata), ChecksumSHA256=_checksum(data)
+            )
         version: str | None = answer.get("VersionId")
         return None if version == "null" else version
 
@@ -199,6 +274,10 @@ class Store:
     def _error(self, names: tuple[str, ...], bucket: str, action: str, text: str) -> StoreError:
         detail = mask_secrets(text, self._secrets)
         return store_error(names, store=self.name, bucket=bucket, action=action, detail=detail)
+
+
+def _checksum(data: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")
 
 
 def _listed(entry: Mapping[str, Any]) -> ListedObject:
