@@ -13,6 +13,11 @@ from typing import Any
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.plugin_utils.change_figures import figures_of
 from ansible_collections.runbook.ops.plugins.plugin_utils.changes import Change, change, finite_number
+from ansible_collections.runbook.ops.plugins.plugin_utils.changes_of_queues import (
+    extent_of_queue,
+    object_of_queue,
+    sides_of_queue,
+)
 from ansible_collections.runbook.ops.plugins.plugin_utils.duration import format_duration
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.paths import is_list
 
@@ -137,6 +142,7 @@ def _with_more(entry: Entry, result: Entry) -> Entry:
         more["before"] = before
         # Measured again, and expressly nothing: it is not there any more.
         more["after"] = dict.fromkeys(before, _GONE) if after is None else after
+    more.update(sides_of_queue(entry, result))
     known = {key: value for key, value in entry.items() if value is not None}
     return {"database": result.get("database"), **entry, **more, **known}
 
@@ -198,7 +204,7 @@ def _status(entry: Entry, planned: bool) -> str:
 
 def _why(entry: Entry, status: str) -> tuple[str, str]:
     """The reason and the next step: why it is due, or why it failed, was left alone or did not help."""
-    due = _text(entry.get("reason")) or _joined(entry.get("reasons")) or _extent(entry)
+    due = extent_of_queue(entry) or _text(entry.get("reason")) or _joined(entry.get("reasons")) or _extent(entry)
     remedy = _text(entry.get("remedy"))
     if status in ("done", "planned"):
         return due, remedy
@@ -299,6 +305,8 @@ def object_of(entry: Entry) -> str:
     pid = entry.get("pid")
     if isinstance(pid, int) and not isinstance(pid, bool):
         return f"pid {pid}"
+    if object_of_queue(entry):
+        return object_of_queue(entry)
     return next((name for key in ("schema", "key", "path", "database") if (name := _text(entry.get(key)))), "")
 
 
