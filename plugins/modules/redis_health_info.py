@@ -13,6 +13,7 @@ short_description: Everything about a Redis server's health, as facts
 description:
   - Reads C(INFO), the settings, the slow log and a few round trips of a Redis or Valkey server in one connection
     and returns them as facts with units in their names.
+  - Of a Redis Cluster it measures the node it is connected to; with sentinels, the master they name.
   - A server that is down, refuses the login or is still loading is not a failure of the task.
     It is reported with RV(available) and RV(reason).
   - What the ACL user may not read, or the service does not offer, is null in RV(health) and listed in
@@ -96,6 +97,16 @@ measured_at:
   returned: always
   type: str
   sample: "2026-01-31T00:15:00Z"
+notes:
+  description: What a reader must know before believing the figures.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - >-
+      10.0.0.1:6379 is one node of a Redis Cluster with 3 primaries; apart from section cluster the figures are its own.
+      Measure every node.
+  version_added: 0.3.0
 skipped_sections:
   description: What could not be read.
   returned: always
@@ -309,6 +320,38 @@ health:
           description: One entry a replica with C(address), C(state), C(lag_seconds) and C(lag_bytes).
           type: list
           elements: dict
+    cluster:
+      description: The Redis Cluster, as this node of it sees it.
+      type: dict
+      version_added: 0.3.0
+      contains:
+        enabled:
+          description: Whether this is a node of a Redis Cluster. If not, everything else here is null.
+          type: bool
+        state:
+          description: V(ok) or V(fail).
+          type: str
+        slots_assigned_count:
+          description: Slots, of 16384, that some primary serves.
+          type: int
+        slots_ok_count:
+          description: Slots whose primary can be reached.
+          type: int
+        slots_suspected_count:
+          description: Slots whose primary this node cannot reach.
+          type: int
+        slots_failed_count:
+          description: Slots whose primary the other nodes cannot reach either.
+          type: int
+        slots_unserved_count:
+          description: Slots that no primary serves.
+          type: int
+        nodes_count:
+          description: Nodes it knows, with replicas.
+          type: int
+        primaries_count:
+          description: Primaries that serve slots.
+          type: int
     stats:
       description: Traffic and losses.
       type: dict

@@ -309,14 +309,14 @@ def test_a_sentinel_names_its_masters(run_module: Runner, redis_server: RedisSer
         process.wait(10)
 
 
-def test_a_cluster_node_is_refused_where_it_matters(run_module: Runner) -> None:
+def test_a_node_that_has_no_cluster_yet(run_module: Runner) -> None:
     node = RedisServer(settings={"cluster-enabled": True})
     # The nodes' own port is 10000 higher.
     node.port = next(port for port in iter(free_port, None) if port < 55536)
     with node as server:
         for module in ("redis_queue_info", "redis_key_info"):
             result = run_module(module, {**server.login(), **MODULES[module]})
-            assert_unavailable(module, result, "is a node of a Redis Cluster and holds only a part of the keys")
+            assert_unavailable(module, result, "serves no slot: it holds no keys and takes none.")
             result = run_module(module, {**server.login(login_db=1), **MODULES[module]})
             assert_unavailable(module, result, "is a node of a Redis Cluster, which has only database 0")
         result = run_module("redis_health_info", server.login())

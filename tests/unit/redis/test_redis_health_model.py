@@ -12,6 +12,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.health.model imp
     SlowCommand,
     Snapshot,
     clients_facts,
+    cluster_facts,
     config_facts,
     eviction_risk,
     exposed,
@@ -19,6 +20,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.health.model imp
     hit_facts,
     latency_facts,
     memory_facts,
+    notes,
     persistence_facts,
     persistence_kind,
     replication_facts,
@@ -330,6 +332,44 @@ def test_queues_and_persistence(
 ) -> None:
     facts = config_facts(Snapshot(info=info, queue_keys=keys), kind)
     assert (facts["queues_present"], facts["jobs_not_persisted"]) == (present, lost)
+
+
+def test_a_node_of_a_cluster() -> None:
+    said = {
+        **{"cluster_state": "fail", "cluster_slots_assigned": "16380", "cluster_slots_ok": "10000"},
+        **{"cluster_slots_pfail": "380", "cluster_slots_fail": "6000", "cluster_known_nodes": "6", "cluster_size": "3"},
+    }
+    assert cluster_facts({"cluster_enabled": "1"}, said) == {
+        "enabled": True,
+        "state": "fail",
+        "slots_assigned_count": 16380,
+        "slots_ok_count": 10000,
+        "slots_suspected_count": 380,
+        "slots_failed_count": 6000,
+        "slots_unserved_count": 4,
+        "nodes_count": 6,
+        "primaries_count": 3,
+    }
+
+
+@pytest.mark.parametrize(("info", "enabled"), [({"cluster_enabled": "0"}, False), ({}, None)])
+def test_no_cluster(info: dict[str, str], enabled: bool | None) -> None:
+    facts = cluster_facts(info, {})
+    assert facts.pop("enabled") is enabled
+    assert set(facts.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "primaries"),
+    [({"cluster_size": "3"}, " with 3 primaries"), ({"cluster_size": "1"}, " with 1 primary"), ({}, "")],
+)
+def test_the_figures_are_one_nodes(cluster: dict[str, str], primaries: str) -> None:
+    snapshot = Snapshot(info={"cluster_enabled": "1"}, cluster=cluster, where="r:1")
+    assert notes(snapshot) == [
+        f"r:1 is one node of a Redis Cluster{primaries}; apart from section cluster the figures are its own. "
+        "Measure every node."
+    ]
+    assert notes(Snapshot(info={"cluster_enabled": "0"})) == []
 
 
 def test_latency() -> None:

@@ -48,6 +48,8 @@ def collect(settings: Settings, wishes: Wishes) -> tuple[Snapshot, list[dict[str
         _basics(client, snapshot, refusals)
         _pings(client, snapshot, refusals, wishes.ping_samples)
         _settings(client, snapshot, refusals)
+        _cluster(client, snapshot, refusals)
+        snapshot.where = client.where
         if wishes.slowlog_entries:
             _slowlog(client, snapshot, refusals, wishes.slowlog_entries)
         if wishes.sample_seconds:
@@ -105,6 +107,16 @@ def _settings(client: RedisClient, snapshot: Snapshot, refusals: list[tuple[str,
             refusals += [(section, reply) for section in sections]
         elif len(reply) == 2:
             snapshot.config[name] = reply[1].decode("utf-8", "replace")
+
+
+def _cluster(client: RedisClient, snapshot: Snapshot, refusals: list[tuple[str, Refusal]]) -> None:
+    if not flag(snapshot.info, "cluster_enabled"):
+        return
+    reply = client.ask("CLUSTER", "INFO")
+    if isinstance(reply, Refusal):
+        refusals.append(("cluster", reply))
+    else:
+        snapshot.cluster = parse_info(reply)
 
 
 def _slowlog(client: RedisClient, snapshot: Snapshot, refusals: list[tuple[str, Refusal]], entries: int) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.runbook.ops.plugins.module_utils.redis.cluster.slots import SLOTS
 from ansible_collections.runbook.ops.plugins.module_utils.redis.info import (
     databases_of,
     flag,
@@ -26,7 +27,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.info import (
 
 SECTIONS = (
     *("server", "memory", "clients", "persistence", "replication", "stats"),
-    *("slowlog", "config", "latency"),
+    *("cluster", "slowlog", "config", "latency"),
 )
 
 # Below this the allocator's own pages dominate and the ratio says nothing (the same server shows 7.8 when idle).
@@ -58,6 +59,9 @@ class Snapshot:
     queue_keys: list[str] = field(default_factory=list)
     slowlog_length: int | None = None
     slowlog: list[SlowCommand] | None = None
+    # CLUSTER INFO of a node of a Redis Cluster.
+    cluster: dict[str, str] = field(default_factory=dict)
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ def health(snapshot: Snapshot) -> dict[str, Any]:
         "clients": clients_facts(info, snapshot.config),
         "persistence": persistence,
         "replication": replication_facts(info),
+        "cluster": cluster_facts(info, snapshot.cluster),
         "stats": stats_facts(snapshot),
         "slowlog": slowlog_facts(snapshot),
         "config": config_facts(snapshot, persistence["kind"]),
@@ -228,6 +233,38 @@ def replication_facts(info: Mapping[str, str]) -> dict[str, Any]:
         "replicas_count": integer(info, "connected_slaves"),
         "replicas": replicas,
     }
+
+
+def cluster_facts(info: Mapping[str, str], cluster: Mapping[str, str]) -> dict[str, Any]:
+    """A Redis Cluster as this node sees it (CLUSTER INFO); null but for C(enabled) on a single server.
+
+    C(slots_suspected_count) is of primaries this node cannot reach (pfail), C(slots_failed_count) of those the others
+    cannot reach either (fail).
+    """
+    assigned = integer(cluster, "cluster_slots_assigned")
+    return {
+        "enabled": flag(info, "cluster_enabled"),
+        "state": cluster.get("cluster_state"),
+        "slots_assigned_count": assigned,
+        "slots_ok_count": integer(cluster, "cluster_slots_ok"),
+        "slots_suspected_count": integer(cluster, "cluster_slots_pfail"),
+        "slots_failed_count": integer(cluster, "cluster_slots_fail"),
+        "slots_unserved_count": None if assigned is None else SLOTS - assigned,
+        "nodes_count": integer(cluster, "cluster_known_nodes"),
+        "primaries_count": integer(cluster, "cluster_size"),
+    }
+
+
+def notes(snapshot: Snapshot) -> list[str]:
+    """What a reader must know before believing the figures."""
+    if not flag(snapshot.info, "cluster_enabled"):
+        return []
+    size = integer(snapshot.cluster, "cluster_size")
+    primaries = f" with {size} primar{'y' if size == 1 else 'ies'}" if size is not None else ""
+    return [
+        f"{snapshot.where} is one node of a Redis Cluster{primaries}; apart from section cluster the figures are its "
+        "own. Measure every node."
+    ]
 
 
 def stats_facts(snapshot: Snapshot) -> dict[str, Any]:

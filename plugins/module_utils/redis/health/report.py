@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, Unavailable
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import require_library
 from ansible_collections.runbook.ops.plugins.module_utils.redis.health.collect import Wishes, collect
-from ansible_collections.runbook.ops.plugins.module_utils.redis.health.model import health
+from ansible_collections.runbook.ops.plugins.module_utils.redis.health.model import health, notes
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import settings_from
 
 
@@ -23,8 +23,14 @@ def health_report(params: Mapping[str, Any]) -> dict[str, Any]:
     try:
         snapshot, skipped = collect(settings, wishes)
     except Unavailable as reason:
-        return {"available": False, "reason": reason.message, "skipped_sections": [], "health": {}}
-    return {"available": True, "reason": None, "skipped_sections": skipped, "health": health(snapshot)}
+        return {"available": False, "reason": reason.message, "notes": [], "skipped_sections": [], "health": {}}
+    return {
+        "available": True,
+        "reason": None,
+        "notes": notes(snapshot),
+        "skipped_sections": skipped,
+        "health": health(snapshot),
+    }
 
 
 def wishes_from(params: Mapping[str, Any]) -> Wishes:
