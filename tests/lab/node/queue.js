@@ -69,11 +69,12 @@ const commands = {
     return answers;
   },
 
-  // jobs: [{name, data, opts}] → ids, in the same order
+  // jobs: [{name, data, opts}], all of them `times` times over → ids, in the same order
   async add(queue) {
     const ids = [];
-    for (let start = 0; start < options.jobs.length; start += 1000) {
-      const batch = options.jobs.slice(start, start + 1000);
+    const jobs = Array(options.times || 1).fill(options.jobs).flat();
+    for (let start = 0; start < jobs.length; start += 1000) {
+      const batch = jobs.slice(start, start + 1000);
       const made = await queue.addBulk(
         batch.map((job) => ({ name: job.name || "job", data: job.data || {}, opts: job.opts || {} })),
       );
