@@ -13,10 +13,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.answers import answers
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery import format as wire
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.tables import Tables
-from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Budget, Scan, escape_glob
+from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Budget, Scan
 
-# Every worker declares these, whatever its queues are called.
-TRACES = (b"celery", b"celery.pidbox", b"celeryev")
+DEFAULT_EXCHANGE = b"celery"
 
 
 def commands_to_find(naming: wire.Naming, queue: bytes) -> list[Command]:
@@ -24,7 +23,6 @@ def commands_to_find(naming: wire.Naming, queue: bytes) -> list[Command]:
     return [
         ("SCAN", 0, "COUNT", 1),
         ("SMEMBERS", naming.binding(queue)),
-        ("EXISTS", naming.binding(TRACES[0])),
         *(("LLEN", naming.queue(queue, priority)) for priority in naming.priorities),
     ]
 
@@ -34,21 +32,17 @@ def find_queue(
 ) -> tuple[Tables, Optional[str]]:
     """The binding tables that were read, and why the queue is missing; None if it is there.
 
-    An empty queue has no list, and its binding may be in the table of any exchange. All tables are looked for only
-    where there are traces of Celery.
+    An empty queue has no list, and its binding may be in the table of any exchange: then all tables are looked for.
     """
     tables = Tables(naming.separator)
-    tables.read(client, [naming.binding(exchange) for exchange in dict.fromkeys((queue, TRACES[0]))])
+    tables.read(client, [naming.binding(exchange) for exchange in dict.fromkeys((queue, DEFAULT_EXCHANGE))])
     if queue in tables.queues(naming.prefix) or any(lengths(client, naming, queue)):
         return tables, None
-    traces = answers(client, [("EXISTS", naming.binding(exchange)) for exchange in TRACES])
-    scan = None
-    if any(traces):
-        scan = Scan(client, [escape_glob(naming.prefix) + wire.BINDING + b"*"], Budget(), dbsize=endpoint.dbsize)
-        for names in scan:
-            tables.read(client, names)
-        if queue in tables.queues(naming.prefix):
-            return tables, None
+    scan = Scan(client, [b"*" + wire.BINDING + b"*"], Budget(), dbsize=endpoint.dbsize)
+    for names in scan:
+        tables.read(client, names)
+    if queue in tables.queues(naming.prefix):
+        return tables, None
     return tables, tables.why_missing(queue, naming.prefix, endpoint, scan)
 
 
