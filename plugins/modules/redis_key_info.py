@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: redis_key_info
 version_added: 0.1.0
-short_description: Read counters in Redis by key, or count, sum and sample keys by pattern
+short_description: Read counters in Redis by key, count and sum keys by pattern, and see what fills the memory
 description:
   - Reads quota and rate-limit counters and other numbers that applications keep in Redis.
   - All patterns are answered in one pass with C(SCAN), whose step adapts to how long the server was kept busy.
@@ -23,7 +23,7 @@ options:
       - The questions, each about one key or one pattern.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       name:
         description:
@@ -58,6 +58,54 @@ options:
           - How many keys to look at with O(keys[].operation=sample).
         type: int
         default: 10
+  groups:
+    description:
+      - Ask which groups of keys, by what their names begin with, fill the database, how many keys and bytes each of
+        them has, and how many of them never expire. Without it nothing is grouped.
+      - All keys are looked at if there are no more than O(groups.samples). Otherwise so many are drawn by chance, and
+        every share of keys comes with the interval in which the true one lies in 95 of 100 cases.
+        A large key that is the only one of its kind is easily missed by chance; raise O(groups.samples) to look at all.
+      - Values are never read, only their type, size and time to live.
+    type: dict
+    version_added: 0.3.0
+    suboptions:
+      separator:
+        description:
+          - What separates the parts of a name.
+        type: str
+        default: ":"
+      depth:
+        description:
+          - How many parts of a name make a group. The last part never does. Parts that are numbers, dates, UUIDs or
+            hashes count as the same part, C(<id>).
+        type: int
+        default: 1
+      samples:
+        description:
+          - How many keys to look at.
+        type: int
+        default: 20000
+      max_seconds:
+        description:
+          - How many seconds to look at most. A sample that is cut short is still one; its intervals are wider.
+        type: float
+        default: 5.0
+      top:
+        description:
+          - How many groups to return, those with most bytes first. The others are returned as one.
+        type: int
+        default: 20
+      biggest:
+        description:
+          - How many of the largest keys that were looked at to return.
+        type: int
+        default: 10
+      show_names:
+        description:
+          - Whether names of keys are returned, cut to 80 characters. Names can be secrets, such as the tokens of
+            sessions.
+        type: bool
+        default: true
 extends_documentation_fragment:
   - runbook.ops.redis
   - runbook.ops.redis.scan
@@ -99,6 +147,18 @@ EXAMPLES = r"""
         pattern: "cache:*"
         operation: sample
         sample_size: 50
+
+- name: What fills the memory
+  runbook.ops.redis_key_info:
+    login_host: redis.internal
+    login_password: "{{ redis_login_password }}"
+    groups:
+      depth: 2
+  register: memory
+
+- name: Show the largest group
+  ansible.builtin.debug:
+    msg: "{{ memory.groups.entries[0].group }} has {{ memory.groups.entries[0].bytes_percent }} % of the bytes"
 """
 
 RETURN = r"""
@@ -222,6 +282,97 @@ keys:
     note:
       description: Why a figure is missing.
       type: str
+groups:
+  description: Keys by what their names begin with. Null when O(groups) was not given.
+  returned: always
+  type: dict
+  contains:
+    exact:
+      description: Whether every key was looked at. If not, the figures are estimates from a sample.
+      type: bool
+    dbsize:
+      description: How many keys there are.
+      type: int
+    samples:
+      description: How many were looked at.
+      type: int
+    bytes:
+      description: Memory of all keys, with their names and what the server needs around them.
+      type: int
+    entries:
+      description: The groups, those with most bytes first.
+      type: list
+      elements: dict
+      contains:
+        group:
+          description: What the names begin with, and a star. V((no separator\)) for names of one part.
+          type: str
+          sample: "cache:*"
+        keys:
+          description: How many keys.
+          type: int
+        keys_low:
+          description: With 95 % certainty there are no fewer.
+          type: int
+        keys_high:
+          description: With 95 % certainty there are no more.
+          type: int
+        keys_percent:
+          description: Of all keys.
+          type: float
+        bytes:
+          description: Memory of its keys.
+          type: int
+        bytes_margin:
+          description: >-
+            Half the interval around RV(groups.entries[].bytes), 95 % certain, judged by how much the sizes in the
+            sample differ. Too small when few keys hold most of the bytes and none of them was drawn. V(0) if exact.
+          type: int
+        bytes_percent:
+          description: Of the bytes of all keys.
+          type: float
+        bytes_per_key:
+          description: The mean size.
+          type: int
+        ttl_percent:
+          description: How many of its keys have a time to live.
+          type: float
+        idle_median_seconds:
+          description: >-
+            Half of its keys have not been used for so long. Null where the server does not keep it (C(maxmemory-policy)
+            with C(lfu)).
+          type: int
+        types:
+          description: Keys of the sample by type.
+          type: dict
+        samples:
+          description: How many of its keys were looked at.
+          type: int
+        biggest:
+          description: Name of the largest key that was looked at. Null without O(groups.show_names).
+          type: str
+        biggest_bytes:
+          description: Its size.
+          type: int
+    entries_count:
+      description: How many groups were found.
+      type: int
+    others:
+      description: The groups beyond O(groups.top) as one entry. Null if there are none.
+      type: dict
+    biggest:
+      description: >-
+        The largest keys that were looked at, by bytes, with C(key), C(group), C(type), C(bytes) and C(ttl_seconds).
+        C(redis-cli --bigkeys) ranks by elements, which says little: a list of a thousand numbers is smaller than one
+        string of a megabyte.
+      type: list
+      elements: dict
+    unreadable_count:
+      description: Keys that may not be looked at.
+      type: int
+    note:
+      description: Why fewer keys were looked at than asked for.
+      type: str
 complete:
   description: Whether the scan for the patterns reached the end.
   returned: always
@@ -250,7 +401,7 @@ def main() -> None:
             "keys": {
                 "type": "list",
                 "elements": "dict",
-                "required": True,
+                "default": [],
                 "no_log": False,
                 "options": {
                     "name": {"type": "str", "required": True},
@@ -259,6 +410,18 @@ def main() -> None:
                     "operation": {"type": "str", "choices": list(OPERATIONS)},
                     "missing": {"type": "str", "choices": list(MISSING), "default": "unknown"},
                     "sample_size": {"type": "int", "default": 10},
+                },
+            },
+            "groups": {
+                "type": "dict",
+                "options": {
+                    "separator": {"type": "str", "default": ":"},
+                    "depth": {"type": "int", "default": 1},
+                    "samples": {"type": "int", "default": 20_000},
+                    "max_seconds": {"type": "float", "default": 5.0},
+                    "top": {"type": "int", "default": 20},
+                    "biggest": {"type": "int", "default": 10},
+                    "show_names": {"type": "bool", "default": True},
                 },
             },
         },

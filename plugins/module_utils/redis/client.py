@@ -18,6 +18,7 @@ from ansible.module_utils.basic import missing_required_lib
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import MissingLibrary, Unavailable
 from ansible_collections.runbook.ops.plugins.module_utils.common.masking import mask_secrets
+from ansible_collections.runbook.ops.plugins.module_utils.redis.cluster.slots import keys_of
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import (
     CommandRefused,
     Refusal,
@@ -204,13 +205,13 @@ class RedisClient:
             raise self._broken(error, name) from None
 
     def _refusal(self, error: Exception, name: str, command: Command = ()) -> Refusal:
-        key = command[1] if len(command) > 1 and " " not in name else None
+        keys = keys_of(command) if command else []
         return classify(
             name,
             type(error).__name__,
             mask_secrets(str(error), [self.settings.password]),
             getattr(error, "status_code", None),
-            show(key) if isinstance(key, (bytes, str)) else None,
+            show(keys[0]) if keys else None,
         )
 
     def unusable(self, refusal: Refusal) -> Unavailable:

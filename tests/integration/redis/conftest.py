@@ -14,9 +14,9 @@ ALLOWED = {
     *("getrange", "strlen", "llen", "lrange", "hlen", "hstrlen", "hget"),
     *("scard", "smembers", "zcard", "zrange", "xlen", "hmget", "lindex", "lpos", "zcount", "zscore"),
     *("exists", "hkeys", "xrevrange", "zrevrange"),
-    *("config|get", "slowlog|len", "slowlog|get", "memory|usage", "client|list"),
+    *("config|get", "slowlog|len", "slowlog|get", "memory|usage", "client|list", "object|idletime", "randomkey"),
     # Redis 6.2 does not count subcommands; the client of the test itself introduces itself.
-    *("config", "slowlog", "memory", "client", "client|setinfo", "hello"),
+    *("config", "slowlog", "memory", "client", "object", "client|setinfo", "hello"),
 }
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient, show
 from ansible_collections.runbook.ops.plugins.module_utils.redis.connection import connect
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import PROBE_KEY, Endpoint, survey
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
+from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.groups.model import GroupRequest
+from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.groups.sample import NEEDED, USEFUL, read_groups
 from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.model import (
     NUMBER_BYTES,
     Answer,
@@ -35,17 +37,22 @@ class KeyReading:
     complete: bool = True
     keys_seen: int = 0
     skipped: list[dict[str, str]] = field(default_factory=list)
+    groups: Optional[dict[str, Any]] = None
 
 
-def read_keys(settings: Settings, requests: Sequence[Request], budget: Budget) -> KeyReading:
+def read_keys(
+    settings: Settings, requests: Sequence[Request], budget: Budget, groups: Optional[GroupRequest] = None
+) -> KeyReading:
     """Answer every request; raises Unavailable."""
     with connect(settings) as client:
-        endpoint = survey(client, _needed(requests))
+        endpoint = survey(client, _needed(requests) + list(NEEDED if groups else ()), USEFUL if groups else ())
         reading = KeyReading(endpoint, [Answer(request) for request in requests], skipped=endpoint.skipped)
         _single_keys(client, reading, [answer for answer in reading.answers if answer.request.key is not None])
         patterns = [answer for answer in reading.answers if answer.request.pattern is not None]
         if patterns:
             _patterns(client, reading, patterns, budget)
+        if groups is not None:
+            reading.groups = read_groups(client, endpoint, groups)
     return reading
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import Unavailable
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, Unavailable
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import require_library
+from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.groups.model import group_request_from
 from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.model import requests_from
 from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.reader import read_keys
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import settings_from
@@ -21,9 +22,12 @@ def key_report(params: Mapping[str, Any]) -> dict[str, Any]:
     settings = settings_from(params)
     requests = requests_from(params["keys"])
     budget = budget_from(params)
+    groups = group_request_from(params["groups"]) if params["groups"] else None
+    if not requests and groups is None:
+        raise InvalidOption("keys", [], "at least one question, or groups")
     require_library()
     try:
-        reading = read_keys(settings, requests, budget)
+        reading = read_keys(settings, requests, budget, groups)
     except Unavailable as reason:
         return {
             "available": False,
@@ -32,6 +36,7 @@ def key_report(params: Mapping[str, Any]) -> dict[str, Any]:
             "endpoint": {},
             "notes": [],
             "keys": {},
+            "groups": None,
             "complete": False,
             "keys_seen": 0,
         }
@@ -42,6 +47,7 @@ def key_report(params: Mapping[str, Any]) -> dict[str, Any]:
         "endpoint": reading.endpoint.facts(),
         "notes": reading.endpoint.notes(),
         "keys": {answer.request.name: answer.facts() for answer in reading.answers},
+        "groups": reading.groups,
         "complete": reading.complete,
         "keys_seen": reading.keys_seen,
     }
