@@ -12,15 +12,18 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import parse_moment
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.queues.options import (
+    check_positive_seconds,
+    check_range,
+    check_samples,
+    queue_names,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.format import (
     PRIORITY_STEPS,
     SEPARATOR,
     VISIBILITY_TIMEOUT_SECONDS,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Budget, budget_from
-
-MOST_SAMPLES = 1000
-MOST_SAMPLE_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -53,23 +56,14 @@ class QueueRequest:
 
 def request_from(params: Mapping[str, Any]) -> QueueRequest:
     """Check the options of redis_queue_info; raises InvalidOption before anything is touched."""
-    queues = [name for name in params["queues"] if name]
-    doubled = sorted({name for name in queues if queues.count(name) > 1})
-    if doubled:
-        raise InvalidOption("queues", doubled[0], "each name once")
+    queues = queue_names(params)
+    check_samples(params)
     if not params["separator"]:
         raise InvalidOption("separator", "", "at least one character")
     if params["result_db"] is not None and params["result_db"] < 0:
         raise InvalidOption("result_db", params["result_db"], "0 or a positive number")
-    for name, least, most in (("sample", 0, MOST_SAMPLES), ("max_unacked", 1, 1_000_000), ("max_failed", 1, 100_000)):
-        if not least <= params[name] <= most:
-            raise InvalidOption(name, params[name], f"a number from {least} to {most}")
-    for name in ("visibility_timeout", "failed_within"):
-        if params[name] is not None and params[name] <= 0:
-            raise InvalidOption(name, params[name], "a number of seconds greater than 0")
-    if not 0 <= params["sample_seconds"] <= MOST_SAMPLE_SECONDS:
-        accepted = f"a number of seconds from 0 to {MOST_SAMPLE_SECONDS}"
-        raise InvalidOption("sample_seconds", params["sample_seconds"], accepted)
+    check_range(params, "max_unacked", 1, 1_000_000)
+    check_positive_seconds(params, "visibility_timeout")
     reference = params["reference_time"]
     return QueueRequest(
         systems=tuple(dict.fromkeys(params["system"])),
