@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.bull import BullControl, BullMqControl
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.celery import CeleryControl
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.rq import RqControl
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.sidekiq import SidekiqControl
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.system import ControlSystem
 
-_KNOWN: tuple[type[ControlSystem], ...] = (BullMqControl, BullControl)
+_KNOWN: tuple[type[ControlSystem], ...] = (BullMqControl, BullControl, CeleryControl, RqControl, SidekiqControl)
 
 SYSTEMS: dict[str, type[ControlSystem]] = {system.system: system for system in _KNOWN}
