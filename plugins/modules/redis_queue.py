@@ -98,6 +98,12 @@ options:
         with the number of those that are left. The queue stays paused then, too.
       - In check mode there is no waiting.
     type: str
+  all_queues:
+    description:
+      - RQ only, which has one pause for all its queues. Says that the others may be paused or resumed with this one;
+        otherwise that is refused where there are others.
+    type: bool
+    default: false
   separator:
     description:
       - Celery only. The application's C(sep) in C(broker_transport_options).
@@ -266,6 +272,7 @@ def argument_spec() -> dict[str, Any]:
         "limit": {"type": "int"},
         "batch_size": {"type": "int", "default": 100},
         "wait_active": {"type": "str"},
+        "all_queues": {"type": "bool", "default": False},
         "separator": {"type": "str", "default": "\x06\x16"},
         "priority_steps": {"type": "list", "elements": "int", "default": [0, 3, 6, 9]},
     }

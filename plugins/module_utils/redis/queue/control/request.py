@@ -63,6 +63,7 @@ def request_from(params: Mapping[str, Any]) -> ControlRequest:
         "reference": parse_moment(reference) if reference else None,
         "separator": as_bytes(params["separator"]),
         "priority_steps": priority_steps(params["priority_steps"]),
+        "all_queues": params["all_queues"],
     }
     return ControlRequest(
         state=state,

@@ -100,7 +100,6 @@ class RqControl(ControlSystem):
     def check(self, state: str) -> dict[str, Any]:
         """Is there such a queue, are its keys what the library keeps there, and can it be done?"""
         keys, queue = self.keys, self.target.queue
-        require_one_slot(self.client, (keys.queue(queue), keys.queues, keys.job(ANY_JOB)), self.title)
         names = [keys.queue(queue), *(keys.registry(name, queue) for name in (*_REGISTRIES.values(), "wip"))]
         known, suspended, *kinds = answers(
             self.client,
@@ -112,6 +111,7 @@ class RqControl(ControlSystem):
         )
         if known != 1 and all(kind == b"none" for kind in kinds):
             raise RunbookError(missing(keys, queue, self.endpoint))
+        require_one_slot(self.client, (keys.queue(queue), keys.queues, keys.job(ANY_JOB)), self.title)
         for name, kind in zip(names, kinds):
             wanted = b"list" if name == names[0] else b"zset"
             if kind not in (b"none", wanted):
@@ -138,11 +138,10 @@ class RqControl(ControlSystem):
             raise CommandRefused(members)
         names = [name for name in map(self.keys.name_of, members) if name not in (None, self.target.queue)]
         if names:
-            command = "suspend" if state == "paused" else "resume"
             raise Refused(
                 f"RQ has one pause for all its queues: with {show(self.target.queue)!r} also "
-                f"{listed(show(name) for name in names if name is not None)} would be {state}. If that is meant, use "
-                f"RQ's own command, rq {command}; otherwise stop or start the workers of this queue."
+                f"{listed(show(name) for name in names if name is not None)} would be {state}. If that is meant, set "
+                "all_queues; otherwise stop or start the workers of this queue."
             )
 
     def pause(self) -> None:
