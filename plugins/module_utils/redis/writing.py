@@ -9,13 +9,14 @@ permission for the command and its keys, at its role, its memory and its disk, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import Unavailable
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
-from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient
-from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import Endpoint
-from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal, missing_permissions
+from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient, show
+from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import Endpoint, denied
+from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal, classify, missing_permissions
 
 BEGIN: Command = ("MULTI",)
 ABANDON: Command = ("DISCARD",)
@@ -58,16 +59,29 @@ def rehearse(client: RedisClient, commands: Sequence[Command], *, frees: bool = 
         Refused: the server takes no writes now.
 
     """
-    refusals: list[Refusal] = []
-    # Each primary of a cluster has an ACL, and memory, of its own.
-    for node in client.nodes():
-        refusals += [each for each in _rehearse(node, commands) if each not in refusals]
+    refusals = _rehearse_everywhere(client, commands)
     if any(refusal.code in ("NOPERM", "UNKNOWN") for refusal in refusals):
         raise _denied(client, refusals)
     for refusal in refusals:
         if frees and refusal.code == "OOM":
             continue
         raise no_writes(client.where, refusal)
+
+
+def denied_writes(client: RedisClient, commands: Sequence[Command]) -> list[Refusal]:
+    """What the ACL denies, or the server does not offer, of these commands; they are not carried out.
+
+    For C(survey), so that what is missing for looking and for changing is named at once.
+    """
+    return [refusal for refusal in _rehearse_everywhere(client, commands) if denied(refusal)]
+
+
+def _rehearse_everywhere(client: RedisClient, commands: Sequence[Command]) -> list[Refusal]:
+    refusals: list[Refusal] = []
+    # Each primary of a cluster has an ACL, and memory, of its own.
+    for node in client.nodes():
+        refusals += [each for each in _rehearse(node, commands) if each not in refusals]
+    return refusals
 
 
 def _rehearse(node: RedisClient, commands: Sequence[Command]) -> list[Refusal]:
@@ -87,6 +101,15 @@ def no_writes(where: str, refusal: Refusal) -> Refused:
         refusal.code, (f"refuses to write: {refusal.code} {refusal.text}".rstrip(), "Look at the server's log.")
     )
     return Refused(f"Redis at {where} {reason}. {remedy}")
+
+
+def script_stopped(where: str, message: bytes) -> Refused:
+    """The same for what the first writing command of a script was answered (redis.pcall), before it changed anything.
+
+    Redis before 7 puts the script's line before the answer: C(@user_script: 126: -OOM command not allowed…).
+    """
+    said = re.sub(r"^@\S+: \d+: ", "", show(message)).lstrip("-")
+    return no_writes(where, classify("EVAL", "", said))
 
 
 def _denied(client: RedisClient, refusals: Sequence[Refusal]) -> Unavailable:

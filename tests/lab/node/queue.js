@@ -91,6 +91,17 @@ const commands = {
     return { parent: made.job.id, children: made.children.map((child) => child.job.id) };
   },
 
+  // Adds jobs one after the other until the file `stop` is there → how many. `began` is made after the first.
+  async produce(queue) {
+    let made = 0;
+    while (!fs.existsSync(options.stop)) {
+      await queue.add("produced", { number: made });
+      made += 1;
+      if (made === 1 && options.began) fs.writeFileSync(options.began, "");
+    }
+    return made;
+  },
+
   // Runs a worker until the queue has nothing waiting, prioritized or active any more → the library's counts.
   async drainByWork(queue) {
     const running = worker();

@@ -13,7 +13,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import R
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient, show
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import Endpoint
-from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal, classify
+from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.library import (
     BULL,
     BULLMQ,
@@ -47,7 +47,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.syst
     Target,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.redis.script import Script
-from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import no_writes
+from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import script_stopped
 
 # Putting a job with a priority in its place in a list walks through the list: so many steps in one call at most, some
 # four milliseconds.
@@ -133,14 +133,14 @@ class BullFamilyRetry(RetrySystem):
         kinds = self.client.pipeline([("TYPE", self.keys.key(name)) for name in (*names, "id", "completed", "delayed")])
         if all(kind == b"none" for kind in kinds):
             raise RunbookError(self._missing())
-        # A tag in the prefix or in the name is the only thing that puts keys with any ending into one slot.
-        require_one_slot(self.client, [self.keys.key(ending) for ending in ("failed", "wait", "1", "2")], self.title)
         library = recognise(probe(self.client, [self.keys])[0])
         if library is not None and library.system != self.system:
             raise RunbookError(
                 f"{self.shown} was looked for in {self.endpoint.place}. The queue there is {library.label}'s: "
                 f"{library.evidence}. Set system to {library.system}, or leave it out."
             )
+        # A tag in the prefix or in the name is the only thing that puts keys with any ending into one slot.
+        require_one_slot(self.client, [self.keys.key(ending) for ending in ("failed", "wait", "1", "2")], self.title)
         self.major = self._major(library)
         self._check_types(dict(zip(names, kinds)))
         notes = self._notes()
@@ -181,6 +181,8 @@ class BullFamilyRetry(RetrySystem):
             found = kinds[name]
             if name in self.used and found not in (b"none", wanted.encode()):
                 raise self._wrong_type(self.keys.key(name), show(found), wanted)
+        if "pc" in self.used and not _is_number(self.client.call("GET", self.keys.key("pc"))):
+            raise self._wrong_type(self.keys.key("pc"), "string without a number", "number")
 
     def _wrong_type(self, key: bytes, found: str, wanted: str) -> Refused:
         return Refused(
@@ -282,7 +284,7 @@ class BullFamilyRetry(RetrySystem):
         if reply and reply[0] == b"type":
             raise self._wrong_type(reply[1], show(reply[2]), show(reply[3]))
         if reply and reply[0] == b"error":
-            raise no_writes(self.client.where, classify("EVAL", "", show(reply[1]).lstrip("-")))
+            raise script_stopped(self.client.where, reply[1])
         return [OUTCOMES[number] for number in reply]
 
 
@@ -354,6 +356,10 @@ class BullMQRetry(BullFamilyRetry):
 
 def _keys_of(target: Target) -> QueueKeys:
     return QueueKeys(DEFAULT_PREFIX if target.prefix is None else target.prefix, target.queue)
+
+
+def _is_number(text: Optional[bytes]) -> bool:
+    return text is None or text.lstrip(b"-").isdigit()
 
 
 def _a(kind: str) -> str:

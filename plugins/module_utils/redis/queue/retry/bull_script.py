@@ -74,7 +74,7 @@ for position = 1, NAMES do
 end
 if not isBull and major >= 4 then
   local count = redis.call("GET", counter)
-  if count and not tonumber(count) then return {"type", counter, "text", "a number"} end
+  if count and not tonumber(count) then return {"type", counter, "string without a number", "number"} end
 end
 
 local isPaused, isFull, maxEvents = false, false, 10000

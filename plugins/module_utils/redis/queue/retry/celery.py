@@ -21,7 +21,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.queues.model import pl
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient, show
 from ansible_collections.runbook.ops.plugins.module_utils.redis.connection import connect_server
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import Endpoint
-from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import CommandRefused, Refusal, classify
+from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import CommandRefused, Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery import format as wire
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.again import (
     FailedTask,
@@ -44,7 +44,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.syst
 )
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Budget, Scan, escape_glob
 from ansible_collections.runbook.ops.plugins.module_utils.redis.script import Script
-from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import no_writes
+from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import script_stopped
 
 # Results longer than this are not read; results of failures hold the traceback.
 LONGEST_RESULT = 1024 * 1024
@@ -142,11 +142,11 @@ class CeleryRetry(RetrySystem):
 
     def check(self) -> dict[str, Any]:
         """Is there such a queue, and do its workers read JSON?"""
-        if self.client.is_cluster:
-            raise Refused(f"{self.client.where} is a Redis Cluster, which Celery does not support as a broker.")
         self._tables, missing = find_queue(self.client, self.endpoint, self.naming, self.target.queue)
         if missing is not None:
             raise RunbookError(missing)
+        if self.client.is_cluster:
+            raise Refused(f"{self.client.where} is a Redis Cluster, which Celery does not support as a broker.")
         self._check_messages()
         self._notes += [
             "Celery keeps no failed jobs: each task is sent again, made of its result. Callbacks, the rest of a chain, "
@@ -216,7 +216,7 @@ class CeleryRetry(RetrySystem):
                 "Find out what writes that key, and move it away (RENAME)."
             )
         if reply and reply[0] == b"error":
-            raise no_writes(self.client.where, classify("EVAL", "", show(reply[1]).lstrip("-")))
+            raise script_stopped(self.client.where, reply[1])
         found: Sequence[int] = reply
         return found
 

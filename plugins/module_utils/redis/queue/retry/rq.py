@@ -13,7 +13,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import R
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient, show
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import Endpoint
-from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import classify
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.answers import answers
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.one_slot import require_one_slot
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.ordered import (
@@ -35,7 +34,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.rq import 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.rq.failed import FailedRecord, read_failed
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.rq.workers import library_of
 from ansible_collections.runbook.ops.plugins.module_utils.redis.script import Script
-from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import no_writes
+from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import script_stopped
 
 # Moments as RQ writes them.
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -112,13 +111,13 @@ class RqRetry(RetrySystem):
     def check(self) -> dict[str, Any]:
         """Is there such a queue, and are its keys what RQ keeps there?"""
         keys, queue = self.keys, self.target.queue
-        require_one_slot(self.client, (self._failed, keys.queue(queue), keys.job(ANY_JOB)), self.title)
         known, waiting, failed = answers(
             self.client,
             [("SISMEMBER", keys.queues, keys.queue(queue)), ("TYPE", keys.queue(queue)), ("TYPE", self._failed)],
         )
         if known != 1 and waiting == b"none" and failed == b"none":
             raise RunbookError(missing(keys, queue, self.endpoint))
+        require_one_slot(self.client, (self._failed, keys.queue(queue), keys.job(ANY_JOB)), self.title)
         for key, found, wanted in ((keys.queue(queue), waiting, "list"), (self._failed, failed, "zset")):
             if found not in (b"none", wanted.encode()):
                 raise _wrong_type(key, show(found), wanted)
@@ -186,7 +185,7 @@ class RqRetry(RetrySystem):
         if reply and reply[0] == b"type":
             raise _wrong_type(reply[1], show(reply[2]), show(reply[3]))
         if reply and reply[0] == b"error":
-            raise no_writes(self.client.where, classify("EVAL", "", show(reply[1]).lstrip("-")))
+            raise script_stopped(self.client.where, reply[1])
         outcomes = [OUTCOMES[number] for number in reply]
         self._moved += outcomes.count(RETRIED)
         return outcomes

@@ -135,6 +135,8 @@ class _Work:
 
     def _told(self, message: str) -> str:
         ending = "" if message.endswith((".", "!")) else "."
+        if not self.done.due:
+            return f"{message}{ending} Nothing was changed."
         told = (
             f"{message}{ending} {self.done.due} of {plural(self.plan.due, 'job')} of queue {self.name} were put back."
         )

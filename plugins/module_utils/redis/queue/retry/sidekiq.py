@@ -14,7 +14,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import 
 from ansible_collections.runbook.ops.plugins.module_utils.queues.model import plural
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient, show
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import Endpoint
-from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import classify
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.answers import answers
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bounded import entries_a_step
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.one_slot import require_one_slot
@@ -29,7 +28,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.syst
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.sidekiq import format as wire
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.sidekiq.processes import read_processes
 from ansible_collections.runbook.ops.plugins.module_utils.redis.script import Script
-from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import no_writes
+from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import script_stopped
 
 # What Sidekiq adds to a job when it fails (job_retry.rb); a job without them begins anew.
 FAILURE_FIELDS = ("retry_count", "failed_at", "retried_at", "error_class", "error_message", "error_backtrace")
@@ -107,7 +106,6 @@ class SidekiqRetry(RetrySystem):
     def check(self) -> dict[str, Any]:
         """Is there such a queue, and are its keys what Sidekiq keeps there?"""
         keys, queue = self.keys, self.target.queue
-        require_one_slot(self.client, (self._dead, keys.queue(queue), keys.key("queues")), self.title)
         known, waiting, dead, paused, retrying = answers(
             self.client,
             [
@@ -123,6 +121,7 @@ class SidekiqRetry(RetrySystem):
                 raise _wrong_type(key, show(found), wanted)
         if known != 1 and waiting == b"none" and next(iter(self.failed()), None) is None:
             raise RunbookError(missing(keys, queue, self.endpoint))
+        require_one_slot(self.client, (self._dead, keys.queue(queue), keys.key("queues")), self.title)
         version = read_processes(self.client, keys).version
         notes = []
         if retrying:
@@ -184,7 +183,7 @@ class SidekiqRetry(RetrySystem):
         if reply and reply[0] == b"type":
             raise _wrong_type(reply[1], show(reply[2]), show(reply[3]))
         if reply and reply[0] == b"error":
-            raise no_writes(self.client.where, classify("EVAL", "", show(reply[1]).lstrip("-")))
+            raise script_stopped(self.client.where, reply[1])
         for position, moved in zip(chosen, reply):
             outcomes[position] = RETRIED if moved else GONE
         self._moved += outcomes.count(RETRIED)
