@@ -101,10 +101,13 @@ class CutProxy:
         self.cut.set()
         if not self.delivered:
             return
-        server.sendall(data)
-        self.sent += data
-        server.settimeout(10)
-        # Once the answer is there, the server has done it.
+        readable: list[socket.socket] = []
+        # The command may come in several pieces. Once the answer is there, the server has done it.
+        while server not in readable:
+            server.sendall(data)
+            self.sent += data
+            readable, _writable, _broken = select.select([client, server], [], [])
+            data = client.recv(CHUNK) if client in readable and server not in readable else b""
         answer = server.recv(CHUNK)
         if self.after_bytes is not None:
             client.sendall(answer[: self.after_bytes])

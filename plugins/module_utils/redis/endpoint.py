@@ -120,16 +120,22 @@ class _Look:
     optional: list[tuple[str, Refusal]]
 
 
-def survey(client: RedisClient, needed: Sequence[Command], useful: Sequence[tuple[str, Command]] = ()) -> Endpoint:
+def survey(
+    client: RedisClient,
+    needed: Sequence[Command],
+    useful: Sequence[tuple[str, Command]] = (),
+    also: Sequence[Refusal] = (),
+) -> Endpoint:
     """Look at the server and probe the permissions a measurement is going to need, in one round trip.
 
     C(needed) are harmless sample commands without which nothing can be measured: whatever the ACL denies of
     them is reported in one message (Unavailable). C(useful) are pairs of a result section and a command:
-    what is denied of them goes to the endpoint's C(skipped_sections). On a Redis Cluster every primary is asked: each
+    what is denied of them goes to the endpoint's C(skipped_sections). C(also) is what is known to be denied already
+    (C(denied_writes)). On a Redis Cluster every primary is asked: each
     has an ACL of its own.
     """
     looks = [_look(node, needed, useful, alone=not client.is_cluster) for node in client.nodes()]
-    required = list(client.refusals)
+    required = [*client.refusals, *also]
     optional: list[tuple[str, Refusal]] = []
     for look in looks:
         required += [refusal for refusal in look.required if refusal not in required]

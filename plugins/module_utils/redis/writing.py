@@ -73,7 +73,7 @@ def denied_writes(client: RedisClient, commands: Sequence[Command]) -> list[Refu
 
     For C(survey), so that what is missing for looking and for changing is named at once.
     """
-    return [refusal for refusal in _rehearse_everywhere(client, commands) if denied(refusal)]
+    return [refusal for refusal in _rehearse_everywhere(client, commands) if denied(refusal)] if commands else []
 
 
 def _rehearse_everywhere(client: RedisClient, commands: Sequence[Command]) -> list[Refusal]:

@@ -29,7 +29,7 @@ def writes(server: RedisServer) -> dict[str, int]:
     """Calls so far of everything that writes, by command."""
     stats = server.client().info("commandstats")
     used = {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
-    return {name: calls for name, calls in used.items() if name.split("|")[0] in WRITING}
+    return {name: calls for name, calls in used.items() if calls and name.split("|")[0] in WRITING}
 
 
 def work(run_module: Runner, server: RedisServer, **options: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.client import (
     show,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.redis.connection import connect
-from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import survey
+from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import PROBE_KEY, survey
 from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.change import find
 from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.change.plan import (
     Plan,
@@ -38,7 +38,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.change.requ
 from ansible_collections.runbook.ops.plugins.module_utils.redis.keys.change.script import CHANGED, DONE, GONE, change
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import settings_from
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Pacer
-from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import rehearse, require_master
+from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import denied_writes, rehearse, require_master
 
 MOST_BATCH = 500
 
@@ -59,7 +59,8 @@ def change_keys(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any
     require_library()
     progress = Progress(params["progress_path"])
     with connect(settings) as client, progress.stoppable():
-        endpoint = survey(client, find.needed(request), find.useful())
+        denied = denied_writes(client, _writes(request, [PROBE_KEY]))
+        endpoint = survey(client, find.needed(request), find.useful(), denied)
         require_master(endpoint)
         search = find.Search(client, endpoint, request, progress)
         plan = search.find()
@@ -79,17 +80,20 @@ def change_keys(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any
 def rehearse_changes(client: RedisClient, plan: Plan, request: KeyRequest) -> None:
     """Ask whether the server would change one key of every pattern; raises Unavailable and Refused."""
     samples = list({key.pattern: key for key in plan.due}.values())
-    writes: list[Command] = [
-        ("UNLINK", key.name) if request.state == ABSENT else ("PEXPIRE", key.name, 1) for key in samples
-    ]
     try:
-        rehearse(client, [("EVALSHA", "0" * 40, 0), ("EVAL", "return 0", 0), *writes], frees=True)
+        rehearse(client, _writes(request, [key.name for key in samples]), frees=True)
     except Unavailable as error:
         # A permission names the key it is about, and that name may be a secret.
         message = error.message
         for key in samples:
             message = message.replace(f"~{show(key.name)}", f"~{key.pattern.label}")
         raise Unavailable(message) from None
+
+
+def _writes(request: KeyRequest, names: Sequence[bytes]) -> list[Command]:
+    """A harmless sample of every command that changes keys of these names."""
+    scripts: list[Command] = [("EVALSHA", "0" * 40, 0), ("EVAL", "return 0", 0)]
+    return scripts + [("UNLINK", name) if request.state == ABSENT else ("PEXPIRE", name, 1) for name in names]
 
 
 def check_window(params: Mapping[str, Any], result: Mapping[str, Any]) -> None:

@@ -33,7 +33,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.re
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.system import ControlSystem
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.systems import SYSTEMS
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.find import find_system
-from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import rehearse, require_master
+from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import denied_writes, rehearse, require_master
 
 _POLL_SECONDS = 0.5
 
@@ -55,7 +55,8 @@ def control_queue(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, A
     progress = Progress(params["progress_path"])
     with connect(settings) as client, progress.stoppable():
         progress.phase("look", show(request.target.queue))
-        endpoint = survey(client, [])
+        named = SYSTEMS[request.system].needed(request.target, request.state) if request.system else []
+        endpoint = survey(client, [], also=denied_writes(client, named))
         require_master(endpoint)
         system, found = find_queue(client, endpoint, request)
         system.tick = progress.check

@@ -28,7 +28,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.syst
     FailedJob,
     RetrySystem,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import require_master
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.systems import SYSTEMS
+from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import denied_writes, require_master
 
 _AGAIN = "Run the task again"
 
@@ -50,7 +51,8 @@ def retry_jobs(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]
     reference = params["reference_time"]
     progress = Progress(params["progress_path"])
     with connect(settings) as client, progress.stoppable():
-        endpoint = survey(client, [])
+        named = SYSTEMS[request.system].needed(request.target) if request.system else []
+        endpoint = survey(client, [], also=denied_writes(client, named))
         require_master(endpoint)
         system, facts = find_queue(client, endpoint, request)
         work = _Work(request, system, facts, progress, clock(endpoint, parse_moment(reference) if reference else None))
