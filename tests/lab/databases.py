@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from lab import solid_queue
 from lab.postgresql import PostgresServer
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -31,6 +32,8 @@ class Database:
     passes_row_security: bool = False
     # The superuser makes a database in which several roles own something.
     made_by_owner: bool = True
+    # Whether Solid Queue's tables are among the application's.
+    solid_queue: bool = False
 
 
 DATABASES = {
@@ -53,7 +56,7 @@ DATABASES = {
         passes_row_security=True,
         made_by_owner=False,
     ),
-    "excelapp": Database("excelapp_rails_production", "excelapp", has_zones=False),
+    "excelapp": Database("excelapp_rails_production", "excelapp", has_zones=False, solid_queue=True),
 }
 
 
@@ -77,6 +80,8 @@ def populate(server: PostgresServer, system: str, now: datetime | None = None, d
             if plan.made_by_owner:
                 cursor.execute(f"SET ROLE {plan.owner}")
             cursor.execute(_sql(system, "schema.sql"))
+            if plan.solid_queue:
+                cursor.execute(solid_queue.schema())
             cursor.execute(_sql(system, "rows.sql"), _moments(moment, has_zones=plan.has_zones))
             cursor.execute("RESET ROLE")
             for schema in ("public", *(("auth",) if system == "duly" else ())):
@@ -89,6 +94,14 @@ def populate(server: PostgresServer, system: str, now: datetime | None = None, d
     # In a session of its own: one that has just written hands its counters over late, and rows would count twice.
     server.execute("VACUUM (ANALYZE)", db=name)
     return name
+
+
+def populate_for_lab(server: PostgresServer, system: str, now: datetime | None = None) -> str:
+    """As ``populate``, with the extension that a server has which somebody watches: what was done."""
+    name = populate(server, system, now)
+    if server.installation.has_library("pg_stat_statements"):
+        server.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements", db=name)
+    return f"database {name}"
 
 
 def _sql(system: str, name: str) -> str:

@@ -67,14 +67,20 @@ STOREBRIDGE = System(
         "loki": "logs",
     },
 )
+# More connections than the pools may open (inventories, pools.yml), and what a server has that is run for its data.
+SETTINGS: Mapping[str, int | str | bool] = {
+    "max_connections": 300,
+    "fsync": True,
+    "full_page_writes": True,
+    "synchronous_commit": True,
+}
 STOCKBOOM = System(
     name="stockboom",
     title="StockBoom",
     module="lab.stockboom",
     database="stockboom",
     application_role="stockboom_app",
-    # More than its pools may open (inventories, pools.yml).
-    postgresql_settings={"max_connections": 300},
+    postgresql_settings=SETTINGS,
     servers=("postgresql", "redis"),
     uses_node=True,
     hosts={"postgresql": "stockboom-postgres", "redis": "stockboom-redis"},
@@ -86,8 +92,7 @@ AUTOCLIP = System(
     module="lab.autoclip",
     database="autoclip",
     application_role="autoclip_app",
-    # More than its pools may open (inventories, pools.yml).
-    postgresql_settings={"max_connections": 300},
+    postgresql_settings=SETTINGS,
     servers=("postgresql", "redis"),
     uses_node=True,
     hosts={

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from lab.databases import populate
 from lab.postgresql import PostgresServer
 from lab.solid_queue import SolidQueue
 
@@ -378,6 +379,26 @@ def test_a_reference_time(queue: SolidQueue, ask: Ask) -> None:
     before = of(ask(reference_time="2020-01-01T00:00:00Z"), DEFAULT)
     assert (before["oldest_age_seconds"], before["oldest_age_exact"]) == (0, False)
     assert "default_timezone" in before["oldest_age_note"]
+
+
+def test_excelapp(run_module: RunModule) -> None:
+    """The system whose manual sets a prefix and no list of queues: alive, and nothing is processed."""
+    with PostgresServer() as server:
+        database = populate(server, "excelapp")
+        result = asker(server, database, run_module)(login_user="runbook_monitor")
+        waiting = "SELECT count(*) FROM solid_queue_ready_executions WHERE queue_name = '%s'"
+        assert server.psql(waiting % DEFAULT, database) == "40"
+    assert result["skipped_sections"] == []
+    assert result["unconsumed_queues"] == [DEFAULT, MAIL]
+    facts = of(result, DEFAULT)
+    assert {state: count for state, count in facts["counts"].items() if count} == {
+        "waiting": 40, "delayed": 6, "blocked": 2, "failed": 23, "completed": 200,
+    }  # fmt: skip
+    assert (facts["consumers"], facts["orphans"], facts["stalled"]) == (0, 0, 0)
+    assert "Write the prefix into the list (config/queue.yml, queues: excelapp_production_*)" in facts["notes"][0]
+    assert facts["oldest_age_seconds"] > 2 * 3600
+    assert result["most_frequent_failure"].startswith("Net::ReadTimeout")
+    assert result["consumers"] == 1
 
 
 def test_a_server_that_is_down(run_module: RunModule) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from lab.autoclip.redis_data import populate_redis
-from lab.databases import populate
+from lab.databases import populate_for_lab
 from lab.postgresql import PostgresServer
 
 __all__ = ["populate_postgresql", "populate_redis"]
@@ -13,4 +13,4 @@ __all__ = ["populate_postgresql", "populate_redis"]
 
 def populate_postgresql(server: PostgresServer, now: datetime | None = None) -> str:
     """The tables and the planted rows, which are the same in every scenario."""
-    return f"database {populate(server, 'autoclip', now)}"
+    return populate_for_lab(server, "autoclip", now)

@@ -40,3 +40,58 @@ FROM chat_conversations, generate_series(1, 10) AS n
 ORDER BY id, n;
 
 INSERT INTO schema_migrations VALUES ('20250719000000');
+
+-- Solid Queue. The application puts excelapp_production_ before the name of every queue, and its workers' list does not
+-- have it: they are alive, look at queues that nobody uses, and no job has run since the deployment.
+INSERT INTO solid_queue_jobs
+    (queue_name, class_name, arguments, priority, active_job_id, scheduled_at, finished_at, concurrency_key,
+     created_at, updated_at)
+SELECT 'excelapp_production_' || queue, class, '{"arguments":[' || n || ']}', priority, kind || '-' || n,
+       CASE kind WHEN 'later' THEN %(now)s + n * interval '10 minutes' END,
+       CASE kind WHEN 'done' THEN %(now)s - age END,
+       CASE kind WHEN 'held' THEN 'ExcelAnalysisJob/user' || n END,
+       %(now)s - age - n * interval '1 minute', %(now)s - age
+FROM (VALUES
+    ('wait', 'default', 'ExcelAnalysisJob', 0, interval '2 hours', 40),
+    ('mail', 'mailers', 'ActionMailer::MailDeliveryJob', 5, interval '90 minutes', 12),
+    ('later', 'default', 'CreditExpiryJob', 0, interval '3 hours', 6),
+    ('held', 'default', 'ExcelAnalysisJob', 0, interval '2 hours', 2),
+    ('timeout', 'default', 'ExcelAnalysisJob', 0, interval '4 hours', 14),
+    ('limit', 'default', 'AiChatJob', 0, interval '5 hours', 9),
+    ('done', 'default', 'ExcelAnalysisJob', 0, interval '6 hours', 200)
+) AS planted (kind, queue, class, priority, age, count),
+    LATERAL generate_series(1, count) AS n;
+INSERT INTO solid_queue_ready_executions (job_id, queue_name, priority, created_at)
+SELECT id, queue_name, priority, created_at FROM solid_queue_jobs WHERE active_job_id ~ '^(wait|mail)-' ORDER BY id;
+INSERT INTO solid_queue_scheduled_executions (job_id, queue_name, priority, scheduled_at, created_at)
+SELECT id, queue_name, priority, scheduled_at, created_at FROM solid_queue_jobs
+WHERE active_job_id LIKE 'later-%%' ORDER BY id;
+INSERT INTO solid_queue_blocked_executions (job_id, queue_name, priority, concurrency_key, expires_at, created_at)
+SELECT id, queue_name, priority, concurrency_key, %(now)s + interval '1 hour', created_at FROM solid_queue_jobs
+WHERE active_job_id LIKE 'held-%%' ORDER BY id;
+INSERT INTO solid_queue_semaphores (key, value, expires_at, created_at, updated_at)
+SELECT concurrency_key, 0, %(now)s + interval '1 hour', created_at, created_at FROM solid_queue_jobs
+WHERE active_job_id LIKE 'held-%%' ORDER BY id;
+INSERT INTO solid_queue_failed_executions (job_id, error, created_at)
+SELECT id,
+       CASE split_part(active_job_id, '-', 1)
+       WHEN 'timeout' THEN json_build_object('exception_class', 'Net::ReadTimeout', 'message',
+           'Net::ReadTimeout with #<TCPSocket:(closed)> (FormulaEngine, file ' || id || ')', 'backtrace', '[]'::json)
+       ELSE json_build_object('exception_class', 'Faraday::TooManyRequestsError', 'message',
+           'the server responded with status 429', 'backtrace', '[]'::json)
+       END,
+       updated_at
+FROM solid_queue_jobs WHERE active_job_id ~ '^(timeout|limit)-' ORDER BY id;
+INSERT INTO solid_queue_processes (kind, last_heartbeat_at, supervisor_id, pid, hostname, metadata, created_at, name)
+VALUES
+    ('Supervisor(fork)', %(now)s - interval '20 seconds', NULL, 4001, 'excelapp', '{}',
+     %(now)s - interval '2 hours', 'supervisor-1'),
+    ('Dispatcher', %(now)s - interval '20 seconds', 1, 4002, 'excelapp',
+     '{"polling_interval":1,"batch_size":500,"concurrency_maintenance_interval":600}',
+     %(now)s - interval '2 hours', 'dispatcher-1'),
+    ('Worker', %(now)s - interval '20 seconds', 1, 4003, 'excelapp',
+     '{"polling_interval":0.1,"queues":"default,mailers","thread_pool_size":3}',
+     %(now)s - interval '2 hours', 'worker-1');
+INSERT INTO solid_queue_recurring_tasks (key, schedule, class_name, queue_name, created_at, updated_at)
+VALUES ('expire_credits', 'every day at 4am', 'CreditExpiryJob', 'excelapp_production_default',
+        %(now)s - interval '2 hours', %(now)s - interval '2 hours');

@@ -28,12 +28,12 @@ REDIS: list[Condition] = [
     ),
     condition("no_worker", "Jobs wait in two queues, and the only worker was killed", "queue.unconsumed"),
     condition("orders_held", "Three orders that the killed worker held", "queue.stalled", queues.EXECUTION),
+    condition("orders_paused", "Somebody paused the orders, and some wait", "queue.paused", queues.EXECUTION),
 ]  # fmt: skip
 CONDITIONS = [*ROWS, *REDIS]
 
 # Planted beside them: traps, which must give no finding of their own, and faults that other playbooks look for.
 TRAPS = {
-    "paused": "trade-execution is paused: its four orders wait because somebody wants it, not for want of a worker",
     "prioritized": "25 jobs that LLEN of the list wait does not count, and 30 failed ones whose priority must stay",
     "flows": "8 analyses that wait for their own collection jobs: neither failed nor stuck",
     "scheduler": "A job of a scheduler waits; who empties the queue must leave its scheduler alone",
