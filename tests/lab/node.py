@@ -117,6 +117,10 @@ class NodeQueue:
         """Carry out several commands, also of other queues, in one process: their answers."""
         return list(self.ask("batch", steps=list(steps)))
 
+    def producer(self, log: Path, **arguments: Any) -> subprocess.Popen[bytes]:
+        """A producer that adds jobs until the file ``stop`` is there; then it prints how many into ``log``."""
+        return start(QUEUE_SCRIPT, {**self.common, "command": "produce", **arguments}, log)
+
     def worker(self, log: Path, **arguments: Any) -> subprocess.Popen[bytes]:
         """A worker that runs until it is ended; its standard output and errors go to ``log``."""
         return start(QUEUE_SCRIPT, {**self.common, "command": "work", **arguments}, log)

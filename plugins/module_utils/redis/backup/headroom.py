@@ -113,6 +113,8 @@ def missing_memory(needed: int, memory: Memory) -> str | None:
 
 
 def _size(count: int) -> str:
+    if count < _MEBIBYTE:
+        return f"{count / 1024:.0f} KiB"
     return f"{count / _MEBIBYTE:.1f} MiB" if count < 1024 * _MEBIBYTE else f"{count / 1024 / _MEBIBYTE:.1f} GiB"
 
 

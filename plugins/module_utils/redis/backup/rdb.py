@@ -26,10 +26,11 @@ _FIRST_WITH_CHECKSUM = 5
 
 @dataclass(frozen=True)
 class Header:
-    """The format's number, and the auxiliary fields by name."""
+    """The format's number, the auxiliary fields by name, and whether the format is Valkey's own (from 9 on)."""
 
     format: int
     fields: dict[str, str] = field(default_factory=dict)
+    is_valkeys_own: bool = False
 
     @property
     def flavour(self) -> str:
@@ -76,7 +77,7 @@ def read_header(data: bytes) -> Header:
         if name is None or value is None:
             break
         fields[name] = value
-    return Header(int(found[1] or found[2]), fields)
+    return Header(int(found[1] or found[2]), fields, is_valkeys_own=found[2] is not None)
 
 
 def is_checksummed(header: Header, tail: bytes) -> bool:

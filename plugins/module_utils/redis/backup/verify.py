@@ -192,6 +192,11 @@ class Verifier:
                     f"it was written by {header.writer}, which is newer than {program.label} of this host. Name a "
                     "server_binary of at least that version"
                 )
+            if header.is_valkeys_own and program.flavour != "valkey":
+                raise Undecided(
+                    f"it was written by {header.writer} in a format that {program.label} does not read. Name a "
+                    "valkey-server as server_binary"
+                )
             seen.passed("format", f"RDB format {header.format}, written by {header.writer}")
 
     def _bytes(self, seen: Verification) -> None:
