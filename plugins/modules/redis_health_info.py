@@ -36,6 +36,15 @@ options:
         With V(0) the module does not wait, and the hit rate is that of the server's whole life.
     type: float
     default: 0.0
+  config_file:
+    description:
+      - Path of the server's configuration file, where the module runs on the server's host, to look for mistakes in it.
+        The server would meet them at its next start. It is also compared with the settings that the server runs with.
+      - With V(auto) it is the path that the server names, if the server is a process of this host.
+      - A file is looked at even when the server is not available, which it may be the cause of. Passwords are never
+        returned.
+    type: str
+    version_added: 0.3.0
 extends_documentation_fragment:
   - runbook.ops.redis
   - runbook.ops.attributes
@@ -81,6 +90,11 @@ EXAMPLES = r"""
   runbook.ops.redis_health_info:
     login_host: redis.internal
     sample_seconds: 10
+
+- name: Would it start again?
+  runbook.ops.redis_health_info:
+    config_file: /etc/redis/redis.conf
+  delegate_to: redis.internal
 """
 
 RETURN = r"""
@@ -124,6 +138,38 @@ skipped_sections:
       description: What to do about it.
       type: str
       sample: "Grant it: ACL SETUSER monitoring +config|get"
+config_file:
+  description: What the server's configuration file would do at the next start.
+  returned: always
+  type: dict
+  version_added: 0.3.0
+  contains:
+    path:
+      description: The file.
+      type: str
+    reason:
+      description: Why it was not looked at; null if it was.
+      type: str
+    critical_count:
+      description: Lines with which the server does not start.
+      type: int
+    warning_count:
+      description: Settings that the next start would change.
+      type: int
+    entries:
+      description: >-
+        What is wrong, with C(setting), C(value), C(severity) (V(critical), V(warning) or V(hint)), C(reason) and
+        C(remedy). Empty without O(config_file), null if the file could not be read.
+      type: list
+      elements: dict
+      sample:
+        - setting: maxmemory
+          value: "2gb # half of the machine"
+          severity: critical
+          reason: >-
+            line 3: there are no comments behind a value; the server takes '# half of the machine' as more values, and
+            does not start
+          remedy: Put the comment on a line of its own.
 health:
   description:
     - The figures, by section. Empty when the server is not available. A figure that is not known is null.
@@ -208,6 +254,30 @@ health:
         lazyfree_pending_count:
           description: Objects that wait to be freed in the background.
           type: int
+        overhead_bytes:
+          description: Memory that holds no data, such as buffers and the tables of keys.
+          type: int
+        overhead_percent:
+          description: RV(health.memory.overhead_bytes) of RV(health.memory.used_bytes).
+          type: float
+        startup_bytes:
+          description: What the empty server took.
+          type: int
+        clients_bytes:
+          description: Buffers of clients.
+          type: int
+        replicas_bytes:
+          description: Buffers of replicas.
+          type: int
+        replication_backlog_bytes:
+          description: What is kept for replicas that come back.
+          type: int
+        aof_buffer_bytes:
+          description: What waits to be written to the append-only file.
+          type: int
+        scripts_bytes:
+          description: Lua scripts. Null on servers that do not say.
+          type: int
     clients:
       description: Connections against their limit.
       type: dict
@@ -226,6 +296,9 @@ health:
           type: float
         rejected_total:
           description: Connections turned away because the limit was reached.
+          type: int
+        largest_output_buffer_bytes:
+          description: The largest output buffer of a client of late.
           type: int
     persistence:
       description: What would survive a crash.
@@ -279,8 +352,32 @@ health:
         aof_rewrite_in_progress:
           description: Whether it is being rewritten.
           type: bool
+        aof_rewrite_scheduled:
+          description: Whether it will be rewritten as soon as the running snapshot is finished.
+          type: bool
+        aof_rewrite_last_duration_seconds:
+          description: How long the last rewrite took.
+          type: int
         aof_size_bytes:
           description: Its size.
+          type: int
+        aof_base_size_bytes:
+          description: Its size after the last rewrite.
+          type: int
+        aof_delayed_fsync_total:
+          description: Writes that had to wait for the disk. Null without an append-only file.
+          type: int
+        forks_total:
+          description: Copies the server made of itself, for snapshots and rewrites. Null on servers that do not count.
+          type: int
+        last_fork_milliseconds:
+          description: How long it stood still for the last one. Null before the first.
+          type: float
+        rdb_last_copy_on_write_bytes:
+          description: Memory that the last snapshot took on top.
+          type: int
+        aof_last_copy_on_write_bytes:
+          description: Memory that the last rewrite took on top.
           type: int
         writes_refused:
           description: Whether the server refuses all writes because it cannot save (C(MISCONF)).
@@ -365,6 +462,12 @@ health:
         hit_basis:
           description: V(sample) or V(lifetime), the time that RV(health.stats.hit_percent) is about.
           type: str
+        hit_includes_queues:
+          description:
+            - Whether workers of job queues read from this server too, so that the hit rate is not the cache's alone.
+            - Waiting for jobs (C(BRPOP), C(BZPOPMIN)) is no lookup. C(LLEN) and C(HGET), and what the libraries'
+              scripts read, are.
+          type: bool
         hits_count:
           description: Lookups in that time that found their key.
           type: int
@@ -478,8 +581,25 @@ health:
         databases_count:
           description: How many databases there are.
           type: int
+    config_lint:
+      description: Settings that cost jobs, memory or sleep sooner or later.
+      type: dict
+      version_added: 0.3.0
+      contains:
+        entries:
+          description: >-
+            One entry a setting with C(setting), C(value), C(severity) (V(warning), or V(hint) for what may be meant
+            so), C(reason) and C(remedy). Null if the server does not tell its settings.
+          type: list
+          elements: dict
+        warnings_count:
+          description: How many are wrong wherever they are found.
+          type: int
+        hints_count:
+          description: How many may be meant so.
+          type: int
     latency:
-      description: Round trips of C(PING) from the host that ran the module.
+      description: Round trips of C(PING) from the host that ran the module, and what the server knows itself.
       type: dict
       contains:
         samples_count:
@@ -494,6 +614,24 @@ health:
         ping_max_milliseconds:
           description: The longest.
           type: float
+        monitored:
+          description: Whether the server's latency monitor is on.
+          type: bool
+        monitor_threshold_milliseconds:
+          description: What it takes notice of. Null if it is off.
+          type: int
+        events:
+          description: >-
+            What it has seen, with C(event), C(last_age_seconds), C(last_milliseconds) and C(longest_milliseconds), the
+            longest first. Null if it is off and has seen nothing.
+          type: list
+          elements: dict
+        commands:
+          description: >-
+            The ten commands that take longest in one call of a hundred, with C(command), C(calls_total),
+            C(p50_milliseconds), C(p99_milliseconds) and C(p999_milliseconds). Empty before Redis 7.0.
+          type: list
+          elements: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -511,6 +649,7 @@ def main() -> None:
             "slowlog_entries": {"type": "int", "default": 128},
             "ping_samples": {"type": "int", "default": 5},
             "sample_seconds": {"type": "float", "default": 0.0},
+            "config_file": {"type": "str"},
         },
         supports_check_mode=True,
     )

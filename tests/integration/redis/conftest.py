@@ -13,8 +13,9 @@ ALLOWED = {
     *("auth", "select", "ping", "info", "dbsize", "time", "scan", "type", "pttl"),
     *("getrange", "strlen", "llen", "lrange", "hlen", "hstrlen", "hget"),
     *("scard", "smembers", "zcard", "zrange", "xlen", "hmget", "lindex", "lpos", "zcount", "zscore"),
-    *("exists", "hkeys", "xrevrange", "zrevrange"),
+    *("exists", "hkeys", "xrevrange", "zrevrange", "zrangebyscore", "sscan", "get"),
     *("config|get", "slowlog|len", "slowlog|get", "memory|usage", "client|list", "object|idletime", "randomkey"),
+    *("latency|latest", "latency"),
     # Redis 6.2 does not count subcommands; the client of the test itself introduces itself.
     *("config", "slowlog", "memory", "client", "object", "client|setinfo", "hello"),
 }

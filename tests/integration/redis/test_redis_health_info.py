@@ -269,6 +269,8 @@ def test_everything_missing_is_reported_at_once(run_module: Runner, server: Redi
         ("slowlog", "the ACL does not grant +time"),
         ("persistence", "the ACL does not grant +config|get"),
         ("config", "the ACL does not grant +config|get"),
+        ("config_lint", "the ACL does not grant +config|get"),
+        ("latency.events", "the ACL does not grant +latency|latest"),
         ("slowlog", "the ACL does not grant +slowlog|len"),
         ("slowlog", "the ACL does not grant +slowlog|get"),
     }
@@ -279,6 +281,7 @@ def test_everything_missing_is_reported_at_once(run_module: Runner, server: Redi
     assert health["memory"]["used_bytes"] > 0
     assert (health["config"]["exposed_without_auth"], health["persistence"]["kind"]) == (None, None)
     assert health["slowlog"]["slowest_last_day_seconds"] is None
+    assert (health["config_lint"]["entries"], health["latency"]["events"]) == (None, None)
 
 
 def test_a_user_who_may_do_nothing(run_module: Runner, server: RedisServer) -> None:

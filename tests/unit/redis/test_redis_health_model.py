@@ -8,6 +8,7 @@ import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.redis.health.collect import slow_command
+from ansible_collections.runbook.ops.plugins.module_utils.redis.health.latency import ping_facts
 from ansible_collections.runbook.ops.plugins.module_utils.redis.health.model import (
     SlowCommand,
     Snapshot,
@@ -18,7 +19,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.health.model imp
     exposed,
     health,
     hit_facts,
-    latency_facts,
     memory_facts,
     notes,
     persistence_facts,
@@ -373,13 +373,13 @@ def test_the_figures_are_one_nodes(cluster: dict[str, str], primaries: str) -> N
 
 
 def test_latency() -> None:
-    assert latency_facts([0.001, 0.009, 0.002]) == {
+    assert ping_facts([0.001, 0.009, 0.002]) == {
         "samples_count": 3,
         "ping_min_milliseconds": 1.0,
         "ping_median_milliseconds": 2.0,
         "ping_max_milliseconds": 9.0,
     }
-    assert latency_facts([])["ping_median_milliseconds"] is None
+    assert ping_facts([])["ping_median_milliseconds"] is None
 
 
 def test_clock_skew_has_no_sign() -> None:

@@ -13,6 +13,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import U
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, RedisClient
 from ansible_collections.runbook.ops.plugins.module_utils.redis.connection import connect_server
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal, command_name
+from ansible_collections.runbook.ops.plugins.module_utils.redis.health.config_file import COMPARED
+from ansible_collections.runbook.ops.plugins.module_utils.redis.health.lint import SETTINGS as LINTED
 from ansible_collections.runbook.ops.plugins.module_utils.redis.health.model import (
     QUEUE_KEYS,
     SECTIONS,
@@ -23,9 +25,15 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.info import flag
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import Settings
 
 # One setting a command: servers before 7.0 take no more. Never requirepass and its like: they are secrets.
-SETTINGS = (
-    *("save", "appendonly", "appendfsync", "bind", "protected-mode"),
-    *("databases", "maxclients", "slowlog-log-slower-than"),
+SETTINGS = tuple(
+    dict.fromkeys(
+        (
+            *("save", "appendonly", "appendfsync", "bind", "protected-mode"),
+            *("databases", "maxclients", "slowlog-log-slower-than"),
+            *LINTED,
+            *COMPARED,
+        )
+    )
 )
 
 
@@ -48,6 +56,7 @@ def collect(settings: Settings, wishes: Wishes) -> tuple[Snapshot, list[dict[str
         _basics(client, snapshot, refusals)
         _pings(client, snapshot, refusals, wishes.ping_samples)
         _settings(client, snapshot, refusals)
+        _latency_events(client, snapshot, refusals)
         _cluster(client, snapshot, refusals)
         snapshot.where = client.where
         if wishes.slowlog_entries:
@@ -103,10 +112,20 @@ def _settings(client: RedisClient, snapshot: Snapshot, refusals: list[tuple[str,
     replies = client.pipeline([("CONFIG", "GET", name) for name in SETTINGS])
     for name, reply in zip(SETTINGS, replies):
         if isinstance(reply, Refusal):
-            sections = ("persistence", "config") if name == "save" else ("config",)
+            sections = ("persistence", "config", "config_lint") if name == "save" else ("config", "config_lint")
             refusals += [(section, reply) for section in sections]
         elif len(reply) == 2:
             snapshot.config[name] = reply[1].decode("utf-8", "replace")
+
+
+def _latency_events(client: RedisClient, snapshot: Snapshot, refusals: list[tuple[str, Refusal]]) -> None:
+    reply = client.ask("LATENCY", "LATEST")
+    if isinstance(reply, Refusal):
+        refusals.append(("latency.events", reply))
+    else:
+        snapshot.latency_events = [
+            (event[0].decode("utf-8", "replace"), float(event[1]), float(event[2]), float(event[3])) for event in reply
+        ]
 
 
 def _cluster(client: RedisClient, snapshot: Snapshot, refusals: list[tuple[str, Refusal]]) -> None:

@@ -8,12 +8,17 @@ Every number that the server did not give is null, so that it is judged as unkno
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.cluster.slots import SLOTS
+from ansible_collections.runbook.ops.plugins.module_utils.redis.health.latency import (
+    command_facts,
+    event_facts,
+    ping_facts,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.redis.health.lint import config_lint_facts
 from ansible_collections.runbook.ops.plugins.module_utils.redis.info import (
     databases_of,
     flag,
@@ -27,7 +32,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.info import (
 
 SECTIONS = (
     *("server", "memory", "clients", "persistence", "replication", "stats"),
-    *("cluster", "slowlog", "config", "latency"),
+    *("cluster", "slowlog", "config", "config_lint", "latency"),
 )
 
 # Below this the allocator's own pages dominate and the ratio says nothing (the same server shows 7.8 when idle).
@@ -59,6 +64,8 @@ class Snapshot:
     queue_keys: list[str] = field(default_factory=list)
     slowlog_length: int | None = None
     slowlog: list[SlowCommand] | None = None
+    # LATENCY LATEST: name, when (epoch seconds), the latest and the longest in milliseconds.
+    latency_events: list[tuple[str, float, float, float]] | None = None
     # CLUSTER INFO of a node of a Redis Cluster.
     cluster: dict[str, str] = field(default_factory=dict)
     where: str = ""
@@ -77,6 +84,7 @@ def health(snapshot: Snapshot) -> dict[str, Any]:
     """The C(health) key of redis_health_info."""
     info = snapshot.info
     persistence = persistence_facts(snapshot)
+    queues = bool(queue_evidence(info, snapshot.queue_keys))
     return {
         "server": server_facts(snapshot),
         "memory": memory_facts(info),
@@ -87,7 +95,12 @@ def health(snapshot: Snapshot) -> dict[str, Any]:
         "stats": stats_facts(snapshot),
         "slowlog": slowlog_facts(snapshot),
         "config": config_facts(snapshot, persistence["kind"]),
-        "latency": latency_facts(snapshot.ping_seconds),
+        "config_lint": config_lint_facts(info, snapshot.config, queues=queues, auth_required=snapshot.auth_required),
+        "latency": {
+            **ping_facts(snapshot.ping_seconds),
+            **event_facts(snapshot.latency_events, snapshot.server_time, snapshot.config),
+            "commands": command_facts(info),
+        },
     }
 
 
@@ -137,6 +150,22 @@ def memory_facts(info: Mapping[str, str]) -> dict[str, Any]:
         "fragmentation_meaningful": meaningful,
         "fragmentation_ratio": number(info, "mem_fragmentation_ratio") if meaningful else None,
         "lazyfree_pending_count": integer(info, "lazyfree_pending_objects"),
+        **overhead_facts(info),
+    }
+
+
+def overhead_facts(info: Mapping[str, str]) -> dict[str, Any]:
+    """Memory that is no data, and who holds it: buffers of clients and replicas, the backlog, the server itself."""
+    overhead = integer(info, "used_memory_overhead")
+    return {
+        "overhead_bytes": overhead,
+        "overhead_percent": percent(overhead, integer(info, "used_memory")),
+        "startup_bytes": integer(info, "used_memory_startup"),
+        "clients_bytes": integer(info, "mem_clients_normal"),
+        "replicas_bytes": integer(info, "mem_clients_slaves"),
+        "replication_backlog_bytes": integer(info, "mem_replication_backlog"),
+        "aof_buffer_bytes": integer(info, "mem_aof_buffer"),
+        "scripts_bytes": integer(info, "used_memory_scripts"),
     }
 
 
@@ -150,6 +179,7 @@ def clients_facts(info: Mapping[str, str], config: Mapping[str, str]) -> dict[st
         "max_count": limit,
         "used_percent": percent(connected, limit),
         "rejected_total": integer(info, "rejected_connections"),
+        "largest_output_buffer_bytes": integer(info, "client_recent_max_output_buffer"),
     }
 
 
@@ -181,16 +211,43 @@ def persistence_facts(snapshot: Snapshot) -> dict[str, Any]:
         "rdb_changes_count": changes,
         "rdb_unsaved_seconds": unsaved if rdb is not False else None,
         "rdb_last_status": info.get("rdb_last_bgsave_status"),
-        "rdb_last_duration_seconds": duration if duration is not None and duration >= 0 else None,
+        "rdb_last_duration_seconds": _duration(info, "rdb_last_bgsave_time_sec"),
         "rdb_in_progress": flag(info, "rdb_bgsave_in_progress"),
         "aof_enabled": aof,
         "aof_last_write_status": info.get("aof_last_write_status"),
         "aof_last_rewrite_status": info.get("aof_last_bgrewrite_status"),
         "aof_rewrite_in_progress": flag(info, "aof_rewrite_in_progress"),
+        "aof_rewrite_scheduled": flag(info, "aof_rewrite_scheduled"),
+        "aof_rewrite_last_duration_seconds": _duration(info, "aof_last_rewrite_time_sec"),
         "aof_size_bytes": integer(info, "aof_current_size"),
+        "aof_base_size_bytes": integer(info, "aof_base_size"),
+        # Writes that had to wait, because the disk had not yet taken the second before.
+        "aof_delayed_fsync_total": integer(info, "aof_delayed_fsync") if aof else None,
+        **fork_facts(info),
         "writes_refused": snapshot.write_refusal is not None if snapshot.ping_seconds else None,
         "writes_refused_reason": snapshot.write_refusal,
     }
+
+
+def fork_facts(info: Mapping[str, str]) -> dict[str, Any]:
+    """How long the server stood still for the last copy of itself, and what that copy cost; null before the first.
+
+    Older servers do not count copies: a fork that took no time has then not been made.
+    """
+    forks, micros = integer(info, "total_forks"), integer(info, "latest_fork_usec")
+    made = bool(forks) if forks is not None else bool(micros)
+    return {
+        "forks_total": forks,
+        "last_fork_milliseconds": None if micros is None or not made else round(micros / 1000, 3),
+        "rdb_last_copy_on_write_bytes": integer(info, "rdb_last_cow_size"),
+        "aof_last_copy_on_write_bytes": integer(info, "aof_last_cow_size"),
+    }
+
+
+def _duration(info: Mapping[str, str], name: str) -> int | None:
+    """Seconds; -1 stands for never."""
+    seconds = integer(info, name)
+    return seconds if seconds is not None and seconds >= 0 else None
 
 
 def persistence_kind(rdb: bool | None, aof: bool | None) -> str | None:
@@ -273,6 +330,8 @@ def stats_facts(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "operations_per_second": integer(snapshot.later or info, "instantaneous_ops_per_sec"),
         **hit_facts(info, snapshot.later),
+        # Waiting in BRPOP and the like is not counted as a lookup; LLEN, HGET and what scripts read are.
+        "hit_includes_queues": bool(queue_evidence(info, snapshot.queue_keys)) if info else None,
         "sample_seconds": round(snapshot.sample_seconds, 3) if snapshot.later else None,
         "commands_total": integer(info, "total_commands_processed"),
         "expired_keys_total": integer(info, "expired_keys"),
@@ -407,17 +466,3 @@ def exposed(auth_required: bool | None, bind: str | None, protected: bool | None
     addresses = [address.lstrip("-") for address in bind.split()]
     outside = not addresses or any(not address.startswith(LOOPBACK) for address in addresses)
     return outside and not protected
-
-
-def latency_facts(seconds: Sequence[float]) -> dict[str, Any]:
-    """Round trips of PING as seen from where the module runs."""
-
-    def milliseconds(value: float) -> float:
-        return round(value * 1000, 3)
-
-    return {
-        "samples_count": len(seconds),
-        "ping_min_milliseconds": milliseconds(min(seconds)) if seconds else None,
-        "ping_median_milliseconds": milliseconds(statistics.median(seconds)) if seconds else None,
-        "ping_max_milliseconds": milliseconds(max(seconds)) if seconds else None,
-    }
