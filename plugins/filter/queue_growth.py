@@ -24,6 +24,13 @@ options:
     description: The earlier result.
     type: dict
     required: true
+  retried:
+    description:
+      - Results of M(runbook.ops.redis_queue_retry) in between. Jobs that it put back and that failed again are new
+        failures, although as many are failed as before.
+    type: list
+    elements: dict
+    default: []
 seealso:
   - plugin: runbook.ops.judge
     plugin_type: filter
@@ -54,7 +61,7 @@ _value:
       description: Failed jobs in the later result.
       type: int
     failed_new:
-      description: By how many they grew, negative when they became fewer.
+      description: How many have failed in between, at least; negative when failed jobs became fewer by themselves.
       type: int
     backlog_before:
       description: Jobs to be done in the earlier result.
@@ -73,12 +80,12 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.filtering import filte
 
 
 @filter_errors
-def queue_growth(later: Any, earlier: Any) -> list[dict[str, Any]]:
+def queue_growth(later: Any, earlier: Any, retried: Any = ()) -> list[dict[str, Any]]:
     """Put the two results side by side."""
     for name, value in (("input", later), ("earlier", earlier)):
         if not isinstance(value, dict) or not isinstance(value.get("failed_jobs"), list):
             raise InvalidOption(name, type(value).__name__, "a result of redis_queue_info or solid_queue_info")
-    return growth(earlier, later)
+    return growth(earlier, later, retried)
 
 
 class FilterModule:

@@ -24,6 +24,22 @@ class Running:
     directory: Path
     scenario: str
     hosts: dict[str, dict[str, Any]]
+    system: str
+
+    @property
+    def inventory(self) -> Path:
+        """The inventory that the lab wrote, to stand beside the system's own."""
+        return self.directory / "inventory"
+
+    def secrets(self) -> set[str]:
+        """Every password, key and token of the lab: what must never be printed."""
+        return {
+            value
+            for variables in self.hosts.values()
+            for name, value in variables.items()
+            if isinstance(value, str) and value and "{{" not in value
+            if name.endswith(("_password", "_secret_key", "_token"))
+        }
 
     def status(self) -> dict[str, Any]:
         """What ``lab status`` says of it."""
@@ -46,10 +62,10 @@ def lab_command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def running_lab(system: str, scenario: str, directory: Path) -> Iterator[Running]:
-    """The smallest lab of a system, and afterwards nothing of it."""
+def running_lab(system: str, scenario: str, directory: Path, size: str = "small") -> Iterator[Running]:
+    """A lab of a system, by default the smallest, and afterwards nothing of it."""
     where = [system, "--directory", str(directory)]
-    up = lab_command("up", *where, "--scenario", scenario, "--size", "small")
+    up = lab_command("up", *where, "--scenario", scenario, "--size", size)
     assert up.returncode == 0, up.stdout + up.stderr
     try:
         inventories = ["-i", str(INVENTORIES / system), "-i", str(directory / "inventory")]
@@ -59,7 +75,7 @@ def running_lab(system: str, scenario: str, directory: Path) -> Iterator[Running
             text=True,
             check=True,
         )
-        yield Running(directory, scenario, json.loads(listed.stdout)["_meta"]["hostvars"])
+        yield Running(directory, scenario, json.loads(listed.stdout)["_meta"]["hostvars"], system)
     finally:
         down = lab_command("down", *where)
     assert down.returncode == 0, down.stderr

@@ -31,7 +31,7 @@ def next_time(hour: int, minute: int) -> str:
 
 
 def rows(lab: Any, statement: str) -> list[tuple[Any, ...]]:
-    login = lab.variables("storebridge-postgres")
+    login = lab.hosts["storebridge-postgres"]
     connection = psycopg2.connect(
         host=login["postgresql_login_host"],
         port=login["postgresql_login_port"],

@@ -133,6 +133,22 @@ def test_growth(earlier: dict[str, Any], later: dict[str, Any], new: int | None)
     assert (entry["name"], entry["failed_new"], entry["backlog_after"]) == ("batch", new, 5)
 
 
+@pytest.mark.parametrize(
+    ("retried", "new"),
+    [
+        ([], 0),
+        ([{"queue": "batch", "system": "bullmq", "retried": 10}], 10),
+        ([{"queue": "other", "system": "bullmq", "retried": 10}], 0),
+        # Failures of a system that does not name their queue stand under the system's name.
+        ([{"queue": "normal", "system": "batch", "retried": 10}, {"queue": "batch", "retried": 2}], 12),
+        ([{"queue": "batch", "retried": None}], 0),
+    ],
+)
+def test_what_was_put_back_and_failed_again_is_new(retried: list[dict[str, Any]], new: int) -> None:
+    (entry,) = queue_growth(result(360), result(360), retried)
+    assert entry["failed_new"] == new
+
+
 def test_growth_of_something_else() -> None:
     from ansible.errors import AnsibleFilterError
 
