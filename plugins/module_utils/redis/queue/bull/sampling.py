@@ -36,9 +36,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.request im
 MOST_AGES = 1000
 MOST_AGES_TOGETHER = 20_000
 # Jobs that are looked at together; what is read of them is in memory at once.
-GROUP_JOBS = 20_000
+GROUP_JOBS = 5000
 NAME_BYTES = 500
 REASON_BYTES = 64 * 1024
+SHORT_REASON_BYTES = 1024
 
 
 class Sampler:
@@ -57,7 +58,7 @@ class Sampler:
         for group in self._groups(subjects):
             self._find_ids(group)
             self._measure(group)
-            self._read(group)
+            self._read()
             for subject in group:
                 self._conclude(subject)
         look_again(self.client, subjects, self._looked_at)
@@ -148,7 +149,6 @@ class Sampler:
                 for each in subject.ids.get(state, ()):
                     ask.ask(("TYPE", subject.key(each)), partial(self._keep_type, subject, state, each))
             for each, failed_at in subject.failed_at:
-                ask.ask(("TYPE", subject.key(each)), partial(self._keep_type, subject, "failed", each))
                 command = ("HSTRLEN", subject.key(each), "failedReason")
                 ask.ask(command, partial(self._keep_reason, subject, each, failed_at))
         ask.go(self.client)
@@ -179,25 +179,33 @@ class Sampler:
     def _keep_reason(self, subject: Subject, job: bytes, failed_at: Optional[float], reply: Any) -> None:
         if isinstance(reply, int):
             self._reasons.append((subject, job, failed_at, reply))
+            if not reply:
+                # No reason, or no such job; the second look tells.
+                subject.missing.append(("failed", job))
 
-    def _read(self, group: Sequence[Subject]) -> None:
+    def _read(self) -> None:
         """The texts that are short enough."""
-        since = None if self.request.failed_within is None else self.now - self.request.failed_within
-        gone = {(id(subject), job) for subject in group for state, job in subject.missing}
-        names, reasons = Round(), Round()
+        names, short, long = Round(), Round(), Round()
         for subject, job in self._names:
             names.ask(("HMGET", subject.key(job), "name"), partial(self._count_name, subject))
         for subject, job, failed_at, size in self._reasons:
-            if (id(subject), job) in gone or (since is not None and (failed_at or 0) < since):
+            if not self._counts(failed_at):
                 continue
             handler = partial(self._count_reason, subject, job, failed_at)
             if size > REASON_BYTES:
                 handler(None)
             else:
-                reasons.ask(("HMGET", subject.key(job), "failedReason"), handler)
+                # The time tells a failure without a reason from a job that is not there any more.
+                reasons = short if size <= SHORT_REASON_BYTES else long
+                reasons.ask(("HMGET", subject.key(job), "failedReason", "timestamp"), handler)
         names.go(self.client)
-        # A reason may have up to 64 KiB.
-        reasons.go(self.client, batch=100)
+        short.go(self.client, batch=2000)
+        long.go(self.client, batch=50)
+
+    def _counts(self, failed_at: Optional[float]) -> bool:
+        """Whether a failure is within the time that was asked for."""
+        within = self.request.failed_within
+        return within is None or (failed_at or 0.0) >= self.now - within
 
     @staticmethod
     def _count_name(subject: Subject, reply: Any) -> None:
@@ -212,8 +220,9 @@ class Sampler:
         if not isinstance(reply, list):
             failures.add("(a reason too long to read)", "", show(job), failed_at)
             return
-        text = (reply[0] or b"").decode("utf-8", "replace")
-        failures.add(normalise(text), scrub(text), show(job), failed_at)
+        if any(value is not None for value in reply):
+            text = (reply[0] or b"").decode("utf-8", "replace")
+            failures.add(normalise(text), scrub(text), show(job), failed_at)
 
     # --- conclusions
 
@@ -221,9 +230,8 @@ class Sampler:
         facts = subject.facts
         if self.request.failures:
             known = facts.counts["failed"]
-            seen = facts.failures.count
-            lost = sum(state == "failed" for state, job in subject.missing)
-            facts.failures_sampled = known is not None and seen + lost < known
+            read = sum(self._counts(failed_at) for job, failed_at in subject.failed_at)
+            facts.failures_sampled = known is not None and read < known
         if None not in [subject.look.lengths[state] for state in WAITING]:
             self._conclude_age(subject)
         subject.looked_at = sum(map(len, subject.ids.values())) + len(subject.failed_at)
