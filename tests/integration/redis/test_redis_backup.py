@@ -211,7 +211,7 @@ def test_a_child_that_is_killed_gives_no_backup(
     running = start_module("redis_backup", backup_options(slow, tmp_path))
     eventually(lambda: in_progress(slow), "BGSAVE")
     assert slow.client().info("persistence")["rdb_last_bgsave_status"] == "ok", "what a naive check believes"
-    [child] = [each for each in descendants(slow.pid or 0)]
+    [child] = descendants(slow.pid or 0)
     child.send(number)
     result = result_of(running)
     assert result["failed"]

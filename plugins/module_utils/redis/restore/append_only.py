@@ -50,7 +50,8 @@ def build(
         while True:
             info = info_of(line)
             is_busy = flag(info, "aof_rewrite_in_progress") or flag(info, "aof_rewrite_scheduled")
-            if not is_busy and info.get("aof_last_bgrewrite_status") != "ok":
+            # A server tries again by itself, for ever; here the first failure counts.
+            if info.get("aof_last_bgrewrite_status") != "ok":
                 raise RunbookError(
                     f"The append-only file could not be written in {staging}: the rewrite failed. Look at the room "
                     "on that "
