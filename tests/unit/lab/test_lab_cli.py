@@ -10,7 +10,7 @@ from lab import cli, up
 from lab.errors import MissingServer
 from lab.process import Identity
 from lab.state import FILE, Member, State
-from lab.systems import STOREBRIDGE
+from lab.systems import STOCKBOOM, STOREBRIDGE
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,13 @@ def test_everything_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyP
         "No PostgreSQL server was found. Install it.",
         "No Redis server was found. Install it.",
     )
+
+
+def test_a_system_with_queues_of_node_needs_its_libraries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def missing() -> None:
+        raise MissingServer("The queue libraries are installed with npm. Install the package 'npm'.")
+
+    monkeypatch.setattr(up.node, "installed", missing)
+    with pytest.raises(MissingServer, match="installed with npm"):
+        up.check_prerequisites(up.Options(STOCKBOOM, tmp_path))
+    up.check_prerequisites(up.Options(STOREBRIDGE, tmp_path))

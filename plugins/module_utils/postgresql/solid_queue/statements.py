@@ -218,8 +218,8 @@ FINISHED = Statement(
     (JOBS,),
     ("completed",),
     """
-SELECT q.name, (SELECT count(*) FROM {jobs} j WHERE j.queue_name = q.name AND j.finished_at IS NOT NULL) AS count
-FROM unnest(%(queues)s::text[]) AS q (name)
+SELECT queue_name AS name, count(*) AS count
+FROM {jobs} WHERE queue_name = ANY (%(queues)s) AND finished_at IS NOT NULL GROUP BY queue_name
 """,
 )
 # What a discarded or half deleted execution leaves behind. A job and its execution are written in one transaction.
