@@ -36,6 +36,14 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.script import Sc
 
 # Where the jobs of a state are; the queue itself is a list.
 _REGISTRIES = {"delayed": "scheduled", "blocked": "deferred", "failed": "failed", "completed": "finished"}
+_NOTES = {
+    "paused": (
+        "RQ has one pause for all its queues",
+        "A worker that waits for a job when the pause begins takes one more before it looks at the pause",
+        "A worker that is started while RQ is paused ends at once",
+    ),
+    "resumed": ("RQ has one pause for all its queues",),
+}
 
 
 class RqControl(ControlSystem):
@@ -126,7 +134,7 @@ class RqControl(ControlSystem):
             "library": library_of(self.client, keys, queue),
             "paused": suspended == 1,
             "counts": dict(zip(("waiting", *_REGISTRIES, "active"), sizes)),
-            "notes": [] if state == "empty" else ["RQ has one pause for all its queues (rq suspend, rq resume)"],
+            "notes": list(_NOTES.get(state, ())),
         }
 
     def _check_others(self, state: str, *, due: bool) -> None:

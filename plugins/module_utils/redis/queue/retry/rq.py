@@ -25,6 +25,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.rq_s
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.system import (
     GHOST,
     LEFT_ALONE,
+    LOCKED,
     RETRIED,
     FailedJob,
     RetrySystem,
@@ -201,14 +202,21 @@ class RqRetry(RetrySystem):
         return int(seconds) + int(micros) / 1e6
 
     def _read(self, identifiers: Sequence[bytes]) -> list[FailedJob]:
-        records = read_failed(self.client, self.keys, identifiers)
+        records = read_failed(self.client, self.keys, identifiers, self._now())
         # Scores are whole seconds: within one the server orders by id.
-        return [self._job(record) for record in sorted(records, key=lambda record: record.ended_at or 0.0)]
+        jobs = [self._job(record) for record in sorted(records, key=lambda record: record.ended_at or 0.0)]
+        # What looks odd may have been retried between two looks, and be with a worker, or done.
+        odd = [job.id for job in jobs if job.refusal is not None]
+        scores = self.client.pipeline([("ZSCORE", self._failed, identifier) for identifier in odd])
+        gone = {identifier for identifier, score in zip(odd, scores) if score is None}
+        return [job for job in jobs if job.id not in gone]
 
     def _job(self, record: FailedRecord) -> FailedJob:
         status = None
         if not record.exists:
             status = GHOST
+        elif record.running:
+            status = LOCKED
         elif record.rate_limit:
             status = LIMITED
         elif record.origin != self.target.queue:

@@ -23,6 +23,7 @@ COMMANDS: tuple[Command, ...] = (
     ("HSTRLEN", PROBE_KEY, "x"),
     ("HGET", PROBE_KEY, "x"),
     ("EXISTS", PROBE_KEY),
+    ("ZCOUNT", PROBE_KEY, 0, 0),
     ("MEMORY", "USAGE", PROBE_KEY, "SAMPLES", 1),
     ("XREVRANGE", PROBE_KEY, "+", "-", "COUNT", 1),
 )
@@ -42,21 +43,24 @@ class FailedRecord:
     origin: Optional[bytes] = None
     status: Optional[bytes] = None
     rate_limit: Optional[bytes] = None
+    running: bool = False
 
 
-def read_failed(client: RedisClient, keys: wire.RqKeys, identifiers: Sequence[bytes]) -> list[FailedRecord]:
-    """Look at failed jobs by their ids; their arguments are not read."""
+def read_failed(client: RedisClient, keys: wire.RqKeys, identifiers: Sequence[bytes], now: float) -> list[FailedRecord]:
+    """Look at failed jobs by their ids; their arguments are not read. C(now) is in epoch seconds."""
     hashes = [keys.job(identifier) for identifier in identifiers]
     fields = read_fields(client, hashes, _FIELDS)
     there = client.pipeline([("EXISTS", key) for key in hashes])
+    alive = f"({int(now)}"
+    running = client.pipeline([("ZCOUNT", keys.executions(each), alive, "+inf") for each in identifiers])
     results = _last_results(client, [keys.results(identifier) for identifier in identifiers])
     return [
-        _record(identifier, each, present == 1, result)
-        for identifier, each, present, result in zip(identifiers, fields, there, results)
+        _record(identifier, each, present == 1, result, isinstance(executions, int) and executions > 0)
+        for identifier, each, present, result, executions in zip(identifiers, fields, there, results, running)
     ]
 
 
-def _record(identifier: bytes, fields: dict[bytes, bytes], exists: bool, result: Any) -> FailedRecord:
+def _record(identifier: bytes, fields: dict[bytes, bytes], exists: bool, result: Any, running: bool) -> FailedRecord:
     if isinstance(result, str):
         reason = result
     elif result is None and fields.get(b"exc_info"):
@@ -72,6 +76,7 @@ def _record(identifier: bytes, fields: dict[bytes, bytes], exists: bool, result:
         fields.get(b"origin"),
         fields.get(b"status"),
         fields.get(b"rate_limit_key"),
+        running,
     )
 
 

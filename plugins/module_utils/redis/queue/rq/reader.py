@@ -260,7 +260,7 @@ class RqReader(QueueReader):
                 # 0 is no time, and -1 stands for jobs that are kept for ever.
                 living = [identifier for identifier, score in page if score < 0 or score > self.now]
                 read += len(living)
-                for record in read_failed(self.client, self._keys, living):
+                for record in read_failed(self.client, self._keys, living, self.now):
                     if record.exists and (earliest is None or record.ended_at is None or record.ended_at >= earliest):
                         reason = normalise(record.reason)
                         facts.failures.add(reason, scrub(record.reason), show(record.id), record.ended_at)
