@@ -370,6 +370,9 @@ health:
         forks_total:
           description: Copies the server made of itself, for snapshots and rewrites. Null on servers that do not count.
           type: int
+        forked:
+          description: Whether it ever made one.
+          type: bool
         last_fork_milliseconds:
           description: How long it stood still for the last one. Null before the first.
           type: float
@@ -589,7 +592,7 @@ health:
         entries:
           description: >-
             One entry a setting with C(setting), C(value), C(severity) (V(warning), or V(hint) for what may be meant
-            so), C(reason) and C(remedy). Null if the server does not tell its settings.
+            so), C(reason), C(remedy), and C(also_in), the figure of RV(health) that says the same. Null if the server does not tell its settings.
           type: list
           elements: dict
         warnings_count:

@@ -212,6 +212,29 @@ def test_no_secret_in_the_most_verbose_output(
         assert secret not in run.output
 
 
+def test_groups_and_the_configuration_file_when_asked_for(
+    play: Callable[..., Run], login: dict[str, Any], locked: RedisServer
+) -> None:
+    locked.client().mset({f"cache:{number}": "x" * 100 for number in range(30)} | {"session:geheim": "x"})
+    asked = {"check_redis_key_groups": {"depth": 1}, "check_redis_config_file": "auto"}
+    locked.cli("CONFIG", "SET", "tcp-keepalive", "0")
+    run = play({**login, **asked})
+    locked.cli("CONFIG", "SET", "tcp-keepalive", "300")
+    assert run.returncode == 0, run.output
+    largest = run.one("redis.largest_group")
+    assert (largest["severity"], largest["summary"].split(" of ")[0][:10]) == ("ok", "cache:* ta")
+    assert "geheim" not in run.output.replace(PASSWORD, "")
+    for rule in ("redis.config_file", "redis.config_lint"):
+        found = run.one(rule)
+        assert (found["severity"], found["object"]) == ("warning", "tcp-keepalive")
+    # The server is gone; its file is still looked at.
+    broken = locked.base / "broken.conf"
+    broken.write_text("maxmemory 2gb # half\n", encoding="utf-8")
+    run = play({**login, "redis_login_port": free_port(), **asked, "check_redis_config_file": str(broken)})
+    assert run.one("redis.config_file")["severity"] == "critical"
+    assert run.severities()["critical"] == {"redis.config_file", "redis.available", "queue.available"}
+
+
 def test_a_misspelt_override_is_one_clear_error(play: Callable[..., Run], login: dict[str, Any]) -> None:
     run = play({**login, "check_redis_rule_overrides": {"redis.memory_usd": {"warning": "> 70"}}})
     assert run.returncode != 0
@@ -221,7 +244,7 @@ def test_a_misspelt_override_is_one_clear_error(play: Callable[..., Run], login:
 def test_rules_for_keys_without_keys(play: Callable[..., Run], login: dict[str, Any]) -> None:
     run = play({**login, "check_redis_key_rules": [{"id": "quota.x", "value": "keys.x.value"}]})
     assert run.returncode != 0
-    assert "check_redis_key_rules judge keys, but check_redis_keys is empty." in run.output
+    assert "check_redis_key_rules judge keys, but check_redis_keys and check_redis_key_groups are empty." in run.output
 
 
 def test_a_queue_named_twice(play: Callable[..., Run], login: dict[str, Any]) -> None:

@@ -107,6 +107,7 @@ def test_words() -> None:
         "reason": "when maxmemory is reached, the server throws out keys of job queues like any others: jobs vanish "
         "without an error",
         "remedy": "CONFIG SET maxmemory-policy noeviction, then CONFIG REWRITE.",
+        "also_in": "config.eviction_risk",
     }
 
 
@@ -234,6 +235,7 @@ def test_what_the_next_restart_changes() -> None:
             "reason": "the server runs with allkeys-lru, and the file leaves it at noeviction: the next restart "
             "changes it, unless it was set on the command line",
             "remedy": "CONFIG REWRITE keeps what is running; otherwise set what the file says with CONFIG SET.",
+            "also_in": "",
         },
         {
             "setting": "appendonly",
@@ -242,6 +244,7 @@ def test_what_the_next_restart_changes() -> None:
             "reason": "the server runs with yes, and the file says no: the next restart changes it, unless it was set "
             "on the command line",
             "remedy": "CONFIG REWRITE keeps what is running; otherwise set what the file says with CONFIG SET.",
+            "also_in": "",
         },
     ]
 

@@ -163,12 +163,54 @@ def test_nothing_known_is_never_ok() -> None:
         ("config.jobs_not_persisted", True, "redis.jobs_persisted", "warning"),
         ("latency.ping_median_milliseconds", 600, "redis.latency", "critical"),
         ("slowlog.slowest_last_day_seconds", 1.5, "redis.slow_commands", "warning"),
+        ("persistence.aof_delayed_fsync_total", 101, "redis.aof_delays", "warning"),
+        ("persistence.aof_delayed_fsync_total", 100, "redis.aof_delays", "ok"),
+        ("persistence.last_fork_milliseconds", 501, "redis.fork_time", "warning"),
+        ("persistence.last_fork_milliseconds", 2001, "redis.fork_time", "critical"),
     ],
 )
 def test_what_the_redis_rules_find(path: str, value: Any, rule_id: str, expected: str) -> None:
     facts: dict[str, Any] = {"available": True, "health": copy.deepcopy(health(Snapshot()))}
     facts["health"]["memory"]["limited"] = True
-    facts["health"]["persistence"]["rdb_enabled"] = True
+    facts["health"]["persistence"].update(rdb_enabled=True, aof_enabled=True, forked=True)
     section, name = path.split(".")
     facts["health"][section][name] = value
     assert severity(judge(facts, REDIS_RULES), rule_id) == expected
+
+
+def lint_entry(setting: str, severity_: str, also_in: str = "") -> dict[str, str]:
+    return {"setting": setting, "value": "x", "severity": severity_, "reason": "why", "remedy": "", "also_in": also_in}
+
+
+def test_settings_are_reported_once_and_hints_are_no_findings() -> None:
+    facts: dict[str, Any] = {"available": True, "health": copy.deepcopy(health(Snapshot()))}
+    facts["health"]["config_lint"]["entries"] = [
+        lint_entry("maxmemory-policy", "warning", "config.eviction_risk"),
+        lint_entry("tcp-keepalive", "warning"),
+        lint_entry("maxmemory", "hint"),
+    ]
+    found = [finding for finding in judge(facts, REDIS_RULES) if finding["id"] == "redis.config_lint"]
+    assert [(finding["object"], finding["severity"], finding["summary"]) for finding in found] == [
+        ("tcp-keepalive", "warning", "tcp-keepalive: why")
+    ]
+
+
+def test_a_file_with_a_mistake_is_told_of_a_server_that_is_not_there() -> None:
+    facts = {
+        "available": False,
+        "reason": "down",
+        "health": {},
+        "config_file": {"entries": [lint_entry("save", "critical"), lint_entry("include", "hint")]},
+    }
+    found = [(finding["id"], finding["object"], finding["severity"]) for finding in judge(facts, REDIS_RULES)]
+    assert found[:2] == [("redis.config_file", "save", "critical"), ("redis.available", "", "critical")]
+
+
+def test_the_largest_group_is_told_and_not_judged() -> None:
+    largest = {"group": "cache:*", "bytes_percent": 61.5, "bytes": 2048, "keys": 12, "ttl_percent": 75.0}
+    facts = {"available": True, "key_groups": {"largest": largest}}
+    (found,) = (finding for finding in judge(facts, REDIS_RULES) if finding["id"] == "redis.largest_group")
+    assert (found["severity"], found["summary"]) == (
+        "ok",
+        "cache:* takes 61.5 % of the memory of all keys (2.05 kB in 12 keys, 75 % of which expire)",
+    )

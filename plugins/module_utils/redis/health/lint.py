@@ -34,6 +34,8 @@ class Entry:
     severity: str
     reason: str
     remedy: str
+    # The figure of the health that says the same, where there is one, so that nobody reports it twice.
+    also_in: str = ""
 
     def facts(self) -> dict[str, str]:
         """The entry of the result."""
@@ -43,6 +45,7 @@ class Entry:
             "severity": self.severity,
             "reason": self.reason,
             "remedy": self.remedy,
+            "also_in": self.also_in,
         }
 
 
@@ -85,7 +88,8 @@ def _memory(info: Mapping[str, str], *, queues: bool) -> Iterator[Entry]:
     if queues and policy is not None and policy != "noeviction":
         when = "when maxmemory is reached" if limit else "as soon as a maxmemory is set"
         reason = f"{when}, the server throws out keys of job queues like any others: jobs vanish without an error"
-        yield Entry("maxmemory-policy", policy, WARNING, reason, set_it("maxmemory-policy", "noeviction"))
+        also_in = "config.eviction_risk" if limit else ""
+        yield Entry("maxmemory-policy", policy, WARNING, reason, set_it("maxmemory-policy", "noeviction"), also_in)
     if limit == 0:
         reason = "the server takes memory until the kernel ends it, and what was not saved is lost"
         remedy = "CONFIG SET maxmemory to what the machine or container can spare, three quarters of it at most."
@@ -101,7 +105,7 @@ def _memory(info: Mapping[str, str], *, queues: bool) -> Iterator[Entry]:
 def _durability(config: Mapping[str, str], *, aof: bool, rdb: bool, queues: bool) -> Iterator[Entry]:
     if queues and not aof and not rdb and "save" in config and "appendonly" in config:
         reason = "there are neither snapshots nor an append-only file: a restart loses every job"
-        yield Entry("save", '""', WARNING, reason, set_it("appendonly", "yes"))
+        yield Entry("save", '""', WARNING, reason, set_it("appendonly", "yes"), "config.jobs_not_persisted")
     if rdb and not aof and config.get("stop-writes-on-bgsave-error") == "no":
         reason = "snapshots may fail for weeks while writes go on, and only the restart shows it"
         yield Entry("stop-writes-on-bgsave-error", "no", WARNING, reason, set_it("stop-writes-on-bgsave-error", "yes"))

@@ -238,6 +238,7 @@ def fork_facts(info: Mapping[str, str]) -> dict[str, Any]:
     made = bool(forks) if forks is not None else bool(micros)
     return {
         "forks_total": forks,
+        "forked": None if micros is None else made,
         "last_fork_milliseconds": None if micros is None or not made else round(micros / 1000, 3),
         "rdb_last_copy_on_write_bytes": integer(info, "rdb_last_cow_size"),
         "aof_last_copy_on_write_bytes": integer(info, "aof_last_cow_size"),
