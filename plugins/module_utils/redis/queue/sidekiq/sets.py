@@ -42,8 +42,8 @@ class JobSet:
 
     @property
     def whole(self) -> bool:
-        """Whether it is known to which queue each of its jobs belongs."""
-        return self.total is not None and self.seen >= self.total and not self.malformed
+        """Whether all of it was seen; what is no job of any queue is counted as malformed."""
+        return self.total is not None and self.seen >= self.total
 
     def of(self, queue: bytes) -> Share:
         """A queue's part; nothing if it has none."""
