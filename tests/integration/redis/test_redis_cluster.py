@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from lab.certificates import make_certificate
 from lab.errors import LabError
+from lab.node import NodeQueue
 from lab.process import wait_until
+from lab.redis import RedisServer
 from lab.redis_cluster import RedisCluster
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import Unavailable
@@ -199,6 +201,62 @@ def test_keys_of_several_slots_are_refused_before_anything_is_touched(cluster: R
     for name in ("eval", "evalsha", "unlink", "multi"):
         calls = [[stats.get(f"cmdstat_{name}", {}).get("calls", 0) for stats in each] for each in (before, after)]
         assert calls[0] == calls[1], name
+
+
+# --- modules that change
+
+
+def carry(source: Any, target: Any) -> None:
+    """Copy every key, as it is."""
+    for key in source.scan_iter(count=1000):
+        target.restore(key, max(0, source.pttl(key)), source.dump(key), replace=True)
+
+
+@pytest.mark.parametrize("prefix", ["{shop}", "shop"])
+def test_a_queue_of_a_library(
+    run_module: Runner, cluster: RedisCluster, redis_server: RedisServer, prefix: str
+) -> None:
+    """With a hash tag its keys are together, and everything works as on one server; without, nothing is touched."""
+    queue = NodeQueue("bullmq5", redis_server.port, "orders", prefix=prefix)
+    jobs = [{"data": {"fail": f"no answer {number}"}} for number in range(7)]
+    queue.batch([{"command": "add", "jobs": jobs}, {"command": "drainByWork"}])
+    carry(redis_server.client(), cluster.client())
+    held = {node.port: node.client().dbsize() for node in cluster.primaries}
+    seen = run_module("redis_queue_info", cluster.login())
+    assert (seen["available"], seen["complete"], seen["found"]) == (True, True, 1), seen
+    (entry,) = seen["queues"]
+    assert (entry["name"], entry["prefix"], entry["counts"]["failed"]) == ("orders", prefix, 7)
+    options = {**cluster.login(), "queue": "orders", "key_prefix": prefix}
+    planned = run_module("redis_queue_retry", options, check_mode=True)
+    done = run_module("redis_queue_retry", options)
+    if prefix == "shop":
+        for result in (planned, done):
+            assert result["failed"] is True
+            assert "slots" in result["msg"], result["msg"]
+        assert {node.port: node.client().dbsize() for node in cluster.primaries} == held
+        return
+    assert not done.get("failed"), done
+    assert (planned["actions"], planned["changed"]) == (done["actions"], True)
+    assert run_module("redis_queue_retry", options)["changed"] is False
+    paused = run_module("redis_queue", {**options, "state": "paused"})
+    assert (paused.get("failed", False), paused["changed"]) == (False, True), paused
+    # The library sees what it would have made itself.
+    redis_server.client().flushall()
+    carry(cluster.client(), redis_server.client())
+    counts = queue.ask("counts")
+    assert (counts["failed"], counts["waiting"] + counts["paused"], queue.ask("isPaused")) == (0, 7, True)
+
+
+def test_keys_of_all_nodes_are_deleted(run_module: Runner, cluster: RedisCluster) -> None:
+    fill(cluster, 700, "cache:")
+    cluster.client().set("other", 1)
+    options = {**cluster.login(), "state": "absent", "pattern": ["cache:*"]}
+    planned = run_module("redis_key", options, check_mode=True)
+    done = run_module("redis_key", options)
+    assert not done.get("failed"), done
+    assert (planned["actions"], done["outcomes"]["done"]) == (done["actions"], 700)
+    assert sum(node.client().dbsize() for node in cluster.primaries) == 1
+    assert run_module("redis_key", options)["changed"] is False
 
 
 # --- slots that move

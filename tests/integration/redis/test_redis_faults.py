@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from lab.bench import environment
 from lab.cut_proxy import CutProxy
 from lab.node import NodeQueue
 from lab.ports import free_port
@@ -314,6 +319,31 @@ def test_deleting_keys_that_loses_its_connection(run_module: Runner, redis_serve
     assert not again.get("failed"), again
     assert redis_server.client().dbsize() == 0
     assert run_module("redis_key", {**redis_server.login(), **options})["changed"] is False
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_no_secret_in_the_most_verbose_output(redis_server: RedisServer, tmp_path: Path, direct: bool) -> None:
+    """A module that looks, inside the worker and in a process of its own, and one that changes."""
+    secrets = {"login_password": "hidden @:/% öne", "sentinel_password": "hidden @:/% twö"}
+    given = {"sentinels": [f"127.0.0.1:{redis_server.port}"], "sentinel_master": "m", **secrets}
+    names = ("redis_key_info", "redis_queue")
+    tasks = [
+        {f"runbook.ops.{name}": {**given, **{**LOOKING, **CHANGING}[name]}, "ignore_errors": True} for name in names
+    ]
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks, "vars": {"runbook_direct": direct}}
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "-vvvv", "--diff", str(playbook)],
+        env={**environment(), "ANSIBLE_HOME": str(tmp_path / "home")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No sentinel could be asked for the master of 'm'." in done.stdout
+    assert "hidden @" not in done.stdout + done.stderr
 
 
 def test_json_is_all_that_is_left_of_a_secret(run_module: Runner, redis_server: RedisServer) -> None:
