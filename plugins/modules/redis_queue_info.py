@@ -443,6 +443,11 @@ unconsumed_queues:
   type: list
   elements: str
   version_added: 0.3.0
+unconsumed_names:
+  description: The same as text for a sentence, or V(none).
+  returned: always
+  type: str
+  version_added: 0.3.0
 failed_jobs:
   description: Failures by queue. Of a system that does not tell in which queue a job failed, all in one entry.
   returned: always

@@ -321,7 +321,11 @@ unconsumed_queues:
   returned: always
   type: list
   elements: str
-failed:
+unconsumed_names:
+  description: The same as text for a sentence, or V(none).
+  returned: always
+  type: str
+failed_jobs:
   description:
     - Failures by queue, with C(name), C(system), C(failed_count), C(most_frequent_failure) and C(reasons_count).
   returned: always
