@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 
 REASON_CHARACTERS = 160
+# More of a text than this is not looked at: the patterns below take their time with a word of many thousand letters.
+TEXT_CHARACTERS = 1000
 
 # In this order: what holds numbers inside comes before numbers.
 REPLACEMENTS = (
@@ -43,7 +45,7 @@ def scrub(text: str) -> str:
 
 def normalise(text: str) -> str:
     """A message without what differs from one occurrence to the next: ids, numbers, times, addresses."""
-    lines = [line.strip() for line in scrub(text).splitlines() if line.strip()]
+    lines = [line.strip() for line in scrub(text.lstrip()[:TEXT_CHARACTERS]).splitlines() if line.strip()]
     reason = re.sub(r"\s+", " ", lines[0]) if lines else "(no message)"
     for pattern, replacement in REPLACEMENTS:
         reason = pattern.sub(replacement, reason)

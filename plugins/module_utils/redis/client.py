@@ -192,13 +192,13 @@ class RedisClient:
         return replies
 
     def _read(self, command: Command) -> Any:
-        name = command_name(command)
         try:
             return self._connection.read_response(disconnect_on_error=False)
         except redis.ResponseError as error:
-            return self._refusal(error, name, command)
+            return self._refusal(error, command_name(command), command)
         except (redis.RedisError, OSError) as error:
             # The library raises LOADING and NOAUTH replies as connection errors, although the connection lives.
+            name = command_name(command)
             refusal = self._refusal(error, name, command)
             if refusal.concerns_connection:
                 return refusal

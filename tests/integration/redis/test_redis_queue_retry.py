@@ -308,6 +308,24 @@ def test_two_retries_at_once_under_a_live_worker_move_each_job_once(
     assert again["changed"] is False
 
 
+@pytest.mark.parametrize("library", ["bull4", "bullmq5"])
+def test_what_fails_again_at_once_is_another_runs(
+    run_module: Runner, redis_server: RedisServer, tmp_path: Path, library: str
+) -> None:
+    queue, log = node(redis_server, library), tmp_path / "log"
+    ids, _ran = queue.ask("several", steps=[step("add", jobs=[failing()], times=200), step("drainByWork")])
+    broken = NodeQueue(library, redis_server.port, QUEUE, log=str(log), concurrency=5).worker(tmp_path / "worker.log")
+    try:
+        done = retry(run_module, redis_server, library, batch_size=10, max_per_second=400)
+        client = redis_server.client()
+        assert wait_until(lambda: client.zcard(f"bull:{QUEUE}:failed") == 200, 30)
+    finally:
+        broken.terminate()
+        broken.wait()
+    assert (done["matched"], done["retried"]) == (200, 200)
+    assert Counter(executed(log)) == Counter(ids)
+
+
 def test_the_librarys_own_retry_executes_ghosts_and_forgets_priorities(
     run_module: Runner, redis_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -34,7 +34,6 @@ TRACES: dict[str, dict[bytes, Any]] = {
     "bullmq3": {b"meta": {"opts.maxLenEvents": "10000"}},
     "bullmq4": {b"meta": {"version": "bullmq:4.18.3", "opts.maxLenEvents": "10000"}},
     "bullmq5": {b"meta": {"version": "bullmq:5.81.5", "opts.maxLenEvents": "10000"}},
-    "bullmq6": {b"meta": {"version": "bullmq:6.7.1", "opts.maxLenEvents": "10000"}},
     "nothing": {},
 }
 
@@ -270,7 +269,7 @@ def test_names_and_reasons_that_are_no_text_and_one_of_fifty_megabytes(
     assert client.info("stats")["total_net_output_bytes"] < 5_000_000
 
 
-@pytest.mark.parametrize("library", ["bull", "bullmq3", "bullmq4", "bullmq5", "bullmq6"])
+@pytest.mark.parametrize("library", ["bull", "bullmq4", "bullmq5"])
 def test_every_server_version_moves_them_and_check_mode_writes_nothing(
     run_module: Runner, server: RedisServer, library: str
 ) -> None:
@@ -281,8 +280,7 @@ def test_every_server_version_moves_them_and_check_mode_writes_nothing(
     for number in range(0, 250, 5):
         pipeline.hset(BASE + b"%d" % number, "priority", 2)
     pipeline.execute()
-    version = {"library_version": "3"} if library == "bullmq3" else {}
-    options = {**server.login(), "queue": "orders", **version}
+    options = {**server.login(), "queue": "orders"}
     before = contents(client)
     client.config_resetstat()
 
@@ -297,13 +295,13 @@ def test_every_server_version_moves_them_and_check_mode_writes_nothing(
     jobs = [each for each in client.lrange(BASE + b"wait", 0, -1) if each != b"0:0"]
     waiting = len(jobs) + client.zcard(BASE + b"prioritized")
     assert waiting == 250
-    if library in ("bull", "bullmq3"):
+    if library == "bull":
         # The next ones are those with a priority, in the order in which they failed.
         assert client.lrange(BASE + b"wait", -3, -1) == [b"10", b"5", b"0"]
         assert client.zcard(BASE + b"priority") == 50
     else:
         assert client.zrange(BASE + b"prioritized", 0, 2) == [b"0", b"5", b"10"]
-        assert client.zcard(BASE + b"marker") == (1 if library in ("bullmq5", "bullmq6") else 0)
+        assert client.zcard(BASE + b"marker") == (1 if library == "bullmq5" else 0)
 
 
 def test_priorities_of_a_bullmq_that_tells_no_version_are_refused(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Optional
 
@@ -52,7 +53,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.writing import s
 # Putting a job with a priority in its place in a list walks through the list: so many steps in one call at most, some
 # four milliseconds.
 _STEPS_IN_ONE_CALL = 400_000
-_MOST_IN_ONE_CALL = 100
+_LEAST_IN_ONE_CALL, _FIRST_IN_ONE_CALL, _MOST_IN_ONE_CALL = 10, 50, 100
+_SHORT_SECONDS, _LONG_SECONDS = 0.002, 0.004
 # A key of any job, for the permissions of the keys.
 _ANY_JOB = b"runbook.ops"
 _READS: tuple[Command, ...] = (
@@ -106,6 +108,7 @@ class BullFamilyRetry(RetrySystem):
         self._until: Optional[Entry] = None
         self._marked = False
         self._moved = 0
+        self._most = _FIRST_IN_ONE_CALL
         self._script = Script("retry", RETRY)
 
     @classmethod
@@ -247,25 +250,35 @@ class BullFamilyRetry(RetrySystem):
 
     def _reader(self) -> JobReader:
         is_bullmq = self.system == BULLMQ
-        return JobReader(self.client, self.keys, is_bullmq, not is_bullmq or self.major is not None)
+        major_known = not is_bullmq or self.major is not None
+        return JobReader(self.client, self.keys, is_bullmq, major_known, bool(self.target.options.get("names")))
 
     # --- back
 
     def retry(self, jobs: Sequence[FailedJob], *, reset_attempts: bool) -> list[str]:
-        """One script call for all; several for jobs with priorities that go into a long list."""
+        """As many at once as take some milliseconds; few of those with a priority that go into a long list."""
         outcomes: list[str] = []
-        step = self._step(jobs)
-        for start in range(0, len(jobs), step):
-            outcomes += self._run(jobs[start : start + step], reset_attempts)
+        while len(outcomes) < len(jobs):
+            batch = jobs[len(outcomes) : len(outcomes) + self._step(jobs)]
+            began = time.perf_counter()
+            outcomes += self._run(batch, reset_attempts)
+            self._learn(time.perf_counter() - began - self.endpoint.round_trip_seconds)
         self._moved += outcomes.count(RETRIED)
         return outcomes
 
     def _step(self, jobs: Sequence[FailedJob]) -> int:
         if "priority" not in self.used or not any(job.payload.priority for job in jobs):
-            return _MOST_IN_ONE_CALL
+            return self._most
         lengths = self.client.pipeline([("LLEN", self.keys.key(name)) for name in ("wait", "paused")])
         longest = max(length for length in lengths if isinstance(length, int))
-        return max(1, min(_MOST_IN_ONE_CALL, _STEPS_IN_ONE_CALL // max(longest, 1)))
+        return max(1, min(self._most, _STEPS_IN_ONE_CALL // max(longest, 1)))
+
+    def _learn(self, seconds: float) -> None:
+        """Smaller steps on a slow or busy server, larger ones on a quick one."""
+        if seconds > _LONG_SECONDS:
+            self._most = max(_LEAST_IN_ONE_CALL, self._most // 2)
+        elif seconds < _SHORT_SECONDS:
+            self._most = min(_MOST_IN_ONE_CALL, self._most * 2)
 
     def _run(self, jobs: Sequence[FailedJob], reset_attempts: bool) -> list[str]:
         keys = [self.keys.key(name) for name, kind in QUEUE_KEYS]

@@ -62,18 +62,20 @@ class JobReader:
     # BullMQ has flows; Bull has not.
     flows: bool
     major_known: bool
+    # Whether anybody asks for the names of the jobs.
+    names: bool
 
     def read(self, entries: Sequence[Entry]) -> list[FailedJob]:
         """The failed jobs behind the entries of the set of failed ones, in the same order."""
-        width = 3
+        texts = ("failedReason", "name") if self.names else ("failedReason",)
+        width = 1 + len(texts)
         looks: list[Command] = []
         for entry in entries:
             key = self.keys.key(entry.member)
-            looks += [("EXISTS", *self._beside(key)), ("HSTRLEN", key, "failedReason"), ("HSTRLEN", key, "name")]
+            looks += [("EXISTS", *self._beside(key)), *(("HSTRLEN", key, text) for text in texts)]
         sizes = self.client.pipeline(looks)
-        rows = [tuple(sizes[start : start + width]) for start in range(0, len(sizes), width)]
-        fields = list(self._fields(entries, rows))
-        return [self._job(entry, row, values) for entry, row, values in zip(entries, rows, fields)]
+        rows = [(*sizes[start : start + width], 0)[:3] for start in range(0, len(sizes), width)]
+        return [self._job(*each) for each in zip(entries, rows, self._fields(entries, rows))]
 
     def _beside(self, key: bytes) -> list[bytes]:
         return [key + b":lock", *((key + b":unsuccessful", key + b":dependencies") if self.flows else ())]
@@ -83,12 +85,11 @@ class JobReader:
         commands: list[Command] = []
         size = 0
         for entry, (_beside, reason, name) in zip(entries, rows):
-            # A field that no job has, in place of one that is too long.
-            wanted = [
-                field if _length(length) <= LONGEST_TEXT else ""
-                for field, length in (("name", name), ("failedReason", reason))
-            ]
-            commands.append(("HMGET", self.keys.key(entry.member), "timestamp", "priority", *wanted))
+            wanted = ["timestamp", "priority"]
+            # A field that no job has, in place of one that is too long or that nobody asks for.
+            wanted.append("name" if self.names and _length(name) <= LONGEST_TEXT else "")
+            wanted.append("failedReason" if _length(reason) <= LONGEST_TEXT else "")
+            commands.append(("HMGET", self.keys.key(entry.member), *wanted))
             size += sum(length for length in map(_length, (reason, name)) if length <= LONGEST_TEXT)
             if size > _BYTES_AT_ONCE:
                 yield from self.client.pipeline(commands)

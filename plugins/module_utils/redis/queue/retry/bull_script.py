@@ -101,7 +101,8 @@ local function hasFailedChild(dependencies)
 end
 
 -- A parent that failed because of a child: blocked as long as the child is failed, else it waits for it.
-local function family(job, key)
+local function children(job, key)
+  if redis.call("EXISTS", key .. ":unsuccessful", key .. ":dependencies") == 0 then return RETRIED end
   local unsuccessful = size(key .. ":unsuccessful", "zset", "ZCARD")
   local pending = size(key .. ":dependencies", "set", "SCARD")
   if not unsuccessful or not pending then return PARENT end
@@ -113,17 +114,19 @@ local function family(job, key)
       job.waits = true
     end
   end
-  local parent = short(key, "parentKey", LONGEST_REASON)
-  if parent and #parent > 0 then
-    local found = kind(parent)
-    if found == "unreachable" then return PARENT end
-    if found == "hash" then
-      local kinds = {kind(parent .. ":unsuccessful"), kind(parent .. ":failed"), kind(parent .. ":dependencies")}
-      for position, wanted in ipairs({"zset", "hash", "set"}) do
-        if kinds[position] ~= "none" and kinds[position] ~= wanted then return PARENT end
-      end
-      job.parent = parent
+  return RETRIED
+end
+
+local function parents(job, parent)
+  if not parent or #parent == 0 then return RETRIED end
+  local found = kind(parent)
+  if found == "unreachable" then return PARENT end
+  if found == "hash" then
+    local kinds = {kind(parent .. ":unsuccessful"), kind(parent .. ":failed"), kind(parent .. ":dependencies")}
+    for position, wanted in ipairs({"zset", "hash", "set"}) do
+      if kinds[position] ~= "none" and kinds[position] ~= wanted then return PARENT end
     end
+    job.parent = parent
   end
   return RETRIED
 end
@@ -131,9 +134,11 @@ end
 local function examine(job, key, lock, score)
   local current = redis.call("ZSCORE", failed, job.id)
   if not current or tonumber(current) ~= tonumber(score) then return GONE end
-  if kind(key) ~= "hash" or redis.call("HEXISTS", key, "timestamp") == 0 then return GHOST end
+  if kind(key) ~= "hash" then return GHOST end
+  local fields = redis.call("HMGET", key, "timestamp", "priority", "parentKey")
+  if not fields[1] then return GHOST end
   if redis.call("EXISTS", lock) == 1 then return LOCKED end
-  job.priority = tonumber(short(key, "priority", 64)) or 0
+  job.priority = tonumber(fields[2] or nil) or 0
   local options = short(key, "opts", LONGEST_OPTIONS)
   if options and string.find(options, '"lifo"', 1, true) then
     local readable, decoded = pcall(cjson.decode, options)
@@ -141,7 +146,9 @@ local function examine(job, key, lock, score)
   end
   if isBull then return RETRIED end
   if major == 0 and job.priority ~= 0 then return UNKNOWN_MAJOR end
-  return family(job, key)
+  local outcome = children(job, key)
+  if outcome ~= RETRIED then return outcome end
+  return parents(job, fields[3])
 end
 
 local jobs, outcomes, seen = {}, {}, {}

@@ -103,6 +103,8 @@ def _target(params: Mapping[str, Any]) -> Target:
         as_bytes(params["queue"]),
         as_bytes(params["key_prefix"]) if params["key_prefix"] else None,
         {
+            # Whether names of jobs have to be read.
+            "names": any(params["job_name"]),
             "library_version": params["library_version"] or None,
             "result_key_prefix": as_bytes(params["result_key_prefix"]) if params["result_key_prefix"] else None,
             "result_db": params["result_db"],
