@@ -92,6 +92,12 @@ options:
     description:
       - The server's pid file, when O(config_file) does not say it.
     type: path
+  check_running:
+    description:
+      - Whether check mode refuses a server that runs, too. With V(false), it shows what would be done once the server is
+        stopped. Outside check mode a running server is always refused.
+    type: bool
+    default: true
 notes:
   - O(server_binary) must be the program of the server itself, whose version decides how the append-only file is laid
     out.

@@ -74,6 +74,7 @@ def restore_argument_spec() -> dict[str, dict[str, Any]]:
         "appendfilename": {"type": "str"},
         "appenddirname": {"type": "str"},
         "pidfile": {"type": "path"},
+        "check_running": {"type": "bool", "default": True},
     }
 
 
@@ -110,7 +111,7 @@ class _Run:
 
     def run(self, *, check_mode: bool) -> dict[str, Any]:
         self.stamp = dt.datetime.now(dt.timezone.utc).strftime(STAMP)
-        self._check_server()
+        self._check_server(is_stopped=not check_mode or self.params["check_running"])
         verifier, seen = self._prove()
         if self._is_there(verifier.sha256):
             return self._result(False, [], seen)
@@ -133,8 +134,8 @@ class _Run:
             moved = self._place(staging, digest)
         return self._result(True, actions, seen, moved)
 
-    def _check_server(self) -> None:
-        """Raise Refused unless the server is stopped and is going to read what is restored."""
+    def _check_server(self, *, is_stopped: bool = True) -> None:
+        """Raise Refused unless the server is going to read what is restored and, if it must be, is stopped."""
         master = self.config.get("replicaof") or self.config.get("slaveof")
         if master:
             raise Refused(
@@ -143,6 +144,8 @@ class _Run:
                 "fetch its master's. Nothing was touched. Restore the master, or take replicaof out of its "
                 "configuration."
             )
+        if not is_stopped:
+            return
         settings = self.settings
         addresses, sockets = [], [settings.unix_socket] if settings.unix_socket else []
         if not settings.unix_socket:
