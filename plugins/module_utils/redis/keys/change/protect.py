@@ -30,6 +30,9 @@ _OWN_NAMES: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("Laravel keeps its queues under it", re.compile(rb"(?:.*_)?queues:.+", re.DOTALL)),
 )
 
+# Nearly every key has none of these in its name; one look tells.
+_ANY_OWN_NAME = re.compile(b"|".join(b"(?:%s)" % names.pattern for _reason, names in _OWN_NAMES), re.DOTALL)
+
 # Results are no jobs, but somebody may still be waiting for them: whoever wants to delete them spells it out.
 _RESULT = re.compile(rb".*celery-task(?:set)?-meta-.*", re.DOTALL)
 _RESULT_WORDS = (b"celery-task-meta-", b"celery-taskset-meta-")
@@ -45,9 +48,8 @@ MOST_ANCESTORS = 8
 
 def own_reason(name: bytes, pattern: Pattern) -> Optional[str]:
     """Why a key is protected by its name alone; None if it is not. C(pattern) is the one that it matches."""
-    for reason, names in _OWN_NAMES:
-        if names.fullmatch(name):
-            return reason
+    if _ANY_OWN_NAME.fullmatch(name):
+        return next(reason for reason, names in _OWN_NAMES if names.fullmatch(name))
     if _RESULT.fullmatch(name) and not any(word in literal(pattern.text) for word in _RESULT_WORDS):
         return "Celery keeps a task's result in it; to delete results, spell celery-task-meta- out in the pattern"
     return None
