@@ -111,7 +111,8 @@ requirements:
   - redis >= 5.0 (the Python client) on the host that executes the module
 notes:
   - An empty string in a connection option means that it is not given.
-  - Commands are read-only and bounded. C(KEYS), C(MONITOR), C(SAVE) and C(FLUSHALL) are never used.
+  - Commands are bounded, and those of C(_info) modules only read. C(KEYS), C(MONITOR), C(SAVE) and C(FLUSHALL) are
+    never used.
 """
 
     # How far a scan of the keys may go; module_utils/redis/scan.py says the same.

@@ -243,6 +243,20 @@ def test_jobs_that_cannot_be_treated_right_are_left_alone_with_the_reason(
     assert (again["changed"], again["actions"], len(again["refused"])) == (False, [], 2)
 
 
+def test_more_ghosts_than_are_remembered_do_not_stand_in_the_way(
+    run_module: Runner, redis_server: RedisServer, shop: Any
+) -> None:
+    shop.zadd(BASE + b"failed", {b"ghost-%d" % number: number for number in range(10_050)})
+
+    done = run_module("redis_queue_retry", {**redis_server.login(), "queue": "orders", "on_refusal": "report"})
+
+    assert (done["matched"], done["retried"], done["gone"]) == (10_054, 4, 0)
+    assert [each["object"] for each in done["refused"]] == [
+        "10050 failed jobs of orders (ghost-0, ghost-1, ghost-2, ghost-3, ghost-4 and 10045 more)"
+    ]
+    assert shop.lrange(BASE + b"wait", 0, -1) == [b"d", b"c", b"b", b"a"]
+
+
 def test_names_and_reasons_that_are_no_text_and_one_of_fifty_megabytes(
     run_module: Runner, redis_server: RedisServer
 ) -> None:

@@ -21,7 +21,7 @@ OTHER_REASONS = "(other reasons)"
 MOST_IDS = 100
 # So many jobs that were refused while planning are left out when the plan is carried out, by their ids.
 MOST_REMEMBERED = 10_000
-_NO_REMEDY = "Deal with it where the job was made."
+NO_REMEDY = "Deal with it where the job was made."
 
 
 @dataclass
@@ -53,10 +53,15 @@ class Tally:
         """All jobs that are meant."""
         return self.due + self.left + self.refused
 
+    @property
+    def remembers_all(self) -> bool:
+        """Whether C(remembered) holds every job that was refused."""
+        return self.refused == len(self.remembered)
+
     def plan(self, job: FailedJob) -> None:
         """Count a job that is meant, the earliest failure first."""
         if job.refusal is not None:
-            self.refuse(job, job.refusal, job.remedy or _NO_REMEDY)
+            self.refuse(job, job.refusal, job.remedy or NO_REMEDY)
         elif self.limit is not None and self.due >= self.limit:
             self.left += 1
         else:

@@ -20,7 +20,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.connection impor
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import clock, survey
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import settings_from
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.find import find_queue
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.plan import Pace, Tally
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.plan import NO_REMEDY, Pace, Tally
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.request import RetryRequest, request_from
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.system import (
     GONE,
@@ -174,12 +174,15 @@ class _Work:
             for job in page:
                 if job.id in self.plan.remembered or not self.request.matches(job, self.now):
                     continue
-                left -= 1
-                if job.refusal is None:
-                    batch.append(job)
+                if job.refusal is not None:
+                    # Refused since the plan was made; with too many of those to remember, it may be one of them.
+                    if self.plan.remembers_all:
+                        self.done.refuse(job, job.refusal, job.remedy or NO_REMEDY)
+                        left -= 1
                 else:
-                    self.done.refuse(job, job.refusal, job.remedy or "")
-                if len(batch) >= step or not left:
+                    batch.append(job)
+                    left -= 1
+                if batch and (len(batch) >= step or not left):
                     yield batch
                     batch = []
                 if not left:
