@@ -126,12 +126,12 @@ def glob(option: str, text: bytes) -> Pattern:
 
 def literal(pattern: bytes) -> bytes:
     """What a pattern spells out, without its wildcards: C(cache:) of C(cache:*)."""
-    return re.sub(rb"\[(?:\\.|[^\]\\])*\]|[*?]", b"", pattern, flags=re.DOTALL).replace(b"\\", b"")
+    return re.sub(rb"\\(.)|\[(?:\\.|[^\]\\])*\]|[*?]", lambda found: found[1] or b"", pattern, flags=re.DOTALL)
 
 
 def literal_beginning(pattern: bytes) -> bytes:
     """What every name that matches begins with."""
-    return literal(re.split(rb"(?<!\\)[*?\[]", pattern, maxsplit=1)[0])
+    return literal((re.match(rb"(?:\\.|[^*?\[\\])*", pattern, re.DOTALL) or [b""])[0])
 
 
 def _names(texts: Sequence[str]) -> list[bytes]:
