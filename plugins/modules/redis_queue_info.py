@@ -105,6 +105,7 @@ options:
     description:
       - How many failed jobs of each queue of Bull and BullMQ to read, the newest ones. All are counted; of more than
         this the reasons are those of a part, and RV(queues[].failures_sampled) is true.
+      - Of all queues together at most 20000 are read, or O(max_failed) if that is more, in equal shares.
     type: int
     default: 1000
     version_added: 0.3.0

@@ -18,6 +18,7 @@ from lab.node import LIBRARIES, NodeQueue, version
 from lab.process import wait_until
 from lab.redis import RedisServer
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import RedisClient
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import redis_argument_spec
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.report import queue_report
@@ -30,11 +31,32 @@ Watch = Callable[[RedisServer, Callable[[], Any]], Any]
 BULL = ("bull3", "bull4")
 
 
-def read(run_module: Runner, server: RedisServer, **options: Any) -> dict[str, Any]:
-    result = run_module("redis_queue_info", {**server.login(), **options})
+def read(ask: Runner, server: RedisServer, **options: Any) -> dict[str, Any]:
+    result = ask("redis_queue_info", {**server.login(), **options})
     assert not result.get("failed"), result["msg"]
     assert result["available"] is True, result["reason"]
     return result
+
+
+def defaults() -> dict[str, Any]:
+    """The module's options as Ansible hands them over."""
+    options: dict[str, Any] = {**redis_argument_spec(), **budget_argument_spec()}
+    options.update(yaml.safe_load(redis_queue_info.DOCUMENTATION)["options"])
+    return {name: option.get("default") for name, option in options.items()}
+
+
+@pytest.fixture
+def ask() -> Runner:
+    """The module without a process of its own, which most of the questions here do without."""
+
+    def answer(name: str, args: dict[str, Any]) -> dict[str, Any]:
+        assert name == "redis_queue_info"
+        try:
+            return queue_report({**defaults(), **args})
+        except RunbookError as error:
+            return {"failed": True, "msg": error.message, **error.details}
+
+    return answer
 
 
 def queues(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -131,7 +153,7 @@ def test_counts_are_the_librarys_own(
 
 
 @pytest.mark.parametrize("library", ["bull3", "bullmq4", "bullmq6"])
-def test_a_worker_that_died(run_module: Runner, redis_server: RedisServer, tmp_path: Path, library: str) -> None:
+def test_a_worker_that_died(ask: Runner, redis_server: RedisServer, tmp_path: Path, library: str) -> None:
     queue = NodeQueue(library, redis_server.port, "mail")
     queue.ask("add", jobs=[*jobs(1, "long", {"milliseconds": 600_000}), *jobs(1)])
     with worker(queue, redis_server, tmp_path):
@@ -139,18 +161,18 @@ def test_a_worker_that_died(run_module: Runner, redis_server: RedisServer, tmp_p
         (job,) = client.lrange("bull:mail:active", 0, -1)
         lock = b"bull:mail:%s:lock" % job
         assert wait_until(lambda: client.pttl(lock) > 0, 10, 0.02)
-        assert queues(read(run_module, redis_server))["mail"]["stalled"] == 0
+        assert queues(read(ask, redis_server))["mail"]["stalled"] == 0
     client.delete(lock)
-    found = queues(read(run_module, redis_server))["mail"]
+    found = queues(read(ask, redis_server))["mail"]
     assert (found["stalled"], found["consumers"], found["unconsumed"]) == (1, 0, True)
     assert "1 active job without a lock" in found["notes"][0]
     # A lock with a millisecond left is none a second later.
     client.set(lock, "token", px=1)
-    assert queues(read(run_module, redis_server))["mail"]["stalled"] == 1
+    assert queues(read(ask, redis_server))["mail"]["stalled"] == 1
     # It comes, or comes back, between the two looks.
     looks = int(client.info("commandstats")["cmdstat_pttl"]["calls"])
     answer: list[dict[str, Any]] = []
-    look = threading.Thread(target=lambda: answer.append(read(run_module, redis_server)))
+    look = threading.Thread(target=lambda: answer.append(read(ask, redis_server)))
     look.start()
     assert wait_until(lambda: int(client.info("commandstats")["cmdstat_pttl"]["calls"]) >= looks + 2, 30, 0.01)
     client.set(lock, "token", px=60_000)
@@ -161,20 +183,20 @@ def test_a_worker_that_died(run_module: Runner, redis_server: RedisServer, tmp_p
 # --- what is there and what is not
 
 
-def test_each_queue_belongs_to_one_library(run_module: Runner, redis_server: RedisServer) -> None:
+def test_each_queue_belongs_to_one_library(ask: Runner, redis_server: RedisServer) -> None:
     for library in LIBRARIES:
         NodeQueue(library, redis_server.port, library).ask("add", jobs=jobs(1))
-    found = read(run_module, redis_server)
+    found = read(ask, redis_server)
     systems = {name: queue["system"] for name, queue in queues(found).items()}
     assert systems == {library: "bull" if library in BULL else "bullmq" for library in LIBRARIES}
     assert (found["queue_count"], found["systems"]) == (6, ["bull", "bullmq"])
-    assert [queue["name"] for queue in read(run_module, redis_server, system=["bull"])["queues"]] == list(BULL)
-    assert len(read(run_module, redis_server, system=["bullmq"])["queues"]) == 4
-    wrong = run_module("redis_queue_info", {**redis_server.login(), "system": ["bull"], "queues": ["bullmq5"]})
+    assert [queue["name"] for queue in read(ask, redis_server, system=["bull"])["queues"]] == list(BULL)
+    assert len(read(ask, redis_server, system=["bullmq"])["queues"]) == 4
+    wrong = ask("redis_queue_info", {**redis_server.login(), "system": ["bull"], "queues": ["bullmq5"]})
     assert f"Queue 'bullmq5' of BullMQ {version('bullmq5')} is there with key prefix 'bull'." in wrong["msg"]
 
 
-def test_keys_of_others_are_no_queues(run_module: Runner, redis_server: RedisServer) -> None:
+def test_keys_of_others_are_no_queues(ask: Runner, redis_server: RedisServer) -> None:
     client = redis_server.client()
     client.set("bull:report:meta", json.dumps({"rows": 17}))
     client.set("bull:report:id", "no number")
@@ -182,9 +204,9 @@ def test_keys_of_others_are_no_queues(run_module: Runner, redis_server: RedisSer
     client.set("user:17:id", "17")
     client.xadd("orders:events", {"a": "b"})
     NodeQueue("bull4", redis_server.port, "mail").ask("add", jobs=jobs(1))
-    found = read(run_module, redis_server)
+    found = read(ask, redis_server)
     assert (list(queues(found)), found["notes"], found["skipped_sections"]) == (["mail"], [], [])
-    missing = run_module("redis_queue_info", {**redis_server.login(), "system": ["bull"], "queues": ["report"]})
+    missing = ask("redis_queue_info", {**redis_server.login(), "system": ["bull"], "queues": ["report"]})
     place = f"database 0 of {redis_server.host}:{redis_server.port}"
     assert missing["msg"] == (
         f"Queue 'report' of Bull does not exist in {place}: there is neither bull:report:meta nor bull:report:id. "
@@ -192,11 +214,11 @@ def test_keys_of_others_are_no_queues(run_module: Runner, redis_server: RedisSer
     )
 
 
-def test_many_keys_of_others_are_passed_over(run_module: Runner, redis_server: RedisServer) -> None:
+def test_many_keys_of_others_are_passed_over(ask: Runner, redis_server: RedisServer) -> None:
     client = redis_server.client()
     client.mset({f"user:{number}:id": str(number) for number in range(1500)})
     NodeQueue("bull4", redis_server.port, "mail", prefix="shop").ask("add", jobs=jobs(2))
-    found = read(run_module, redis_server)
+    found = read(ask, redis_server)
     assert [(queue["name"], queue["prefix"], queue["counts"]["waiting"]) for queue in found["queues"]] == [
         ("mail", "shop", 2)
     ]
@@ -207,46 +229,46 @@ def test_many_keys_of_others_are_passed_over(run_module: Runner, redis_server: R
 
 
 @pytest.mark.parametrize("prefix", [None, "{bull}", "shop", "shop:eu"])
-def test_prefixes(run_module: Runner, redis_server: RedisServer, prefix: str | None) -> None:
+def test_prefixes(ask: Runner, redis_server: RedisServer, prefix: str | None) -> None:
     more = {} if prefix is None else {"prefix": prefix}
     NodeQueue("bullmq5", redis_server.port, "mail", **more).ask("add", jobs=jobs(2))
     given = {} if prefix is None else {"key_prefix": prefix}
-    named = read(run_module, redis_server, queues=["mail"], system=["bullmq"], **given)
+    named = read(ask, redis_server, queues=["mail"], system=["bullmq"], **given)
     assert (queues(named)["mail"]["prefix"], queues(named)["mail"]["counts"]["waiting"]) == (prefix or "bull", 2)
-    assert queues(read(run_module, redis_server, **given))["mail"]["counts"]["waiting"] == 2
+    assert queues(read(ask, redis_server, **given))["mail"]["counts"]["waiting"] == 2
     # Without it the prefix ends at the first colon, and the keys are the same.
-    (found,) = read(run_module, redis_server)["queues"]
+    (found,) = read(ask, redis_server)["queues"]
     assert (found["prefix"] + ":" + found["name"], found["counts"]["waiting"]) == (f"{prefix or 'bull'}:mail", 2)
     if prefix in ("shop", "shop:eu"):
-        absent = run_module("redis_queue_info", {**redis_server.login(), "system": ["bullmq"], "queues": ["mail"]})
+        absent = ask("redis_queue_info", {**redis_server.login(), "system": ["bullmq"], "queues": ["mail"]})
         assert "There are queues with key prefix 'shop'; set key_prefix." in absent["msg"]
 
 
 @pytest.mark.parametrize("name", ["a:b", "a*", "a[b]", "a?c", "큐 1", "a\\b", "x:wait", "x" * 200])
-def test_odd_names(run_module: Runner, redis_server: RedisServer, name: str) -> None:
+def test_odd_names(ask: Runner, redis_server: RedisServer, name: str) -> None:
     NodeQueue("bull4", redis_server.port, name).ask("add", jobs=jobs(2))
     redis_server.client().rpush("bull:ab:wait", "not ours")
     for options in ({}, {"queues": [name]}, {"key_prefix": "bull"}):
-        found = queues(read(run_module, redis_server, **options))
+        found = queues(read(ask, redis_server, **options))
         assert {each: queue["counts"]["waiting"] for each, queue in found.items()} == {name: 2}
 
 
-def test_a_name_that_is_not_utf8(run_module: Runner, redis_server: RedisServer) -> None:
+def test_a_name_that_is_not_utf8(ask: Runner, redis_server: RedisServer) -> None:
     NodeQueue("bullmq5", redis_server.port, "mail").ask("add", jobs=jobs(1, "häufig"))
     client = redis_server.client()
     for key in client.keys("bull:mail:*"):
         client.rename(key, key.replace(b"mail", b"ma\xffil"))
     client.hset("bull:ma\udcffil:1".encode("utf-8", "surrogateescape"), "data", b"\xff\xfe")
     for options in ({}, {"queues": ["ma\udcffil"]}):
-        (found,) = read(run_module, redis_server, **options)["queues"]
+        (found,) = read(ask, redis_server, **options)["queues"]
         assert (found["name"], found["counts"]["waiting"], found["tasks"][0]["name"]) == ("ma\\xffil", 1, "häufig")
 
 
-def test_a_job_whose_id_is_the_name_of_a_state(run_module: Runner, redis_server: RedisServer) -> None:
+def test_a_job_whose_id_is_the_name_of_a_state(ask: Runner, redis_server: RedisServer) -> None:
     queue = NodeQueue("bull4", redis_server.port, "mail")
     queue.ask("add", jobs=[*jobs(1, jobId="failed"), *jobs(2)])
     assert redis_server.client().type("bull:mail:failed") == b"hash"
-    found = read(run_module, redis_server)
+    found = read(ask, redis_server)
     mail = queues(found)["mail"]
     assert (mail["counts"]["failed"], mail["counts"]["waiting"], found["failed_count"]) == (None, 3, None)
     assert mail["notes"][0] == (
@@ -292,27 +314,27 @@ def test_the_manuals_commands_say_nothing_is_wrong(run_module: Runner, redis_ser
     assert absent["msg"].endswith("Queues with key prefix 'bull': data-collection.")
 
 
-def test_the_wrong_database_says_where_the_keys_are(run_module: Runner, redis_server: RedisServer) -> None:
+def test_the_wrong_database_says_where_the_keys_are(ask: Runner, redis_server: RedisServer) -> None:
     NodeQueue("bull4", redis_server.port, "mail", db=2).ask("add", jobs=jobs(1))
-    absent = run_module("redis_queue_info", {**redis_server.login(), "system": ["bull"], "queues": ["mail"]})
+    absent = ask("redis_queue_info", {**redis_server.login(), "system": ["bull"], "queues": ["mail"]})
     place = f"atabase 0 of {redis_server.host}:{redis_server.port}"
     assert absent["msg"] == (
         f"Queue 'mail' of Bull does not exist in d{place}: there is neither bull:mail:meta nor bull:mail:id. "
         f"No queue of Bull or BullMQ was found among 0 keys. D{place} is empty; keys are in database 2 "
         f"({redis_server.cli('DBSIZE', db=2)} keys). Is login_db right?"
     )
-    empty = read(run_module, redis_server, system=["bull", "bullmq"])
+    empty = read(ask, redis_server, system=["bull", "bullmq"])
     assert (empty["queues"], empty["found"], empty["failed_count"]) == ([], None, None)
     assert "Is login_db right?" in empty["skipped_sections"][0]["reason"]
-    reported = read(run_module, redis_server, queues=["mail"], missing_queues="report")
+    reported = read(ask, redis_server, queues=["mail"], missing_queues="report")
     assert [(queue["exists"], queue["backlog"]) for queue in reported["queues"]] == [(False, None)]
 
 
-def test_n8n(run_module: Runner, redis_server: RedisServer) -> None:
+def test_n8n(ask: Runner, redis_server: RedisServer) -> None:
     opts = {"priority": 100, "removeOnComplete": True, "removeOnFail": True}
     queue = NodeQueue("bull4", redis_server.port, "jobs")
     queue.batch([{"command": "add", "jobs": jobs(2, data={"fail": "workflow"}, **opts)}, {"command": "drainByWork"}])
-    found = queues(read(run_module, redis_server))["jobs"]
+    found = queues(read(ask, redis_server))["jobs"]
     assert (found["system"], found["counts"]["failed"]) == ("bull", 0)
     assert found["notes"] == [
         "if 'jobs' is n8n's queue: n8n removes failed jobs at once, so that none are found here; failed executions are "
@@ -323,7 +345,7 @@ def test_n8n(run_module: Runner, redis_server: RedisServer) -> None:
 # --- jobs
 
 
-def test_failures(run_module: Runner, redis_server: RedisServer) -> None:
+def test_failures(ask: Runner, redis_server: RedisServer) -> None:
     reasons = ["cannot reach redis://app:geheim@cache:6379", "product 17 not found", "product 18 not found"]
     queue = NodeQueue("bullmq5", redis_server.port, "mail")
     queue.batch(
@@ -332,7 +354,7 @@ def test_failures(run_module: Runner, redis_server: RedisServer) -> None:
             {"command": "drainByWork"},
         ]
     )
-    found = read(run_module, redis_server)
+    found = read(ask, redis_server)
     mail = queues(found)["mail"]
     assert {each["reason"]: each["count"] for each in mail["failures"]} == {
         "product <n> not found": 2,
@@ -341,19 +363,19 @@ def test_failures(run_module: Runner, redis_server: RedisServer) -> None:
     assert "geheim" not in json.dumps(found)
     assert mail["failures"][0]["example_ids"] == ["2", "3"]
     assert found["failures"] == mail["failures"]
-    newest = queues(read(run_module, redis_server, max_failed=1))["mail"]
+    newest = queues(read(ask, redis_server, max_failed=1))["mail"]
     assert (newest["counts"]["failed"], newest["failures_sampled"]) == (3, True)
     assert [(each["count"], each["example_ids"]) for each in newest["failures"]] == [(1, ["3"])]
     client = redis_server.client()
     client.zadd("bull:mail:failed", {"1": (time.time() - 7200) * 1000})
-    lately = queues(read(run_module, redis_server, failed_within=3600.0))["mail"]
+    lately = queues(read(ask, redis_server, failed_within=3600.0))["mail"]
     assert (lately["counts"]["failed"], lately["states"]["failed"], lately["failure_reasons_count"]) == (2, 3, 1)
     assert not lately["failures_sampled"]
-    without = queues(read(run_module, redis_server, failures=False))["mail"]
+    without = queues(read(ask, redis_server, failures=False))["mail"]
     assert (without["counts"]["failed"], without["failures"]) == (3, [])
 
 
-def test_large_fields_are_not_read(run_module: Runner, redis_server: RedisServer) -> None:
+def test_large_fields_are_not_read(ask: Runner, redis_server: RedisServer) -> None:
     queue = NodeQueue("bullmq5", redis_server.port, "mail")
     queue.batch(
         [
@@ -368,7 +390,7 @@ def test_large_fields_are_not_read(run_module: Runner, redis_server: RedisServer
         client.hset("bull:mail:1", field, large)
     client.hset("bull:mail:2", mapping={"name": large, "data": large})
     before = client.info("stats")["total_net_output_bytes"]
-    found = queues(read(run_module, redis_server))["mail"]
+    found = queues(read(ask, redis_server))["mail"]
     assert client.info("stats")["total_net_output_bytes"] - before < 1_000_000
     assert [(each["reason"], each["count"], each["example_ids"]) for each in found["failures"]] == [
         ("(a reason too long to read)", 1, ["1"])
@@ -377,7 +399,7 @@ def test_large_fields_are_not_read(run_module: Runner, redis_server: RedisServer
 
 
 @pytest.mark.parametrize("library", ["bull4", "bullmq5"])
-def test_ghosts_and_orphans(run_module: Runner, redis_server: RedisServer, watched: Watch, library: str) -> None:
+def test_ghosts_and_orphans(ask: Runner, redis_server: RedisServer, watched: Watch, library: str) -> None:
     queue = NodeQueue(library, redis_server.port, "mail")
     queue.batch(
         [
@@ -389,7 +411,7 @@ def test_ghosts_and_orphans(run_module: Runner, redis_server: RedisServer, watch
     scheduled = queue.ask("scheduler")
     NodeQueue(library, redis_server.port, "mail-2").ask("add", jobs=jobs(3))
     client = redis_server.client()
-    whole = watched(redis_server, lambda: read(run_module, redis_server, orphans=True))
+    whole = watched(redis_server, lambda: read(ask, redis_server, orphans=True))
     assert {name: (each["ghosts"], each["orphans"]) for name, each in queues(whole).items()} == {
         "mail": (0, 0),
         "mail-2": (0, 0),
@@ -397,32 +419,32 @@ def test_ghosts_and_orphans(run_module: Runner, redis_server: RedisServer, watch
     assert client.delete("bull:mail:1", "bull:mail:5", "bull:mail:9") == 3
     # The manual's way to empty a queue leaves the jobs.
     assert redis_server.cli("DEL", "bull:mail-2:wait") == "1"
-    found = queues(read(run_module, redis_server, orphans=True))
+    found = queues(read(ask, redis_server, orphans=True))
     assert (found["mail"]["ghosts"], found["mail"]["orphans"]) == (3, 0)
     assert (found["mail-2"]["ghosts"], found["mail-2"]["orphans"]) == (0, 3)
     assert "3 jobs in no state, which nobody runs or removes: 1, 2, 3" in found["mail-2"]["notes"]
     assert found["mail"]["counts"]["failed"] == 2
-    bounded = read(run_module, redis_server, queues=["mail", "mail-2"], orphans=True, max_keys=1)
+    bounded = read(ask, redis_server, queues=["mail", "mail-2"], orphans=True, max_keys=1)
     assert {each["orphans"] for each in bounded["queues"]} == {None}
     assert (bounded["complete"], [entry["section"] for entry in bounded["skipped_sections"]]) == (False, ["orphans"])
-    assert queues(read(run_module, redis_server))["mail"]["orphans"] is None
+    assert queues(read(ask, redis_server))["mail"]["orphans"] is None
 
 
-def test_delayed_jobs_that_nobody_moves_on(run_module: Runner, redis_server: RedisServer) -> None:
+def test_delayed_jobs_that_nobody_moves_on(ask: Runner, redis_server: RedisServer) -> None:
     for library in LIBRARIES:
         NodeQueue(library, redis_server.port, library).ask("add", jobs=[*jobs(2, delay=1), *jobs(1, delay=10**7)])
     later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))
-    found = queues(read(run_module, redis_server, reference_time=later))
+    found = queues(read(ask, redis_server, reference_time=later))
     assert {name: each["overdue"] for name, each in found.items()} == dict.fromkeys(LIBRARIES, 2)
     assert {name: each["counts"]["delayed"] for name, each in found.items()} == dict.fromkeys(LIBRARIES, 3)
 
 
-def test_ages(run_module: Runner, redis_server: RedisServer) -> None:
+def test_ages(ask: Runner, redis_server: RedisServer) -> None:
     queue = NodeQueue("bullmq5", redis_server.port, "mail")
     queue.ask("add", jobs=[*jobs(1200), *jobs(3, priority=9)])
     client = redis_server.client()
     client.hset("bull:mail:1", "timestamp", int((time.time() - 7200) * 1000))
-    found = queues(read(run_module, redis_server, sample=10))["mail"]
+    found = queues(read(ask, redis_server, sample=10))["mail"]
     # Jobs are pushed on the left: the first one is at the end, which a sample always holds.
     assert (round(found["oldest_age_seconds"] / 60), found["oldest_age_exact"]) == (120, False)
     assert found["oldest_age_note"] == "of 12 of 1203 waiting jobs"
@@ -430,26 +452,26 @@ def test_ages(run_module: Runner, redis_server: RedisServer) -> None:
     client.ltrim("bull:mail:wait", -900, -1)
     # Among those of low priority is one that is older than all others.
     client.hset("bull:mail:1203", "timestamp", int((time.time() - 10800) * 1000))
-    exact = queues(read(run_module, redis_server))["mail"]
+    exact = queues(read(ask, redis_server))["mail"]
     assert (round(exact["oldest_age_seconds"] / 60), exact["oldest_age_exact"]) == (180, True)
-    none = queues(read(run_module, redis_server, sample=0))["mail"]
+    none = queues(read(ask, redis_server, sample=0))["mail"]
     assert (none["oldest_age_seconds"], none["oldest_age_note"], none["sampled"]) == (None, "sample is 0", 0)
     client.hset("bull:mail:1203", "timestamp", int((time.time() + 3600) * 1000))
     client.hset("bull:mail:1", "timestamp", int((time.time() + 3600) * 1000))
-    ahead = queues(read(run_module, redis_server))["mail"]
+    ahead = queues(read(ask, redis_server))["mail"]
     assert 0 <= ahead["oldest_age_seconds"] < 120
     assert ahead["notes"][0].startswith("the producers' clock is 3")
     client.hdel("bull:mail:1", "timestamp")
-    assert queues(read(run_module, redis_server))["mail"]["oldest_age_exact"] is False
+    assert queues(read(ask, redis_server))["mail"]["oldest_age_exact"] is False
 
 
-def test_rates(run_module: Runner, redis_server: RedisServer) -> None:
+def test_rates(ask: Runner, redis_server: RedisServer) -> None:
     queue = NodeQueue("bullmq5", redis_server.port, "mail")
     queue.ask("add", jobs=jobs(3))
     client = redis_server.client()
     client.config_resetstat()
     answer: list[dict[str, Any]] = []
-    look = threading.Thread(target=lambda: answer.append(read(run_module, redis_server, sample_seconds=2)))
+    look = threading.Thread(target=lambda: answer.append(read(ask, redis_server, sample_seconds=2)))
     look.start()
     # Two for the figures, one for the first of the two looks at the counters.
     assert wait_until(
@@ -464,13 +486,13 @@ def test_rates(run_module: Runner, redis_server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_what_keeps_workers_from_fetching(run_module: Runner, redis_server: RedisServer, library: str) -> None:
+def test_what_keeps_workers_from_fetching(ask: Runner, redis_server: RedisServer, library: str) -> None:
     queue = NodeQueue(library, redis_server.port, "mail")
     queue.ask("add", jobs=jobs(2))
     client = redis_server.client()
     client.hset("bull:mail:meta", "paused", 1)
     client.set("bull:mail:limiter", 5, px=60_000)
-    found = queues(read(run_module, redis_server))["mail"]
+    found = queues(read(ask, redis_server))["mail"]
     notes = " ".join(found["notes"])
     assert "a rate limiter counts 5 jobs" in notes
     if library in BULL:
@@ -481,7 +503,7 @@ def test_what_keeps_workers_from_fetching(run_module: Runner, redis_server: Redi
     client.hdel("bull:mail:meta", "paused")
     client.hset("bull:mail:meta", mapping={"concurrency": 3, "max": 10, "duration": 1000})
     client.rename("bull:mail:wait", "bull:mail:paused")
-    found = queues(read(run_module, redis_server))["mail"]
+    found = queues(read(ask, redis_server))["mail"]
     notes = " ".join(found["notes"])
     assert (found["counts"]["waiting"], found["paused"]) == (2, False)
     assert "2 jobs in the list 'paused', from where no worker fetches" in notes
@@ -489,19 +511,19 @@ def test_what_keeps_workers_from_fetching(run_module: Runner, redis_server: Redi
     assert "at most 10 jobs start in 1000 ms (meta.max, meta.duration)" in notes
 
 
-def test_workers_without_names(run_module: Runner, redis_server: RedisServer) -> None:
+def test_workers_without_names(ask: Runner, redis_server: RedisServer) -> None:
     NodeQueue("bullmq5", redis_server.port, "mail").ask("add", jobs=jobs(1))
     waiting = redis_server.client()
     nameless = threading.Thread(target=lambda: waiting.bzpopmin("elsewhere", 30), daemon=True)
     nameless.start()
     client = redis_server.client()
     assert wait_until(lambda: any(each["cmd"] == "bzpopmin" for each in client.client_list()), 10, 0.01)
-    found = queues(read(run_module, redis_server))["mail"]
+    found = queues(read(ask, redis_server))["mail"]
     assert (found["consumers"], found["unconsumed"]) == (None, None)
     assert "1 of the connections that wait for jobs have no name" in found["notes"][0]
     named = redis_server.client()
     named.client_setname("bull:" + base64.b64encode(b"mail").decode() + ":w:first")
-    assert queues(read(run_module, redis_server))["mail"]["consumers"] == 1
+    assert queues(read(ask, redis_server))["mail"]["consumers"] == 1
     client.zadd("elsewhere", {"x": 1})
     nameless.join(10)
 
@@ -523,16 +545,9 @@ class Counted:
         monkeypatch.setattr(RedisClient, "_exchange", count)
 
 
-def parameters(server: RedisServer, **changes: Any) -> dict[str, Any]:
-    """The module's options as Ansible hands them over."""
-    options: dict[str, Any] = {**redis_argument_spec(), **budget_argument_spec()}
-    options.update(yaml.safe_load(redis_queue_info.DOCUMENTATION)["options"])
-    return {**{name: option.get("default") for name, option in options.items()}, **server.login(), **changes}
-
-
 @pytest.mark.parametrize("library", ["bullmq5"])
 def test_200_named_queues_take_one_round_trip(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, library: str
+    ask: Runner, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
     names = [f"queue-{number:03}" for number in range(200)]
     steps = [{"command": "add", "queue": name, "jobs": jobs(1 + number % 3)} for number, name in enumerate(names)]
@@ -541,7 +556,7 @@ def test_200_named_queues_take_one_round_trip(
     for count in (1, 200):
         with monkeypatch.context() as patch:
             counted = Counted(patch)
-            result = queue_report(parameters(redis_server, queues=names[:count], system=["bullmq"]))
+            result = ask("redis_queue_info", {**redis_server.login(), "queues": names[:count], "system": ["bullmq"]})
         assert [queue["counts"]["waiting"] for queue in result["queues"]] == [1 + number % 3 for number in range(count)]
         trips[count] = counted.commands
     assert len(trips[200]) == len(trips[1])

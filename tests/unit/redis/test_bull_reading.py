@@ -12,7 +12,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.absent import explain_absence
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.family import library_of
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.jobs import oldest, seconds_of, slices
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.jobs import oldest, seconds_of, share, slices
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.library import Library, Signs
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.look import (
     HELD_BACK,
@@ -281,6 +281,20 @@ def test_a_sample_has_the_size_that_was_asked_for(wanted: int) -> None:
         assert len(positions) == len(set(positions)) == wanted
         assert sorted(positions) == positions
         assert positions[-1] == length - 1
+
+
+@pytest.mark.parametrize(
+    ("most", "together", "queues", "each"),
+    [
+        (1000, 20_000, 0, 1000),
+        (1000, 20_000, 20, 1000),
+        (1000, 20_000, 40, 500),
+        (50_000, 20_000, 1, 50_000),
+        (9, 20, 99, 1),
+    ],
+)
+def test_share(most: int, together: int, queues: int, each: int) -> None:
+    assert share(most, together, queues) == each
 
 
 @pytest.mark.parametrize(

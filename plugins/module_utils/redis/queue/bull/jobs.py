@@ -31,6 +31,14 @@ def slices(length: int, wanted: int) -> list[tuple[int, int]]:
     return [*ranges, (length - tail, length - 1)]
 
 
+def share(most: int, together: int, queues: int) -> int:
+    """How many jobs of each queue to read: C(most), or an equal share where that would be more than C(together).
+
+    One queue alone may always have C(most).
+    """
+    return min(most, max(1, max(most, together) // max(1, queues)))
+
+
 def seconds_of(value: Any) -> Optional[float]:
     """Milliseconds since the epoch, as the libraries write them, in seconds; None if it is no such number."""
     try:

@@ -17,7 +17,7 @@ from typing import Any, Optional
 from ansible_collections.runbook.ops.plugins.module_utils.queues.model import plural
 from ansible_collections.runbook.ops.plugins.module_utils.queues.reasons import normalise, scrub
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import RedisClient, show
-from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.jobs import oldest, seconds_of, slices
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.jobs import oldest, seconds_of, share, slices
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.library import BULLMQ
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.look import MARKER
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.recheck import NO_KEY, look_again
@@ -35,6 +35,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.request im
 # Waiting jobs whose times are all read, by queue and over all queues; of more a sample is taken.
 MOST_AGES = 1000
 MOST_AGES_TOGETHER = 20_000
+# Failed jobs that are read over all queues, unless more is asked for of one; each queue gets an equal share.
+MOST_FAILED_TOGETHER = 20_000
 # Jobs that are looked at together; what is read of them is in memory at once.
 GROUP_JOBS = 5000
 NAME_BYTES = 500
@@ -50,11 +52,14 @@ class Sampler:
         self.client = client
         self.request = request
         self.now = now
-        self._ages = max(request.sample, min(MOST_AGES, MOST_AGES_TOGETHER // max(1, queues)))
+        self._ages = max(request.sample, share(MOST_AGES, MOST_AGES_TOGETHER, queues))
+        self._failed = request.max_failed
         self._looked_at = 0.0
 
     def look_into(self, subjects: Sequence[Subject]) -> None:
         """Set everything that jobs tell in C(facts)."""
+        failing = sum(bool(subject.look.lengths["failed"]) for subject in subjects)
+        self._failed = share(self.request.max_failed, MOST_FAILED_TOGETHER, failing)
         for group in self._groups(subjects):
             self._find_ids(group)
             self._measure(group)
@@ -78,7 +83,7 @@ class Sampler:
 
     def _most(self, state: str) -> int:
         if state == "failed":
-            return self.request.max_failed if self.request.failures else self.request.sample
+            return self._failed if self.request.failures else self.request.sample
         if state == "active":
             return MOST_ACTIVE
         return self._ages if state in WAITING else self.request.sample
@@ -98,7 +103,7 @@ class Sampler:
                     ("LRANGE", subject.key(b"active"), -MOST_ACTIVE, -1), partial(self._keep_ids, subject, "active")
                 )
             if lengths["failed"] and self.request.failures:
-                command = ("ZRANGE", subject.key(b"failed"), -self.request.max_failed, -1, "WITHSCORES")
+                command = ("ZRANGE", subject.key(b"failed"), -self._failed, -1, "WITHSCORES")
                 ask.ask(command, partial(self._keep_failed, subject))
             else:
                 self._ask_slices(ask, subject, "failed", self.request.sample)
