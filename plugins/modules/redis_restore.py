@@ -94,8 +94,8 @@ options:
     type: path
   check_running:
     description:
-      - Whether check mode refuses a server that runs, too. With V(false), it shows what would be done once the server is
-        stopped. Outside check mode a running server is always refused.
+      - Whether check mode refuses a server that runs, too. With V(false), it shows what would be done once the server
+        is stopped. Outside check mode a running server is always refused.
     type: bool
     default: true
 notes:
