@@ -46,3 +46,13 @@ def refuse(product: int) -> None:
 @app.task(name="shop.crawl")
 def crawl(seconds: float) -> None:
     time.sleep(seconds)
+
+
+@app.task(name="shop.mend")
+def mend(product: int) -> int:
+    """Fails until somebody repairs the shop; leaves a trace in the list "done"."""
+    client = app.backend.client
+    if client.get("repaired") is None:
+        raise ValueError(f"product {product} is broken, token=geheim")
+    client.rpush("done", product)
+    return product

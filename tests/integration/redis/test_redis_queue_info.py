@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import os
 import pickle
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kombu import Queue, pools
+from kombu import Queue
+from lab.celery import Shop
 from lab.process import wait_until
 from lab.redis import RedisServer
 
@@ -26,59 +24,6 @@ Runner = Callable[..., dict[str, Any]]
 Watch = Callable[[RedisServer, Callable[[], Any]], Any]
 HERE = Path(__file__).parent
 SEPARATOR = "\x06\x16"
-
-
-class Shop:
-    """The application against one server, in a process of this one."""
-
-    def __init__(self, server: RedisServer, db: int = 0, **settings: Any) -> None:
-        self.server = server
-        self.settings = {"broker": server.url(db), **settings}
-        # What kombu believes to have declared already is gone with the data of the test before.
-        pools.reset()
-        specification = importlib.util.spec_from_file_location("celery_shop_under_test", HERE / "celery_shop.py")
-        assert specification is not None
-        assert specification.loader is not None
-        module = importlib.util.module_from_spec(specification)
-        os.environ["SHOP"] = json.dumps(self.settings)
-        try:
-            specification.loader.exec_module(module)
-        finally:
-            del os.environ["SHOP"]
-        self.tasks = module
-        self.app = module.app
-
-    def send(self, task: str, *args: Any, **options: Any) -> Any:
-        return getattr(self.tasks, task).apply_async(args, **options)
-
-    def declared(self, queue: str) -> int:
-        """The length of a queue as kombu counts it."""
-        with self.app.connection_for_read() as connection:
-            # A passive declaration forgets the key prefix when it asks whether the queue exists.
-            return int(connection.default_channel._size(queue))
-
-    @contextmanager
-    def worker(self, *options: str, name: str = "w1") -> Iterator[subprocess.Popen[bytes]]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "celery_shop", "worker", "-n", name, "-l", "warning", *options],
-            cwd=HERE,
-            env={**os.environ, "SHOP": json.dumps(self.settings), "C_FORCE_ROOT": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            # The pool's children are in the session that was started for them.
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                if process.poll() is None:
-                    os.killpg(process.pid, number)
-                    try:
-                        process.wait(10)
-                    except subprocess.TimeoutExpired:
-                        continue
-            self.app.close()
 
 
 @pytest.fixture
