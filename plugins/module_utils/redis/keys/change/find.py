@@ -21,6 +21,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Scan
 
 # Nested values of a collection that MEMORY USAGE looks at.
 MEMORY_SAMPLES = 5
+# So many keys are looked at before the progress moves on.
+LOOKS = 1000
 
 
 @dataclass
@@ -41,8 +43,12 @@ class Search:
         self._sort(plan, evidence, exact)
         if self.request.patterns:
             named = set(exact)
-            for names in self._scan(plan):
-                self._sort(plan, evidence, [name for name in names if name not in named])
+            # The budget is for walking through the keys; what is then asked about each takes its own time.
+            names = [name for batch in self._scan(plan) for name in batch if name not in named]
+            self.progress.phase("look", self.endpoint.place, total=len(names), unit="keys")
+            for start in range(0, len(names), LOOKS):
+                self._sort(plan, evidence, names[start : start + LOOKS])
+                self.progress.advance(len(names[start : start + LOOKS]))
         return plan
 
     def measure(self, plan: Plan) -> dict[bytes, int]:

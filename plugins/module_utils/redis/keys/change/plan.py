@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, Refused, outcome
@@ -35,7 +36,7 @@ class Key:
     ttl_milliseconds: int
     pattern: Pattern
 
-    @property
+    @cached_property
     def group(self) -> str:
         """What of its name may be shown."""
         return shown_group(self.name, self.pattern)
