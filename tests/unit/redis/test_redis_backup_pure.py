@@ -173,7 +173,7 @@ def test_queues_of_a_copy(queues: dict[QueueId, dict[str, int]], wrong: list[str
 
 def test_figures_and_manifests_are_read_as_they_are_written() -> None:
     assert figures_from(FIGURES.as_dict()) == FIGURES
-    without = exact(Census({0: 1}), has_queues=False)
+    without = exact(Census({0: 1}, {0: 0}), has_queues=False)
     assert without.as_dict()["queues"] is None
     assert figures_from(without.as_dict()) == without
     entry = {
