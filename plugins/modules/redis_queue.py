@@ -60,13 +60,15 @@ options:
     type: str
   key_prefix:
     description:
-      - The C(prefix) of Bull and BullMQ, whose default is V(bull); C(global_keyprefix) of Celery.
+      - The C(prefix) of Bull and BullMQ, whose default is V(bull); C(global_keyprefix) of Celery; what is in place of
+        V(rq) for RQ; a namespace of Sidekiq.
     type: str
   states:
     description:
       - Which states to empty, by the names that M(runbook.ops.redis_queue_info) uses for all systems.
       - V(waiting) includes jobs with a priority, and those put aside while the queue is paused.
-      - V(blocked) are parents that wait for their children (BullMQ). The children stay, and are ordinary jobs then.
+      - V(blocked) are parents that wait for their children (BullMQ), or jobs that wait for others (RQ). Those they wait
+        for stay, and are ordinary jobs then.
       - V(active) is refused, as is a state that the queue's system does not have.
     type: list
     elements: str
@@ -75,7 +77,7 @@ options:
   min_age:
     description:
       - Removes only jobs that have been in their state at least so long, such as V(1h) or V(7d). For states of which
-        that is known, which for BullMQ and Bull are V(failed) and V(completed).
+        that is known, which are V(failed) and, but for Sidekiq, V(completed). For Celery there is none.
     type: str
   max_jobs:
     description:
@@ -115,6 +117,11 @@ options:
     type: list
     elements: int
     default: [0, 3, 6, 9]
+notes:
+  - RQ has one pause for all its queues. A worker that waits for a job when it begins takes one more.
+  - Celery's workers know themselves which queues they fetch from, and of Sidekiq only Pro can pause a queue. Pausing
+    and resuming them is refused, with what to do instead.
+  - Of Celery the messages that wait are removed, of all priorities. Those that workers hold unacknowledged stay.
 seealso:
   - module: runbook.ops.redis_queue_info
 """

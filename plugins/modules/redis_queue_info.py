@@ -89,7 +89,8 @@ options:
     default: 100
   max_unacked:
     description:
-      - How many unacknowledged messages to decode (Celery). Each must be decoded to know which queue it belongs to.
+      - How many unacknowledged messages to decode (Celery), and how many jobs of each of the sets C(retry), C(schedule)
+        and C(dead) (Sidekiq), the latest ones. Each must be decoded to know which queue it belongs to.
     type: int
     default: 10000
   failures:
@@ -103,7 +104,7 @@ options:
     type: float
   max_failed:
     description:
-      - How many failed jobs of each queue of Bull and BullMQ to read, the newest ones. All are counted; of more than
+      - How many failed jobs of each queue of Bull, BullMQ and RQ to read, the newest ones. All are counted; of more than
         this the reasons are those of a part, and RV(queues[].failures_sampled) is true.
       - Of all queues together at most 20000 are read, or O(max_failed) if that is more, in equal shares.
     type: int

@@ -55,7 +55,8 @@ options:
     type: str
   key_prefix:
     description:
-      - Prefix of the keys, such as V({bull}). With Bull and BullMQ it is V(bull) if not given.
+      - Prefix of the keys, such as V({bull}). With Bull and BullMQ it is V(bull) if not given, with RQ V(rq).
+      - For Celery C(global_keyprefix) in C(broker_transport_options), for Sidekiq a namespace.
     type: str
   reason:
     description:
@@ -98,6 +99,8 @@ options:
   reset_attempts:
     description:
       - Whether the jobs get all their attempts again. Otherwise a job that had used them up is tried once.
+      - RQ does not keep how many there were, so of its jobs only the count of retries they asked for themselves begins
+        anew.
     type: bool
     default: false
   batch_size:
@@ -131,6 +134,12 @@ options:
 notes:
   - A job that failed over the failure of a child of its flow waits for its children again (BullMQ). It is refused as
     long as one of them is failed.
+  - RQ's failed jobs keep the expiry that their failure had set when RQ requeues them, and may vanish while they wait.
+    Here it is taken off. Jobs with a rate limit are refused, because only RQ's limiter may let them in.
+  - Of Sidekiq the dead jobs are put back; it tries those in C(retry) again by itself.
+  - Celery keeps no failed jobs. A task is sent again under its own id, made of its result, if that was kept with
+    C(result_extended) and in JSON; all else is refused. What results do not keep is lost, which is callbacks, the rest
+    of a chain, time limits and priorities. Tasks with C(ignore_result) leave no trace.
   - n8n's queue C(jobs) is refused. n8n removes failed jobs from Redis, and retries from its own database.
   - Needs the permissions for C(MULTI), C(DISCARD), C(EVAL) and C(EVALSHA) beside those for the queue's keys. What is
     missing is named in one message.

@@ -28,7 +28,7 @@ class Shop:
         self.server = server
         self.settings = {"broker": server.url(db), **settings}
         # What kombu believes to have declared already is gone with the data of the test before.
-        pools.reset()
+        pools.reset()  # type: ignore[no-untyped-call]
         specification = importlib.util.spec_from_file_location("celery_shop_under_test", SOURCE)
         assert specification is not None
         assert specification.loader is not None
