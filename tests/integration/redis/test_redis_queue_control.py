@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.node import LIBRARIES, NodeQueue
+from lab.bull_work import Work, jobs
+from lab.node import LIBRARIES
 from lab.process import wait_until
 from lab.redis import RedisServer
-from lab.written import writes
 
 Runner = Callable[..., dict[str, Any]]
 # Their workers look at nothing but the list they fetch from.
@@ -21,75 +19,36 @@ BLIND = ("bull4", "bullmq3", "bullmq4")
 RENAMING = ("bull4", "bullmq4", "bullmq5")
 
 
-class Work:
-    """One queue, its real library, and the module."""
-
-    def __init__(self, run_module: Runner, server: RedisServer, library: str, directory: Path) -> None:
-        self.library = library
-        self.server = server
-        self.name = "mail"
-        self.done = directory / "done"
-        self.node = NodeQueue(library, server.port, self.name, log=str(self.done))
-        self._directory = directory
-        self._run_module = run_module
-
-    def module(self, state: str, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
-        arguments = {**self.server.login(), "queue": self.name, "state": state, **options}
-        return self._run_module("redis_queue", arguments, check_mode=check_mode)
-
-    def change(self, state: str, **options: Any) -> dict[str, Any]:
-        """Check mode, the run, and a second run that has nothing to do."""
-        foreseen = self.module(state, check_mode=True)
-        done = self.module(state, **options)
-        assert not foreseen.get("failed"), foreseen
-        assert not done.get("failed"), done
-        for name in ("changed", "actions", "paused", "library", "system"):
-            assert done[name] == foreseen[name], name
-        assert done["before"]["paused"] == foreseen["before"]["paused"]
-        assert foreseen["after"] is None
-        again = self.module(state)
-        assert (again["changed"], again["actions"], again["before"]["paused"]) == (False, [], state == "paused")
-        return done
-
-    def executed(self) -> list[int]:
-        """The numbers of the jobs that workers have begun, in order."""
-        lines = self.done.read_text(encoding="utf-8").splitlines() if self.done.exists() else []
-        return [json.loads(line)["data"]["n"] for line in lines]
-
-    @contextmanager
-    def worker(self, **options: Any) -> Iterator[None]:
-        ready = self._directory / "ready"
-        process = self.node.worker(self._directory / "worker.log", ready=str(ready), **options)
-        try:
-            assert wait_until(ready.exists, 30)
-            yield
-        finally:
-            process.kill()
-            process.wait()
-
-    def key(self, suffix: str) -> str:
-        return f"bull:{self.name}:{suffix}"
-
-
-def jobs(count: int, start: int = 0, **options: Any) -> list[dict[str, Any]]:
-    return [{"data": {"n": number, **options}} for number in range(start, start + count)]
+def change(work: Work, state: str, **options: Any) -> dict[str, Any]:
+    """Check mode, the run, and a second run that has nothing to do."""
+    foreseen = work.module(state, check_mode=True)
+    done = work.module(state, **options)
+    assert not foreseen.get("failed"), foreseen
+    assert not done.get("failed"), done
+    for name in ("changed", "actions", "paused", "library", "system"):
+        assert done[name] == foreseen[name], name
+    assert done["before"]["paused"] == foreseen["before"]["paused"]
+    assert foreseen["after"] is None
+    again = work.module(state)
+    assert (again["changed"], again["actions"], again["before"]["paused"]) == (False, [], state == "paused")
+    return done
 
 
 @pytest.fixture(params=LIBRARIES)
-def work(request: pytest.FixtureRequest, run_module: Runner, redis_server: RedisServer, tmp_path: Path) -> Work:
-    return Work(run_module, redis_server, request.param, tmp_path)
+def work(request: pytest.FixtureRequest, redis_server: RedisServer, tmp_path: Path) -> Work:
+    return Work(redis_server, request.param, tmp_path)
 
 
 @pytest.fixture
-def modern(run_module: Runner, redis_server: RedisServer, tmp_path: Path) -> Work:
-    return Work(run_module, redis_server, "bullmq5", tmp_path)
+def modern(redis_server: RedisServer, tmp_path: Path) -> Work:
+    return Work(redis_server, "bullmq5", tmp_path)
 
 
 def test_live_workers_stop_fetching_finish_what_they_have_and_are_woken(work: Work) -> None:
-    work.node.ask("add", jobs=[*jobs(40, milliseconds=25), {"data": {"n": 40}, "opts": {"priority": 2}}])
+    work.node.ask("add", jobs=[*jobs(40, milliseconds=25), *jobs(1, 40, opts={"priority": 2})])
     with work.worker(concurrency=2):
         assert wait_until(lambda: len(work.executed()) >= 6, 30)
-        paused = work.change("paused", wait_active="30s")
+        paused = change(work, "paused", wait_active="30s")
         begun = work.executed()
         assert paused["changed"] is True
         assert paused["actions"] == [{"action": "pause", "queue": "mail"}]
@@ -105,7 +64,7 @@ def test_live_workers_stop_fetching_finish_what_they_have_and_are_woken(work: Wo
         assert counts["completed"] == len(begun)
         # The library took half a second for that, in which a worker would have fetched the rest.
         assert work.executed() == begun
-        resumed = work.change("resumed")
+        resumed = change(work, "resumed")
         assert resumed["actions"] == [{"action": "resume", "queue": "mail"}]
         assert wait_until(lambda: len(work.executed()) >= 46, 30)
         assert wait_until(lambda: work.module("paused", check_mode=True)["before"]["counts"]["completed"] == 46, 30)
@@ -113,10 +72,8 @@ def test_live_workers_stop_fetching_finish_what_they_have_and_are_woken(work: Wo
 
 
 @pytest.mark.parametrize("library", BLIND)
-def test_the_flag_alone_stops_no_older_worker(
-    library: str, run_module: Runner, redis_server: RedisServer, tmp_path: Path
-) -> None:
-    work = Work(run_module, redis_server, library, tmp_path)
+def test_the_flag_alone_stops_no_older_worker(library: str, redis_server: RedisServer, tmp_path: Path) -> None:
+    work = Work(redis_server, library, tmp_path)
     work.node.ask("add", jobs=jobs(60, milliseconds=25))
     work.server.cli("HSET", work.key("meta"), "paused", 1)
     assert work.node.ask("isPaused") is True
@@ -125,7 +82,7 @@ def test_the_flag_alone_stops_no_older_worker(
         assert wait_until(lambda: len(work.executed()) >= 5, 30)
         found = work.module("paused", check_mode=True)
         assert (found["before"]["paused"], found["changed"]) == (False, True)
-        done = work.change("paused", wait_active="30s")
+        done = change(work, "paused", wait_active="30s")
         begun = work.executed()
         assert done["after"]["counts"]["waiting"] == 60 - len(begun)
         assert work.node.ask("isPaused") is True
@@ -135,9 +92,9 @@ def test_the_flag_alone_stops_no_older_worker(
 def test_the_library_and_the_module_undo_each_other(work: Work) -> None:
     work.node.ask("batch", steps=[{"command": "add", "jobs": jobs(6)}, {"command": "pause"}])
     assert work.module("paused")["changed"] is False
-    assert work.change("resumed")["before"]["counts"]["waiting"] == 6
+    assert change(work, "resumed")["before"]["counts"]["waiting"] == 6
     assert work.node.ask("isPaused") is False
-    work.change("paused")
+    change(work, "paused")
     assert work.node.ask("batch", steps=[{"command": "resume"}, {"command": "isPaused"}]) == [True, False]
     assert work.module("resumed")["changed"] is False
     # Nothing was lost, doubled or put out of order on the way.
@@ -147,12 +104,12 @@ def test_the_library_and_the_module_undo_each_other(work: Work) -> None:
 
 def test_an_empty_queue_stays_paused_for_jobs_that_come(work: Work) -> None:
     work.node.ask("batch", steps=[{"command": "add", "jobs": jobs(1)}, {"command": "drainByWork"}])
-    work.change("paused")
+    change(work, "paused")
     with work.worker():
         work.node.ask("add", jobs=[*jobs(1, 1), {"data": {"n": 2}, "opts": {"delay": 1}}])
         assert work.node.ask("counts")["completed"] == 1
         assert work.executed() == [0]
-        work.change("resumed")
+        change(work, "resumed")
         assert wait_until(lambda: len(work.executed()) == 3, 30)
 
 
@@ -177,10 +134,8 @@ def test_jobs_in_both_lists_are_brought_together_in_their_order(work: Work, way:
 
 
 @pytest.mark.parametrize("library", RENAMING)
-def test_the_librarys_own_pause_loses_them(
-    library: str, run_module: Runner, redis_server: RedisServer, tmp_path: Path
-) -> None:
-    work = Work(run_module, redis_server, library, tmp_path)
+def test_the_librarys_own_pause_loses_them(library: str, redis_server: RedisServer, tmp_path: Path) -> None:
+    work = Work(redis_server, library, tmp_path)
     half_paused(work)
     counts = work.node.ask("batch", steps=[{"command": "pause"}, {"command": "counts"}])[1]
     # RENAME puts one list in the place of the other: three jobs are in no state any more.
@@ -189,9 +144,9 @@ def test_the_librarys_own_pause_loses_them(
 
 @pytest.mark.parametrize("library", RENAMING)
 def test_jobs_that_were_left_in_wait_under_the_flag_are_older(
-    library: str, run_module: Runner, redis_server: RedisServer, tmp_path: Path
+    library: str, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    work = Work(run_module, redis_server, library, tmp_path)
+    work = Work(redis_server, library, tmp_path)
     work.node.ask("add", jobs=jobs(2500))
     # What an operator does by hand; Bull's producers look at meta-paused.
     work.server.cli("HSET", work.key("meta"), "paused", 1)
@@ -199,9 +154,9 @@ def test_jobs_that_were_left_in_wait_under_the_flag_are_older(
         work.server.cli("SET", work.key("meta-paused"), 1)
     work.node.ask("add", jobs=jobs(3, 2500))
     assert [work.server.cli("LLEN", work.key(each)) for each in ("paused", "wait")] == ["3", "2500"]
-    work.change("paused")
+    change(work, "paused")
     assert [work.server.cli("LLEN", work.key(each)) for each in ("paused", "wait")] == ["2503", "0"]
-    work.change("resumed")
+    change(work, "resumed")
     work.node.ask("drainByWork", concurrency=1)
     assert work.executed() == list(range(2503))
 
@@ -222,9 +177,20 @@ def test_waiting_for_active_jobs_fails_with_how_many_are_left(modern: Work) -> N
         assert modern.module("paused", wait_active="1s", check_mode=True)["changed"] is False
 
 
+def test_the_module_as_ansible_runs_it(modern: Work, run_module: Runner) -> None:
+    modern.node.ask("add", jobs=jobs(2))
+    foreseen = run_module("redis_queue", modern.arguments("paused"), check_mode=True)
+    done = run_module("redis_queue", modern.arguments("paused", wait_active="1m"))
+    assert (foreseen["actions"], foreseen["diff"]) == (done["actions"], done["diff"])
+    assert done["diff"]["after"].startswith("paused: true\nwaiting: 2\n")
+    assert modern.node.ask("isPaused") is True
+    # Shell variables of a role may be empty.
+    assert run_module("redis_queue", modern.arguments("resumed", wait_active="", min_age="", key_prefix=""))["changed"]
+    wrong = run_module("redis_queue", modern.arguments("resumed", wait_active="1m"))
+    assert wrong["msg"] == "wait_active: '1m' is not accepted. Accepted: only with state paused."
+
+
 def test_check_mode_writes_nothing(work: Work) -> None:
     work.node.ask("add", jobs=jobs(3))
-    before = writes(work.server)
     for state in ("paused", "resumed", "empty"):
-        assert work.module(state, check_mode=True)["after"] is None
-    assert writes(work.server) == before
+        assert work.foreseen(state)["after"] is None

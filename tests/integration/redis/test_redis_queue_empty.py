@@ -6,12 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.bull_work import DEFAULTS, Work, jobs
 from lab.node import LIBRARIES, NodeQueue
 from lab.paths import BUILD
 from lab.process import wait_until
@@ -19,10 +18,7 @@ from lab.redis import RedisServer
 from lab.written import writes
 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.run import control_queue
-from ansible_collections.runbook.ops.plugins.modules import redis_queue
 
-Runner = Callable[..., dict[str, Any]]
-DEFAULTS = {name: each.get("default") for name, each in redis_queue.argument_spec().items()}
 FLOWS = ("bullmq3", "bullmq4", "bullmq5", "bullmq6")
 # The keys that are there as long as something is in them.
 STATES = ("wait", "prioritized", "priority", "delayed", "failed", "completed", "waiting-children", "marker")
@@ -36,85 +32,37 @@ THEIRS = {
 }
 
 
-class Work:
-    """One queue, its real library, and the module."""
+def empty(work: Work, *states: str, quiet: bool = True, **options: Any) -> dict[str, Any]:
+    """Check mode, which writes nothing and foresees the run, and the run; C(quiet): nobody else writes."""
+    wanted = {"states": list(states) or ["waiting"], **options}
+    foreseen = work.foreseen("empty", quiet=quiet, **wanted)
+    done = work.module("empty", **wanted)
+    assert not foreseen.get("failed"), foreseen
+    assert not done.get("failed"), done
+    for name in ("changed", "actions", "removed", "ghosts", "kept", "before", "diff"):
+        assert done[name] == foreseen[name], name
+    return done
 
-    def __init__(self, run_module: Runner, server: RedisServer, library: str, directory: Path, name: str = "mail"):
-        self.library = library
-        self.server = server
-        self.name = name
-        self.done = directory / "done"
-        self.node = NodeQueue(library, server.port, name, log=str(self.done))
-        self._directory = directory
-        self._run_module = run_module
 
-    def module(self, *states: str, check_mode: bool = False, **options: Any) -> dict[str, Any]:
-        arguments = {**self.server.login(), "queue": self.name, "state": "empty", **options}
-        return self._run_module(
-            "redis_queue", {**arguments, **({"states": list(states)} if states else {})}, check_mode=check_mode
-        )
-
-    def empty(self, *states: str, quiet: bool = True, **options: Any) -> dict[str, Any]:
-        """Check mode, which writes nothing and foresees the run, and the run; C(quiet): nobody else writes."""
-        before = writes(self.server)
-        foreseen = self.module(*states, check_mode=True, **options)
-        assert not quiet or writes(self.server) == before
-        done = self.module(*states, **options)
-        assert not foreseen.get("failed"), foreseen
-        assert not done.get("failed"), done
-        for name in ("changed", "actions", "removed", "ghosts", "kept", "before", "diff"):
-            assert done[name] == foreseen[name], name
-        return done
-
-    def refused(self, *states: str, **options: Any) -> str:
-        """The message of a run that a guard ends with nothing touched, in check mode too."""
-        before, keys = writes(self.server), self.scan()
-        failures = [self.module(*states, check_mode=check_mode, **options) for check_mode in (True, False)]
-        assert [each["failed"] for each in failures] == [True, True], failures
-        assert failures[0]["msg"] == failures[1]["msg"]
-        assert (writes(self.server), self.scan()) == (before, keys)
-        return str(failures[0]["msg"])
-
-    def scan(self, of: str = "*") -> set[str]:
-        with self.server.client() as client:
-            return {key.decode("utf-8", "backslashreplace") for key in client.scan_iter(match=of, count=1000)}
-
-    def executed(self) -> list[Any]:
-        lines = self.done.read_text(encoding="utf-8").splitlines() if self.done.exists() else []
-        return [json.loads(line)["data"].get("n") for line in lines]
-
-    @contextmanager
-    def worker(self, **options: Any) -> Iterator[None]:
-        ready = self._directory / "ready"
-        process = self.node.worker(self._directory / "worker.log", ready=str(ready), **options)
-        try:
-            assert wait_until(ready.exists, 30)
-            yield
-        finally:
-            process.kill()
-            process.wait()
-
-    def key(self, suffix: str) -> str:
-        return f"bull:{self.name}:{suffix}"
+def refused(work: Work, *states: str, state: str = "empty", **options: Any) -> str:
+    """The message of a run that a guard ends with nothing touched, in check mode too."""
+    before, keys = writes(work.server), work.keys()
+    wanted = {"states": list(states) or ["waiting"], **options}
+    failures = [work.module(state, check_mode=check_mode, **wanted) for check_mode in (True, False)]
+    assert [each["failed"] for each in failures] == [True, True], failures
+    assert failures[0]["msg"] == failures[1]["msg"]
+    assert (writes(work.server), work.keys()) == (before, keys)
+    return str(failures[0]["msg"])
 
 
 @pytest.fixture(params=LIBRARIES)
-def work(request: pytest.FixtureRequest, run_module: Runner, redis_server: RedisServer, tmp_path: Path) -> Work:
-    return Work(run_module, redis_server, request.param, tmp_path)
+def work(request: pytest.FixtureRequest, redis_server: RedisServer, tmp_path: Path) -> Work:
+    return Work(redis_server, request.param, tmp_path)
 
 
 @pytest.fixture
-def modern(run_module: Runner, redis_server: RedisServer, tmp_path: Path) -> Work:
-    return Work(run_module, redis_server, "bullmq5", tmp_path)
-
-
-def jobs(count: int, start: int = 0, *, opts: dict[str, Any] | None = None, **data: Any) -> list[dict[str, Any]]:
-    return [{"data": {"n": number, **data}, "opts": opts or {}} for number in range(start, start + count)]
-
-
-def data_of(work: Work) -> list[str]:
-    """The keys that hold the data of jobs."""
-    return [key for key in work.scan() if key.rpartition(":")[2].isdigit()]
+def modern(redis_server: RedisServer, tmp_path: Path) -> Work:
+    return Work(redis_server, "bullmq5", tmp_path)
 
 
 def fill(work: Work) -> dict[str, set[str]]:
@@ -155,7 +103,7 @@ def test_each_state_is_emptied_with_every_key_and_nothing_else_is_touched(work: 
         ids.update(fill_more(work))
         (active,) = ids.pop("active")
         held = {work.key(active), work.key(f"{active}:lock"), work.key("active")}
-        foreign = {key for key in work.scan() if not key.startswith("bull:mail:")}
+        foreign = {key for key in work.keys("*") if not key.startswith("bull:mail:")}
 
         with work.server.client() as client:
             waiting = client.lrange(work.key("wait"), 0, -1)
@@ -164,16 +112,16 @@ def test_each_state_is_emptied_with_every_key_and_nothing_else_is_touched(work: 
         def is_of(key: str, identifiers: set[str]) -> bool:
             return key.removeprefix("bull:mail:").partition(":")[0] in identifiers
 
+        counts = work.node.ask("counts")
         for state in [*ids, "everything"]:
-            counts = work.node.ask("counts")
-            before = work.scan()
+            before = work.keys()
             wanted = [*ids] if state == "everything" else [state]
-            done = work.empty(*wanted, quiet=False)
-            after = work.scan()
-            left = work.node.ask("counts")
+            done = empty(work, *wanted, quiet=False)
+            after = work.keys()
             if state == "everything":
                 assert (done["changed"], done["removed"], done["actions"]) == (False, {}, [])
                 continue
+            left = work.node.ask("counts")
             removed = {key for key in before if is_of(key, ids[state])}
             assert len({key for key in removed if key.endswith(":logs")}) == (
                 len(ids[state]) if state in ("waiting", "delayed", "blocked") else 0
@@ -187,9 +135,10 @@ def test_each_state_is_emptied_with_every_key_and_nothing_else_is_touched(work: 
             assert [entry["jobs"] for entry in done["kept"]] == [1] * scheduled
             assert sum(left.get(name, 0) for name in THEIRS[state]) == scheduled
             assert {name: left[name] for name in left if name not in THEIRS[state]}.items() <= counts.items()
+            counts = left
             assert held <= after
             assert foreign <= after
-        assert {work.key("id"), work.key("repeat")} <= work.scan()
+        assert {work.key("id"), work.key("repeat")} <= work.keys()
     # The crashed worker's job is of no concern; new jobs are executed, each once.
     work.node.ask("batch", steps=[{"command": "add", "jobs": jobs(5, 80)}])
     with work.worker(concurrency=2):
@@ -199,7 +148,7 @@ def test_each_state_is_emptied_with_every_key_and_nothing_else_is_touched(work: 
 
 def test_the_schedule_goes_on(work: Work) -> None:
     work.node.ask("batch", steps=[{"command": "scheduler", "every": 1000}, {"command": "add", "jobs": jobs(2)}])
-    done = work.empty("waiting", "delayed")
+    done = empty(work, "waiting", "delayed")
     assert done["removed"] == {"waiting": 2}
     (kept,) = done["kept"]
     assert (kept["jobs"], kept["reason"]) == (1, "it carries a schedule on: without it, the schedule ends")
@@ -209,42 +158,40 @@ def test_the_schedule_goes_on(work: Work) -> None:
 
 @pytest.mark.parametrize("library", FLOWS)
 def test_a_parent_is_not_left_waiting_for_a_removed_child(
-    library: str, run_module: Runner, redis_server: RedisServer, tmp_path: Path
+    library: str, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    work = Work(run_module, redis_server, library, tmp_path, "parts")
+    work = Work(redis_server, library, tmp_path, "parts")
     child = {"name": "part", "queueName": "parts", "data": {"n": 1}}
     inner = {"name": "inner", "queueName": "parts", "data": {"n": 2}, "children": [{**child, "data": {"n": 3}}]}
     flow = {"name": "whole", "queueName": "mail", "data": {"n": 0}, "children": [child, inner]}
     work.node.ask("batch", steps=[{"command": "flow", "flow": flow}, {"command": "add", "jobs": jobs(2, 10)}])
-    done = work.empty("waiting", "blocked")
+    done = empty(work, "waiting", "blocked")
     # The inner parent is a child itself: its parent waits for it, so its own child stays, too.
     assert done["removed"] == {"waiting": 2}
     assert sorted((entry["state"], entry["jobs"]) for entry in done["kept"]) == [("blocked", 1), ("waiting", 2)]
-    whole = Work(run_module, redis_server, library, tmp_path, "mail")
-    assert whole.empty("blocked")["removed"] == {"blocked": 1}
-    done = work.empty("waiting", "blocked")
+    whole = Work(redis_server, library, tmp_path, "mail")
+    assert empty(whole, "blocked")["removed"] == {"blocked": 1}
+    done = empty(work, "waiting", "blocked")
     assert done["removed"] == {"blocked": 1, "waiting": 2}
     assert done["kept"] == []
-    assert work.scan("bull:parts:*:*") == set()
+    assert work.keys("bull:parts:*:*") == set()
     # Children whose parent is gone are executed like any other job.
     made = work.node.ask("flow", flow=flow)
-    assert whole.empty("blocked")["removed"] == {"blocked": 1}
+    assert empty(whole, "blocked")["removed"] == {"blocked": 1}
     counts = work.node.ask("drainByWork")
     assert (sorted(work.executed()), counts["completed"], counts["failed"]) == ([1, 2, 3], 3, 0)
     assert len(made["children"]) == 2
 
 
 @pytest.mark.parametrize("library", ["bull4", "bullmq5", "bullmq6"])
-def test_a_removed_job_may_be_added_again(
-    library: str, run_module: Runner, redis_server: RedisServer, tmp_path: Path
-) -> None:
-    work = Work(run_module, redis_server, library, tmp_path)
+def test_a_removed_job_may_be_added_again(library: str, redis_server: RedisServer, tmp_path: Path) -> None:
+    work = Work(redis_server, library, tmp_path)
     option = "debounce" if library == "bull4" else "deduplication"
     once = jobs(1, opts={option: {"id": "monthly", "ttl": 3_600_000}})
     work.node.ask("batch", steps=[{"command": "add", "jobs": once}, {"command": "add", "jobs": once}])
-    assert len(work.scan("bull:mail:de:*")) == 1
-    assert work.empty()["removed"] == {"waiting": 1}
-    assert work.scan("bull:mail:de:*") == set()
+    assert len(work.keys("bull:mail:de:*")) == 1
+    assert empty(work)["removed"] == {"waiting": 1}
+    assert work.keys("bull:mail:de:*") == set()
     work.node.ask("add", jobs=once)
     work.node.ask("drainByWork")
     assert work.executed() == [0]
@@ -253,20 +200,20 @@ def test_a_removed_job_may_be_added_again(
 def test_ghosts_go_and_are_counted(work: Work) -> None:
     ids = work.node.ask("add", jobs=[*jobs(4), *jobs(2, 10, opts={"delay": 3_600_000})])
     work.server.cli("DEL", work.key(ids[1]), work.key(ids[4]))
-    done = work.empty("waiting", "delayed")
+    done = empty(work, "waiting", "delayed")
     assert (done["removed"], done["ghosts"]) == ({"delayed": 2, "waiting": 4}, 2)
 
 
 def test_a_paused_queue_is_emptied_and_stays_paused(work: Work) -> None:
     work.node.ask("batch", steps=[{"command": "add", "jobs": jobs(5)}, {"command": "pause"}])
-    done = work.empty()
+    done = empty(work)
     assert (done["removed"], done["paused"]) == ({"waiting": 5}, True)
     assert work.node.ask("isPaused") is True
 
 
 def test_limit_takes_those_that_would_be_executed_first(work: Work) -> None:
     work.node.ask("add", jobs=jobs(8))
-    assert work.empty(limit=3, batch_size=2)["removed"] == {"waiting": 3}
+    assert empty(work, limit=3, batch_size=2)["removed"] == {"waiting": 3}
     work.node.ask("drainByWork")
     assert work.executed() == [3, 4, 5, 6, 7]
 
@@ -277,9 +224,9 @@ def test_only_old_enough_ones_go(modern: Work) -> None:
     with modern.server.client() as client:
         for number, each in enumerate(ids[:3]):
             client.zincrby(modern.key("failed"), -86_400_000 * (number + 1), each)
-    assert modern.empty("failed", min_age="2d", max_jobs=2)["removed"] == {"failed": 2}
+    assert empty(modern, "failed", min_age="2d", max_jobs=2)["removed"] == {"failed": 2}
     assert set(modern.server.cli("ZRANGE", modern.key("failed"), 0, -1).split()) == {ids[0], ids[3]}
-    assert "is not known, so min_age cannot be kept" in modern.refused(min_age="1d")
+    assert "is not known, so min_age cannot be kept" in refused(modern, min_age="1d")
 
 
 # --- the manual's own commands
@@ -289,9 +236,9 @@ def test_deleting_the_list_leaves_the_jobs_behind(modern: Work) -> None:
     modern.node.ask("add", jobs=[*jobs(4), *jobs(2, 10, opts={"priority": 3}), *jobs(2, 20, opts={"delay": 3_600_000})])
     modern.server.cli("DEL", modern.key("wait"))
     # The data of all eight are still there, and four of them belong to no state any more.
-    assert len(data_of(modern)) == 8
-    assert modern.empty("waiting", "delayed")["removed"] == {"delayed": 2, "waiting": 2}
-    assert len(data_of(modern)) == 4
+    assert len(modern.data()) == 8
+    assert empty(modern, "waiting", "delayed")["removed"] == {"delayed": 2, "waiting": 2}
+    assert len(modern.data()) == 4
 
 
 def test_deleting_by_pattern_takes_lock_settings_and_schedules_from_a_live_worker(modern: Work) -> None:
@@ -302,21 +249,19 @@ def test_deleting_by_pattern_takes_lock_settings_and_schedules_from_a_live_worke
     with modern.worker():
         assert wait_until(lambda: modern.executed() == [0], 30)
         modern.node.ask("add", jobs=jobs(3, 10))
-        modern.empty("waiting", "delayed", quiet=False)
-        assert own <= modern.scan()
+        empty(modern, "waiting", "delayed", quiet=False)
+        assert own <= modern.keys()
         cli = f"redis-cli -p {modern.server.port}"
         pattern = subprocess.run(
             f"{cli} --scan --pattern 'bull:mail:*' | xargs {cli} DEL", shell=True, capture_output=True, check=True
         )
         assert int(pattern.stdout) > len(own)
-        assert not own & modern.scan()
+        assert not own & modern.keys()
 
 
 @pytest.mark.parametrize("library", ["bull3", "bull4"])
-def test_bulls_own_way_searches_all_keys(
-    library: str, run_module: Runner, redis_server: RedisServer, tmp_path: Path
-) -> None:
-    work = Work(run_module, redis_server, library, tmp_path)
+def test_bulls_own_way_searches_all_keys(library: str, redis_server: RedisServer, tmp_path: Path) -> None:
+    work = Work(redis_server, library, tmp_path)
 
     def searches() -> int:
         return int(work.server.client().info("commandstats").get("cmdstat_keys", {}).get("calls", 0))
@@ -326,12 +271,12 @@ def test_bulls_own_way_searches_all_keys(
     work.node.ask("batch", steps=[{"command": "add", "jobs": filled}, {"command": "drain"}])
     assert searches() == before + 1
     # It deletes the delayed set, and leaves the data of its jobs.
-    assert len(data_of(work)) == 2
+    assert len(work.data()) == 2
     work.server.client().flushall()
     work.node.ask("add", jobs=filled)
-    work.empty("waiting", "delayed")
+    empty(work, "waiting", "delayed")
     assert searches() == before + 1
-    assert work.scan() == {work.key("id")}
+    assert work.keys() == {work.key("id")}
 
 
 # --- guards
@@ -339,21 +284,21 @@ def test_bulls_own_way_searches_all_keys(
 
 def test_more_than_allowed_is_not_begun(modern: Work) -> None:
     modern.node.ask("add", jobs=jobs(5))
-    assert modern.refused(max_jobs=4) == (
+    assert refused(modern, max_jobs=4) == (
         "5 jobs of queue mail (waiting) would be removed, more than max_jobs (4). Nothing was touched. Raise max_jobs "
         "if they are really to go, or remove some of them with limit."
     )
-    assert modern.empty(max_jobs=4, limit=4)["removed"] == {"waiting": 4}
+    assert empty(modern, max_jobs=4, limit=4)["removed"] == {"waiting": 4}
 
 
 def test_outside_the_window_nothing_is_removed(modern: Work) -> None:
     modern.node.ask("add", jobs=jobs(1))
     options = {"window": ["Sun 02:00-06:00"], "reference_time": "2026-06-03T12:00:00Z"}
-    assert modern.refused(**options) == (
+    assert refused(modern, **options) == (
         "Queue mail was not emptied: it is Wed 12:00 in UTC, outside the window (Sun 02:00-06:00). Run it within the "
         "window."
     )
-    assert "was not paused: it is Wed" in modern.refused(state="paused", **options)
+    assert "was not paused: it is Wed" in refused(modern, state="paused", **options)
 
 
 @pytest.mark.parametrize(
@@ -362,12 +307,12 @@ def test_outside_the_window_nothing_is_removed(modern: Work) -> None:
 )
 def test_states_that_are_never_emptied(modern: Work, states: str, reason: str) -> None:
     modern.node.ask("add", jobs=jobs(1))
-    assert reason in modern.refused(states)
+    assert reason in refused(modern, states)
 
 
 @pytest.mark.parametrize("state", ["paused", "resumed", "empty"])
 def test_a_queue_that_is_not_there_is_an_error_that_says_where_it_was_looked_for(modern: Work, state: str) -> None:
-    message = modern.refused(state=state)
+    message = refused(modern, state=state)
     assert f"no Bull or BullMQ queue bull:mail in database 0 of 127.0.0.1:{modern.server.port}" in message
     assert "neither bull:mail:meta nor bull:mail:id exists" in message
 
@@ -375,24 +320,24 @@ def test_a_queue_that_is_not_there_is_an_error_that_says_where_it_was_looked_for
 def test_jobs_of_nobody_knows_which_library_need_to_be_told(modern: Work) -> None:
     modern.node.ask("add", jobs=jobs(2))
     modern.server.cli("DEL", *(modern.key(each) for each in ("meta", "id", "events", "marker")))
-    assert "Say it with system (bull or bullmq) and library_version" in modern.refused()
-    assert modern.empty(system="bullmq", library_version="5.81.5")["removed"] == {"waiting": 2}
+    assert "Say it with system (bull or bullmq) and library_version" in refused(modern)
+    assert empty(modern, system="bullmq", library_version="5.81.5")["removed"] == {"waiting": 2}
 
 
 def test_traces_of_both_libraries_need_to_be_told_apart(modern: Work) -> None:
     modern.node.ask("add", jobs=jobs(2))
     modern.server.cli("SET", modern.key("meta-paused"), 1)
-    assert "may be a queue of BullMQ or Bull. Say whose it is with system." in modern.refused()
-    assert "its meta says BullMQ 5" in modern.refused(system="bull")
-    assert modern.empty(system="bullmq")["removed"] == {"waiting": 2}
+    assert "may be a queue of BullMQ or Bull. Say whose it is with system." in refused(modern)
+    assert "its meta says BullMQ 5" in refused(modern, system="bull")
+    assert empty(modern, system="bullmq")["removed"] == {"waiting": 2}
 
 
 def test_a_job_that_overwrites_a_state_is_named(work: Work) -> None:
     work.node.ask("add", jobs=[{"data": {"n": 1}, "opts": {"jobId": "failed"}}, *jobs(1)])
-    message = work.refused("failed")
+    message = refused(work, "failed")
     assert "bull:mail:failed is of type hash, not zset; a job with the id 'failed' overwrites it" in message
     # Its entry in wait would take the key along.
-    done = work.empty("waiting")
+    done = empty(work, "waiting")
     assert done["removed"] == {"waiting": 1}
     assert [entry["examples"] for entry in done["kept"]] == [["failed"]]
 
@@ -402,7 +347,7 @@ def test_what_a_worker_holds_stays_wherever_it_is_listed(modern: Work) -> None:
     with modern.server.client() as client:
         client.set(modern.key(f"{ids[0]}:lock"), "token", px=600_000)
         client.rpush(modern.key("active"), ids[2])
-    done = modern.empty("waiting", "delayed")
+    done = empty(modern, "waiting", "delayed")
     assert done["removed"] == {"delayed": 1, "waiting": 1}
     assert {entry["reason"]: entry["examples"] for entry in done["kept"]} == {
         "it is among the active jobs, too": [ids[2]],
@@ -414,8 +359,8 @@ def test_a_replica_is_refused_by_name(modern: Work) -> None:
     modern.node.ask("add", jobs=jobs(1))
     with RedisServer(settings={"replicaof": f"127.0.0.1 {modern.server.port}"}) as replica:
         assert wait_until(lambda: replica.client().info("replication")["master_link_status"] == "up", 30)
-        there = Work(modern._run_module, replica, "bullmq5", modern._directory)
-        message = there.module()["msg"]
+        there = Work(replica, "bullmq5", modern.directory)
+        message = there.module("empty")["msg"]
     assert message == (
         f"127.0.0.1:{replica.port} is a replica; nothing is changed there. Connect to its master, "
         f"127.0.0.1:{modern.server.port}."
@@ -442,24 +387,24 @@ def test_missing_permissions_are_named_before_anything_is_touched(modern: Work) 
     modern.node.ask("add", jobs=jobs(3))
     modern.server.cli("ACL", "SETUSER", "clerk", "on", ">pw", "~bull:*", "+@all", "-unlink", "-lrem")
     login = {"login_user": "clerk", "login_password": "pw"}
-    message = modern.refused(**login)
+    message = refused(modern, **login)
     assert message.endswith("Grant: ACL SETUSER clerk +lrem +unlink")
     modern.server.cli("ACL", "SETUSER", "clerk", "+unlink", "+lrem")
-    assert modern.empty(**login)["removed"] == {"waiting": 3}
+    assert empty(modern, **login)["removed"] == {"waiting": 3}
     modern.server.cli("ACL", "DELUSER", "clerk")
 
 
-def test_a_full_server_can_be_paused_and_emptied(run_module: Runner, tmp_path: Path) -> None:
+def test_a_full_server_can_be_paused_and_emptied(tmp_path: Path) -> None:
     with RedisServer() as server:
         for library in ("bull4", "bullmq5"):
-            work = Work(run_module, server, library, tmp_path, library)
+            work = Work(server, library, tmp_path, library)
             work.node.ask("add", jobs=[*jobs(50), *jobs(3, 60, opts={"jobId": "x", "delay": 3_600_000})])
             with server.client() as client:
                 client.set(work.key("2:lock"), "token")
                 client.config_set("maxmemory", 1)
-                assert work.module(state="paused")["after"]["paused"] is True
-                assert work.module(state="resumed")["after"]["paused"] is False
-                done = work.module("waiting", "delayed")
+                assert work.module("paused")["after"]["paused"] is True
+                assert work.module("resumed")["after"]["paused"] is False
+                done = work.module("empty", states=["waiting", "delayed"])
                 assert (done["removed"], len(done["kept"])) == ({"delayed": 1, "waiting": 49}, 1)
                 client.config_set("maxmemory", 0)
 
@@ -468,7 +413,7 @@ def test_a_full_server_can_be_paused_and_emptied(run_module: Runner, tmp_path: P
 
 
 def start_emptying(work: Work, **options: Any) -> subprocess.Popen[str]:
-    arguments = {**work.server.login(), "queue": work.name, "state": "empty", "max_jobs": 100_000, **options}
+    arguments = work.arguments("empty", max_jobs=100_000, **options)
     process = subprocess.Popen(
         [sys.executable, "-m", "ansible_collections.runbook.ops.plugins.modules.redis_queue"],
         stdin=subprocess.PIPE,
@@ -499,7 +444,7 @@ def test_an_interrupted_run_leaves_whole_jobs_and_goes_on(modern: Work, way: str
         left = client.llen(modern.key("wait"))
         assert 0 < left < 20_000, error
         # As many jobs with data as there are entries.
-        assert len(data_of(modern)) == left
+        assert len(modern.data()) == left
         if way == "terminate":
             result = json.loads(output)
             assert result["msg"] == (
@@ -507,18 +452,21 @@ def test_an_interrupted_run_leaves_whole_jobs_and_goes_on(modern: Work, way: str
                 "keys; what is left is whole. Run the task again: it goes on from there."
             )
             assert result["removed"]["waiting"] == 20_001 - left
-    assert modern.module(max_jobs=100_000)["removed"] == {"waiting": left}
-    assert modern.scan("bull:mail:[0-9]*") == set()
+    assert modern.module("empty", max_jobs=100_000)["removed"] == {"waiting": left}
+    assert modern.keys("bull:mail:[0-9]*") == set()
 
 
 def test_live_workers_meanwhile_execute_each_job_once_or_not_at_all(work: Work) -> None:
     work.node.ask("add", jobs=[*jobs(600, milliseconds=50), *jobs(100, 600, opts={"priority": 2})])
     with work.worker(concurrency=4):
         assert wait_until(lambda: len(work.executed()) >= 20, 30)
-        done = work.module(batch_size=10)
+        done = work.module("empty", batch_size=10)
         assert not done.get("failed"), done
         assert wait_until(
-            lambda: sum(work.module(check_mode=True)["before"]["counts"][each] for each in ("waiting", "active")) == 0,
+            lambda: (
+                sum(work.module("empty", check_mode=True)["before"]["counts"][each] for each in ("waiting", "active"))
+                == 0
+            ),
             30,
         )
     executed = work.executed()
