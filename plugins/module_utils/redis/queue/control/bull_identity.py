@@ -24,7 +24,7 @@ _REMEDY = "Say whose queue it is with system (bull or bullmq) and library_versio
 
 def parse_version(text: str) -> int:
     """The major version of C(library_version): C(5), C(5.81.2), C(v4.16). Raises InvalidOption."""
-    found = re.fullmatch(r"v?(\d+)(\.\d+){0,2}([-+].*)?", text.strip())
+    found = re.fullmatch(r"v?(\d+)(\.\d+){0,2}([-+].*)?", text.strip(), re.ASCII)
     if not found or not any(int(found[1]) in majors for majors in MAJORS.values()):
         raise InvalidOption("library_version", text, "the version of Bull (3 or 4) or BullMQ (3 to 6), such as 5.81.2")
     return int(found[1])
