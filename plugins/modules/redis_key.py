@@ -272,9 +272,29 @@ keys_seen:
   returned: success
   type: int
 endpoint:
-  description: Where this was done, with C(address), C(db), C(dbsize), C(databases), C(version) and C(role).
+  description: Where this was done.
   returned: success
   type: dict
+  contains:
+    address:
+      description: The server.
+      type: str
+    db:
+      description: The database.
+      type: int
+    dbsize:
+      description: How many keys it held at the beginning.
+      type: int
+    databases:
+      description: Databases of the server that hold keys, with C(db) and C(keys).
+      type: list
+      elements: dict
+    version:
+      description: The server's version.
+      type: str
+    role:
+      description: V(master) or V(replica).
+      type: str
 notes:
   description: What a reader must know about the server, such as that the database is empty and others are not.
   returned: success
