@@ -114,4 +114,4 @@ class RetrySystem(abc.ABC):
 
     @abc.abstractmethod
     def retry(self, jobs: Sequence[FailedJob], *, reset_attempts: bool) -> list[str]:
-        """Put at most 100 jobs back in one atomic step: what became of each, in the same order."""
+        """Put at most 100 jobs back, each in one atomic step: what became of each, in the same order."""
