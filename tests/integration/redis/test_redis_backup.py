@@ -111,12 +111,12 @@ def test_a_backup_is_proven_and_holds_what_the_server_has(
     assert "cmdstat_keys" not in used
     assert PASSWORD not in json.dumps([check["backup"], real["backup"], manifest_of(path)])
 
+    if method == "stream":
+        return
     young = run_module("redis_backup", {**options, "max_age": "1h"})
     assert not young["changed"]
     assert young["actions"] == []
     assert young["after"]["path"] == str(path)
-    if method == "stream":
-        return
     again = run_module("redis_backup", options)
     assert again["changed"]
     assert len(backups_in(tmp_path / "kept")) == 4

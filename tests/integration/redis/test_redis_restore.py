@@ -293,9 +293,12 @@ def test_a_window_holds_for_restores_too(run_module: ModuleRunner, kept: Path, s
     ],
 )
 def test_bad_options_of_a_restore_are_named(
-    run_module: ModuleRunner, kept: Path, stopped: RedisServer, changes: dict[str, Any], message: str
+    run_module: ModuleRunner, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    result = run_module("redis_restore", restore_options(stopped, kept, **changes))
+    configuration = tmp_path / "redis.conf"
+    configuration.write_text(f"dir {tmp_path}\n", encoding="utf-8")
+    options = {"name": "shop", "directory": str(tmp_path), "config_file": str(configuration)}
+    result = run_module("redis_restore", {**options, **changes})
     assert result["msg"].startswith(message), result["msg"]
 
 

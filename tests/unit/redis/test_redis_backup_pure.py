@@ -287,8 +287,7 @@ def test_a_stream_that_ends_early_is_not_complete(kind: str) -> None:
         (
             b"-NOPERM no permission\r\n",
             "The server refused SYNC: NOPERM no permission. Grant: +sync +replconf; where the service does not offer "
-            "it, "
-            "use its own snapshots, or method=file on the server's host.",
+            "it, use its own snapshots, or method=file on the server's host.",
         ),
         (b"+OK\r\n", "The server's answer to SYNC is no snapshot. Is this a Redis server?"),
         (b"x" * 1000, "The server's answer to SYNC is no snapshot. Is this a Redis server?"),
@@ -365,9 +364,8 @@ def test_a_fork_that_could_cost_the_server_its_memory() -> None:
         check_fork(used, Memory(400 * MIB, 1), 50)
     assert caught.value.message.startswith(
         "The server uses 1000.0 MiB and only 400.0 MiB of memory are free. While a snapshot is taken, what is "
-        "written to "
-        "is copied; 50 % (copy_on_write_percent) would be 500.0 MiB, and the kernel may kill the server. Nothing was "
-        "touched."
+        "written to is copied; 50 % (copy_on_write_percent) would be 500.0 MiB, and the kernel may kill the server. "
+        "Nothing was touched."
     )
 
 

@@ -69,9 +69,8 @@ def check_disk(place: str, free: int, needed: int, what: str) -> None:
     """Raise Refused when a file system has not enough room."""
     if free < needed:
         raise Refused(
-            f"{place} has {_size(free)} free, and {what} needs up to {_size(needed)}. Nothing was touched. Make "
-            "room, or "
-            "choose another place."
+            f"{place} has {_size(free)} free, and {what} needs up to {_size(needed)}. Nothing was touched. Make room, "
+            "or choose another place."
         )
 
 
@@ -86,12 +85,9 @@ def check_fork(info: Mapping[str, str], memory: Memory, percent: float) -> str |
     if memory.available_bytes is not None and memory.available_bytes < needed:
         raise Refused(
             f"The server uses {_size(used)} and only {_size(memory.available_bytes)} of memory are free. While a "
-            "snapshot "
-            f"is taken, what is written to is copied; {percent:g} % (copy_on_write_percent) would be "
-            f"{_size(needed)}, and "
-            "the kernel may kill the server. Nothing was touched. Take the backup from a replica, or at a quiet hour "
-            "with "
-            "a lower copy_on_write_percent."
+            f"snapshot is taken, what is written to is copied; {percent:g} % (copy_on_write_percent) would be "
+            f"{_size(needed)}, and the kernel may kill the server. Nothing was touched. Take the backup from a "
+            "replica, or at a quiet hour with a lower copy_on_write_percent."
         )
     if memory.overcommit == 0 and memory.available_bytes is not None and memory.available_bytes < used:
         return (

@@ -48,8 +48,7 @@ def find_program(path: str | None) -> Program:
             return _described(found)
     raise RunbookError(
         "A backup is proven by loading it, and this host has no redis-server or valkey-server. Install one (its "
-        "service "
-        "need not run), name it with server_binary, or run this where there is one."
+        "service need not run), name it with server_binary, or run this where there is one."
     )
 
 

@@ -73,10 +73,8 @@ def upload(bucket: Bucket, backup: Path, sha256: str, progress: Progress) -> lis
         if there != size or kept.get(_SHA256, "") != digest:
             raise RunbookError(
                 f"{bucket.address(path.name)} has {there} bytes and SHA-256 {kept.get(_SHA256) or 'none'} after the "
-                "upload "
-                f"of {size} bytes with {digest or 'none'}. The backup is safe in {backup}; upload it again by hand, "
-                "and "
-                "look who else writes to this bucket."
+                f"upload of {size} bytes with {digest or 'none'}. The backup is safe in {backup}; upload it again by "
+                "hand, and look who else writes to this bucket."
             )
         objects.append({"address": bucket.address(path.name), "bytes": there, "version_id": version})
     return objects

@@ -151,8 +151,7 @@ class _Run:
         if short := missing_memory(integer(info, "used_memory") or 0, memory):
             raise Refused(
                 f"The backup could not be proven here: {short} (verify=false here, and redis_backup_verify there). "
-                "Nothing "
-                "was touched."
+                "Nothing was touched."
             )
 
     def _actions(self, where: str) -> list[dict[str, Any]]:
@@ -188,8 +187,7 @@ class _Run:
                 raise RunbookError(
                     f"The backup of {client.where} was taken and is not proven ({verification.verdict}): "
                     f"{verification.reason}. It was not kept. Run this again; if it stays so, look at the server's "
-                    "disk "
-                    "and memory.",
+                    "disk and memory.",
                     changed=False,
                     actions=actions,
                     verification=verification.as_dict(),

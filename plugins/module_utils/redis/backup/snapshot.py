@@ -108,9 +108,8 @@ class Saver:
             attempts += 1
         raise Refused(
             f"Others save on {self._client.where} so often that none of {_ATTEMPTS} snapshots could be copied before "
-            "the "
-            "next one replaced it. Look who calls BGSAVE, and at the save points (CONFIG GET save); then run this "
-            "again."
+            "the next one replaced it. Look who calls BGSAVE, and at the save points (CONFIG GET save); then run "
+            "this again."
         )
 
     def _try(self, target: Path, has_queues: bool) -> Snapshot | None:
@@ -160,9 +159,8 @@ class Saver:
                 return info
             if time.monotonic() > self._deadline:
                 raise Refused(
-                    f"{self._client.where} has been busy with {busy} for {self._seconds:g} s (save_timeout), and "
-                    "only one "
-                    "can run at a time. Nothing was saved. Run this again later."
+                    f"{self._client.where} has been busy with {busy} for {self._seconds:g} s (save_timeout), and only "
+                    "one can run at a time. Nothing was saved. Run this again later."
                 )
             self._progress.wait(_POLL_SECONDS, f"waiting for {busy}")
 
@@ -174,8 +172,7 @@ class Saver:
             if time.monotonic() > self._deadline:
                 raise RunbookError(
                     f"The save on {self._client.where} is not done after {self._seconds:g} s (save_timeout). It goes "
-                    "on by "
-                    "itself; nothing was copied. Raise save_timeout, or look at the disk and run this again."
+                    "on by itself; nothing was copied. Raise save_timeout, or look at the disk and run this again."
                 )
             done, total = (integer(info, f"current_save_keys_{name}") for name in ("processed", "total"))
             self._progress.at(done or 0, "saving", total=total or None)
@@ -183,15 +180,12 @@ class Saver:
         if info.get("rdb_last_bgsave_status") != "ok":
             raise RunbookError(
                 f"The save on {self._client.where} failed (rdb_last_bgsave_status: "
-                f"{info.get('rdb_last_bgsave_status')}): "
-                "its disk is full, or the child was killed, perhaps for lack of memory. Nothing was copied. The "
-                "server's "
-                "log says which; run this again when it is remedied."
+                f"{info.get('rdb_last_bgsave_status')}): its disk is full, or the child was killed, perhaps for lack "
+                "of memory. Nothing was copied. The server's log says which; run this again when it is remedied."
             )
         if identity_of(self._source) == before:
             raise RunbookError(
-                f"The save on {self._client.where} ended without replacing {self._source}. Either the child was killed "
-                "(FLUSHALL and SHUTDOWN do that), or this is not the file of that server: check data_directory. "
-                "Nothing "
-                "was copied."
+                f"The save on {self._client.where} ended without replacing {self._source}. Either the child was "
+                "killed (FLUSHALL and SHUTDOWN do that), or this is not the file of that server: check "
+                "data_directory. Nothing was copied."
             )

@@ -67,8 +67,8 @@ def dump_file(client: RedisClient, request: BackupRequest) -> Path:
     if not os.access(directory, os.R_OK | os.X_OK):
         raise Refused(
             f"The data directory {directory} of {client.where} cannot be read here. Run this on the server's host as "
-            "a user "
-            "who may, name the place where a container's volume is mounted with data_directory, or use method=stream."
+            "a user who may, name the place where a container's volume is mounted with data_directory, or use "
+            "method=stream."
         )
     return Path(directory) / name
 

@@ -77,8 +77,7 @@ class Frame:
             text = line[1:].decode("utf-8", "backslashreplace").strip()
             raise RunbookError(
                 f"The server refused SYNC: {text}. Grant: +sync +replconf; where the service does not offer it, use "
-                "its "
-                "own snapshots, or method=file on the server's host."
+                "its own snapshots, or method=file on the server's host."
             )
         found = _ANNOUNCED.fullmatch(line)
         if found is None:
@@ -123,9 +122,8 @@ class Receiver:
         if not frame.complete:
             raise RunbookError(
                 f"{self._client.where} ended the transfer after {size} bytes, before the snapshot was complete: its "
-                "child "
-                "failed, or repl-timeout or client-output-buffer-limit was reached. Its log says which. Nothing was "
-                "kept."
+                "child failed, or repl-timeout or client-output-buffer-limit was reached. Its log says which. "
+                "Nothing was kept."
             )
         try:
             created = read_header(head).created

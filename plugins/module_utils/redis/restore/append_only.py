@@ -53,17 +53,15 @@ def build(
             # A server tries again by itself, for ever; here the first failure counts.
             if info.get("aof_last_bgrewrite_status") != "ok":
                 raise RunbookError(
-                    f"The append-only file could not be written in {staging}: the rewrite failed. Look at the room "
-                    "on that "
-                    "disk. The server's data was not touched."
+                    f"The append-only file could not be written in {staging}: the rewrite failed. Look at the room on "
+                    "that disk. The server's data was not touched."
                 )
             if not is_busy and flag(info, "aof_enabled") and _is_written(staging, layout):
                 break
             if time.monotonic() > deadline:
                 raise RunbookError(
                     f"The append-only file was not written within {seconds:g} s (verify_timeout). The server's data "
-                    "was "
-                    "not touched."
+                    "was not touched."
                 )
             progress.at(0, "writing the append-only file")
             time.sleep(_POLL_SECONDS)

@@ -140,8 +140,7 @@ class _Run:
         if master:
             raise Refused(
                 f"The server is configured as a replica of {':'.join(master)}: it would throw the restored data away "
-                "and "
-                "fetch its master's. Nothing was touched. Restore the master, or take replicaof out of its "
+                "and fetch its master's. Nothing was touched. Restore the master, or take replicaof out of its "
                 "configuration."
             )
         if not is_stopped:
@@ -166,8 +165,7 @@ class _Run:
             because = f" ({self.chosen.problem})" if self.chosen.problem else ""
             raise Refused(
                 f"{self.chosen.path} is not verified ({seen.verdict}): {seen.reason}{because}. Nothing was touched. "
-                "Take "
-                "another backup.",
+                "Take another backup.",
                 changed=False,
                 verification=seen.as_dict(),
             )
@@ -227,8 +225,7 @@ class _Run:
         if seen.verdict != VERIFIED:
             raise RunbookError(
                 f"A server that starts with the append-only file made from {self.chosen.path} does not hold what it "
-                "should "
-                f"({seen.reason}). Nothing was touched.",
+                f"should ({seen.reason}). Nothing was touched.",
                 verification=seen.as_dict(),
             )
 
