@@ -180,6 +180,28 @@ def test_a_worker_that_died(ask: Runner, redis_server: RedisServer, tmp_path: Pa
     assert queues(answer[0])["mail"]["stalled"] == 0
 
 
+@pytest.mark.parametrize("library", ["bull3", "bullmq4", "bullmq6"])
+def test_nothing_is_odd_about_a_busy_queue(
+    ask: Runner, redis_server: RedisServer, tmp_path: Path, library: str
+) -> None:
+    """Jobs end and vanish while they are looked at; none of them is stalled, a ghost or an orphan."""
+    queue = NodeQueue(library, redis_server.port, "mail")
+    queue.ask("add", jobs=jobs(1, data={"milliseconds": 1}, removeOnComplete=True), times=6000)
+    process = queue.worker(tmp_path / "worker.log", concurrency=20)
+    client = redis_server.client()
+    looks = 0
+    try:
+        assert wait_until(lambda: client.llen("bull:mail:active") > 0, 30, 0.01)
+        while client.llen("bull:mail:wait"):
+            found = queues(read(ask, redis_server, orphans=True))["mail"]
+            assert (found["stalled"], found["ghosts"], found["orphans"]) == (0, 0, 0), looks
+            looks += 1
+    finally:
+        process.kill()
+        process.wait(10)
+    assert looks
+
+
 # --- what is there and what is not
 
 
