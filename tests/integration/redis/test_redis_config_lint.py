@@ -38,7 +38,7 @@ def start(binary: Path, text: str, folder: Path) -> tuple[int, str]:
     """What a server says about a file with one more line that no server accepts: the number of the first bad line."""
     path = folder / "redis.conf"
     lines = text.rstrip("\n").count("\n") + 1
-    path.write_text(text.rstrip("\n") + "\nno-such-directive yes\n", encoding="utf-8")
+    path.write_text(text.rstrip("\n") + "\ndatabases none\n", encoding="utf-8")
     done = subprocess.run([binary, path], capture_output=True, text=True, timeout=30, check=False, cwd=folder)
     output = done.stdout + done.stderr
     found = re.search(r"at line (\d+)", output)

@@ -36,8 +36,31 @@ def test_the_fragment_documents_the_spec(spec: dict[str, dict[str, Any]], fragme
 
 def test_passwords_are_secret() -> None:
     spec = redis_argument_spec()
-    assert spec["login_password"]["no_log"] is True
-    assert "hidden" not in repr(settings_from(params(login_password="hidden")))
+    assert [spec[name]["no_log"] for name in ("login_password", "sentinel_password")] == [True, True]
+    watched = {"sentinels": ["a"], "sentinel_master": "m"}
+    assert "hidden" not in repr(settings_from(params(login_password="hidden", sentinel_password="hidden", **watched)))
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("sentinel.internal", ("sentinel.internal", 26379)),
+        ("sentinel.internal:5000", ("sentinel.internal", 5000)),
+        ("10.0.0.7:26379", ("10.0.0.7", 26379)),
+        ("[2001:db8::1]:26380", ("2001:db8::1", 26380)),
+        ("[::1]", ("::1", 26379)),
+    ],
+)
+def test_addresses_of_sentinels(text: str, address: tuple[str, int]) -> None:
+    settings = settings_from(params(sentinels=[text, text, ""], sentinel_master="main"))
+    assert (settings.sentinels, settings.sentinel_master) == ((address,), "main")
+
+
+def test_no_sentinels() -> None:
+    """Empty, as a role's variables are when nothing was given."""
+    settings = settings_from(params(sentinels=[""], sentinel_master="", sentinel_user="", sentinel_password=""))
+    assert (settings.sentinels, settings.sentinel_master) == ((), "")
+    assert (settings.sentinel_user, settings.sentinel_password) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +106,26 @@ def test_empty_means_not_given() -> None:
         (
             {"client_cert_file": "/c.pem"},
             "client_cert_file: '/c.pem' is not accepted. Accepted: together with client_key_file.",
+        ),
+        (
+            {"sentinels": ["a:70000"], "sentinel_master": "m"},
+            "sentinels: 'a:70000' is not accepted. Accepted: host:port, or a host alone for port 26379.",
+        ),
+        (
+            {"sentinels": ["::1"], "sentinel_master": "m"},
+            "sentinels: '::1' is not accepted. Accepted: host:port, or a host alone for port 26379.",
+        ),
+        (
+            {"sentinels": ["a"]},
+            "sentinel_master: None is not accepted. Accepted: the name of a master, as sentinel monitor gives it.",
+        ),
+        (
+            {"sentinel_master": "m"},
+            "sentinel_master: 'm' is not accepted. Accepted: together with sentinels.",
+        ),
+        (
+            {"sentinels": ["a"], "sentinel_master": "m", "login_unix_socket": "/s"},
+            "login_unix_socket: '/s' is not accepted. Accepted: nothing together with sentinels.",
         ),
         (
             {"client_key_file": "/k.pem"},
