@@ -131,7 +131,7 @@ def test_a_fresh_redis_is_healthy(play: Callable[..., Run], login: dict[str, Any
     assert set(severities) == {"ok", "unknown"}, [each for each in run.findings if each["severity"] != "ok"]
     # No queue was found: that is not the same as queues without jobs.
     assert severities["unknown"] == {"queue.found", "queue.failed", "queue.unconsumed"}
-    assert "no celery queue was found in database 0 of" in run.one("queue.found")["summary"]
+    assert "no job queue was found in database 0 of" in run.one("queue.found")["summary"]
     assert "changed=1 " in run.output  # the copy of the test itself
 
 
