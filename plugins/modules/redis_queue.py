@@ -51,7 +51,8 @@ options:
     required: true
   system:
     description:
-      - Whose queue it is. Found out, if not given.
+      - Whose queue it is. Found out, if not given, by looking for it in every way, which for Celery means a search
+        through the names of all keys.
     type: str
     choices: [bullmq, bull, celery, rq, sidekiq]
   library_version:
