@@ -117,6 +117,9 @@ def test_every_state_is_counted_as_rq_counts_it(shop: Shop, watched: Watch) -> N
     assert [(each["reason"], each["count"]) for each in found["failures"]] == [
         ("ValueError: product <n> has no category, see redis://app:********@redis/<n>", 4)
     ]
+    assert found["failures_sampled"] is False
+    part = shop.one(max_failed=3)
+    assert (part["failures_sampled"], part["failures"][0]["count"], part["counts"]["failed"]) == (True, 3, 4)
     assert "1 scheduled job overdue: is a worker with --with-scheduler running?" in found["notes"]
 
 

@@ -15,6 +15,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery imp
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.tables import Tables
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Budget, Scan
 
+# The exchange every application declares unless it is told otherwise.
 DEFAULT_EXCHANGE = b"celery"
 
 

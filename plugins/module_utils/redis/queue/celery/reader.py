@@ -21,6 +21,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.connection impor
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import PROBE_KEY
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery import format as wire
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.find import DEFAULT_EXCHANGE
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.results import ResultReader
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.sample import count_message
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.tables import Tables
@@ -30,8 +31,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.request im
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.sampling import sample_messages
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Scan, escape_glob
 
-# The exchange every application declares unless it is told otherwise.
-DEFAULT_EXCHANGE = b"celery"
 AGE_NOTE = "Celery's messages carry no time of publication"
 
 

@@ -28,6 +28,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bounded im
     read_fields,
     read_set,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.jobs import share
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.sampling import MOST_FAILED_TOGETHER
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.celery.format import parse_time
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.reading import QueueReader, Reading
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.request import QueueRequest
@@ -37,8 +39,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.rq.orphans
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.rq.workers import count_living, newest_version
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Scan
 
-# So many failures of a queue are read, the latest first; so many ids are looked up in other places.
-MOST_FAILURES = 2000
+# So many ids of a state are looked up in other places.
 MOST_IDS = 1000
 FAILURE_PAGE = 200
 # A scheduler looks every second; what is due for less than this is about to be moved.
@@ -254,9 +255,10 @@ class RqReader(QueueReader):
         if not failed:
             return
         key, read = self._keys.registry("failed", name), 0
+        most = share(self.request.max_failed, MOST_FAILED_TOGETHER, len(self.request.queues or self._known))
         earliest = None if self.request.failed_within is None else self.now - self.request.failed_within
         try:
-            for page in newest_scores(self.client, key, FAILURE_PAGE, MOST_FAILURES):
+            for page in newest_scores(self.client, key, FAILURE_PAGE, most):
                 # 0 is no time, and -1 stands for jobs that are kept for ever.
                 living = [identifier for identifier, score in page if score < 0 or score > self.now]
                 read += len(living)
