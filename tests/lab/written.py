@@ -14,4 +14,5 @@ def writes(server: RedisServer) -> dict[str, int]:
         names = sorted({name.split("|")[0] for name in stats})
         known = client.execute_command("COMMAND", "INFO", *names)
     writing = {name for name, each in known.items() if each and "write" in {str(flag) for flag in each["flags"]}}
-    return {name: calls for name, calls in stats.items() if name.split("|")[0] in writing | SCRIPTS}
+    # What was refused, or only queued, is listed with no calls.
+    return {name: calls for name, calls in stats.items() if calls and name.split("|")[0] in writing | SCRIPTS}

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 from lab.bull_work import DEFAULTS, Work, jobs
+from lab.cut_proxy import CutProxy
 from lab.node import LIBRARIES, NodeQueue
 from lab.paths import BUILD
 from lab.process import wait_until
 from lab.redis import RedisServer
+from lab.redis_cluster import RedisCluster
 from lab.written import writes
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.run import control_queue
 
 FLOWS = ("bullmq3", "bullmq4", "bullmq5", "bullmq6")
@@ -391,6 +394,11 @@ def test_missing_permissions_are_named_before_anything_is_touched(modern: Work) 
     assert message.endswith("Grant: ACL SETUSER clerk +lrem +unlink")
     modern.server.cli("ACL", "SETUSER", "clerk", "+unlink", "+lrem")
     assert empty(modern, **login)["removed"] == {"waiting": 3}
+    # A queue that may not be seen is not one that is not there.
+    modern.node.ask("add", jobs=jobs(3))
+    modern.server.cli("ACL", "SETUSER", "clerk", "resetkeys", "~celery*", "~_kombu*", "~rq:*", "~runbook.ops")
+    assert "the ACL does not grant ~bull:mail:meta" in refused(modern, **login)
+    assert "ACL SETUSER clerk ~bull:mail:" in refused(modern, system="bullmq", **login)
     modern.server.cli("ACL", "DELUSER", "clerk")
 
 
@@ -476,3 +484,52 @@ def test_live_workers_meanwhile_execute_each_job_once_or_not_at_all(work: Work) 
     counts = work.node.ask("counts")
     assert (counts["completed"], counts["failed"]) == (len(executed), 0)
     assert done["removed"]["waiting"] + len(executed) == 700
+
+
+def test_on_a_cluster_only_what_is_in_one_slot_is_touched() -> None:
+    with RedisCluster(primaries=3, replicas=0) as cluster, cluster.client() as client:
+        for prefix in ("bull", "{bull}"):
+            client.hset(f"{prefix}:mail:meta", "version", "bullmq:5.81.5")
+            for number in range(250):
+                client.hset(f"{prefix}:mail:{number}", mapping={"name": "job", "data": "{}", "timestamp": 1})
+                client.lpush(f"{prefix}:mail:wait", number)
+        # Any of the nodes will do.
+        options = {**DEFAULTS, **cluster.primaries[1].login(), "queue": "mail"}
+        for state in ("paused", "resumed", "empty"):
+            with pytest.raises(Refused, match="keys are in different slots"):
+                control_queue({**options, "state": state}, check_mode=False)
+        assert client.hgetall("bull:mail:meta") == {b"version": b"bullmq:5.81.5"}
+        assert client.llen("bull:mail:wait") == 250
+        options["key_prefix"] = "{bull}"
+        assert control_queue({**options, "state": "paused"}, check_mode=False)["paused"] is True
+        assert client.llen("{bull}:mail:paused") == 250
+        assert control_queue({**options, "state": "resumed"}, check_mode=False)["paused"] is False
+        assert client.zscore("{bull}:mail:marker", "0") == 0
+        done = control_queue({**options, "state": "empty"}, check_mode=False)
+        assert done["removed"] == {"waiting": 250}
+        assert client.exists("{bull}:mail:wait") == client.exists("{bull}:mail:7") == 0
+        assert client.llen("bull:mail:wait") == 250
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+def test_a_step_whose_answer_is_lost_is_not_sent_again(modern: Work, delivered: bool) -> None:
+    modern.node.ask("add", jobs=jobs(5))
+    with CutProxy(modern.server.port, b"EVALSHA", delivered=delivered, occurrence=3) as proxy:
+        lost = modern.module("empty", login_port=proxy.port, batch_size=2)
+        assert lost["failed"] is True
+        assert "Whether the last step (remove) was carried out is not known; it was not sent again" in lost["msg"]
+        assert "By then 2 jobs of queue mail had been removed with all keys" in lost["msg"]
+    left = int(modern.server.cli("LLEN", modern.key("wait")))
+    assert (left, len(modern.data())) == ((1, 1) if delivered else (3, 3))
+    assert modern.module("empty")["removed"] == {"waiting": left}
+
+
+@pytest.mark.parametrize("library", ["bull4", "bullmq6"])
+def test_every_version_of_the_server(server: RedisServer, library: str, tmp_path: Path) -> None:
+    work = Work(server, library, tmp_path)
+    ids = work.node.ask("add", jobs=[*jobs(4), *jobs(2, 10, opts={"delay": 3_600_000})])
+    server.cli("SET", work.key(f"{ids[1]}:lock"), "token")
+    for state in ("paused", "resumed"):
+        assert work.module(state)["after"]["paused"] is (state == "paused")
+    done = empty(work, "waiting", "delayed")
+    assert (done["removed"], [each["examples"] for each in done["kept"]]) == ({"delayed": 2, "waiting": 3}, [[ids[1]]])

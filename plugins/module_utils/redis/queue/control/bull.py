@@ -13,7 +13,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import 
 from ansible_collections.runbook.ops.plugins.module_utils.queues.model import QueueFacts
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import Command, show
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import clock, denied
-from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal, missing_permissions
+from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import (
+    CommandRefused,
+    Refusal,
+    missing_permissions,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.library import BULL, BULLMQ, Library
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.look import (
     Cutoffs,
@@ -153,6 +157,9 @@ class _BullControl(ControlSystem):
         commands = look_commands(self.keys, Cutoffs(int((self.endpoint.time or 0) * 1000)))
         replies = self.client.pipeline([*commands, *(("TYPE", self.keys.key(suffix)) for suffix in _KINDS)])
         refused = [reply for reply in replies if isinstance(reply, Refusal) and denied(reply)]
+        if refused and not self.target.options.get("system"):
+            # It may be another system's queue, whose user need not see Bull's keys.
+            raise CommandRefused(refused[0])
         if any(reply.permission for reply in refused):
             # Without this, a queue that we may not see would be one that is not there.
             raise Unavailable(missing_permissions(refused, self.client.where, self.client.user))
