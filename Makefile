@@ -27,7 +27,7 @@ export PYTHONPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help demo test setup setup-demo system lint ruff mypy ansible-lint docs-lint changelog-lint \
-	sanity unit integration matrix molecule bench docs build readmes importer clean postgresql-majors redis-8 queue-libraries
+	sanity unit integration matrix molecule bench docs build readmes importer clean postgresql-majors redis-versions queue-libraries
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ help: ## this list
 demo: setup-demo ## the daily check of a realistic StoreBridge on throw-away servers (SCENARIO=healthy|degraded)
 	@.ci/demo $(SCENARIO)
 
-test: setup system postgresql-majors redis-8 queue-libraries ## every gate, side by side, against real servers
+test: setup system postgresql-majors redis-versions queue-libraries ## every gate, side by side, against real servers
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/gates tests/unit tests/integration
 
 # ---------------------------------------------------------------- set-up
@@ -68,7 +68,7 @@ system: ## the servers that tests need (installs them as root, names them otherw
 postgresql-majors: setup system ## PostgreSQL majors beside the installed one, for the version matrix
 	@$(BIN)/python -m lab fetch-postgresql 14 17 18
 
-redis-8: setup system ## Redis 8 beside the system's, where Debian's archive can be had
+redis-versions: setup system ## Redis 8 beside the system's, where Debian's archive can be had
 	@$(BIN)/python -m lab fetch-redis
 
 queue-libraries: setup system ## Bull and BullMQ in every supported major, for the tests of queues
@@ -90,7 +90,9 @@ copy: setup
 	@$(BIN)/python .ci/mirror.py $(COPY)
 
 ansible-lint: copy
-	@cd $(COPY) && ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/copy ansible-lint --offline --profile production --strict
+	@# A home of its own: what molecule installs into the common one is soon an old version.
+	@cd $(COPY) && ANSIBLE_HOME=$(CURDIR)/build/ansible-lint ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/copy \
+		ansible-lint --offline --profile production --strict
 
 docs-lint: copy
 	@cd $(COPY) && ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/copy antsibull-docs lint-collection-docs --plugin-docs .

@@ -110,6 +110,11 @@ class RedisCluster:
                 return next(node for node in self.nodes if node.port == port)
         raise LabError(f"Nobody serves slot {slot}.")
 
+    def replica_of(self, primary: RedisServer) -> RedisServer:
+        """A node that follows this one, by its own word."""
+        place = f"master_port:{primary.port}"
+        return next(node for node in self.nodes if place in node.cli("INFO", "replication").split())
+
     def id_of(self, node: RedisServer) -> str:
         """A node's name in the cluster."""
         return node.cli("CLUSTER", "MYID")

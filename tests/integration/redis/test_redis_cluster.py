@@ -13,7 +13,7 @@ from lab.certificates import make_certificate
 from lab.errors import LabError
 from lab.node import NodeQueue
 from lab.process import wait_until
-from lab.redis import RedisServer
+from lab.redis import RedisServer, binaries
 from lab.redis_cluster import RedisCluster
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import Unavailable
@@ -378,6 +378,36 @@ def test_a_module_says_that_slots_are_moving(run_module: Runner, cluster: RedisC
 
 
 # --- trouble
+
+
+def test_a_failover_between_two_calls() -> None:
+    """The old primary says where its slots are now; the new one does not know the script yet, and runs it once."""
+    with RedisCluster() as own, connect(settings_of(own)) as client:
+        old = own.owner(hash_slot(b"f"))
+        new = own.replica_of(old)
+        before = client.topology()
+        assert COUNT.run(client, ["f", "{f}list"], ["x"]) == 1
+        new.cli("CLUSTER", "FAILOVER")
+        assert wait_until(lambda: old.cli("ROLE").startswith("slave"), 30, 0.05)
+        assert COUNT.run(client, ["f", "{f}list"], ["y"]) == 2
+        assert client.pipeline([("GET", "f"), ("LLEN", "{f}list")]) == [b"2", 2]
+        assert client.disturbance(before) == "slots of the cluster changed their server during the scan"
+        assert f"127.0.0.1:{new.port}" in [node.where for node in client.nodes()]
+
+
+@pytest.mark.parametrize("name", sorted(binaries()))
+def test_every_version(run_module: Runner, name: str) -> None:
+    with RedisCluster(primaries=2, replicas=0, binary=name) as each:
+        fill(each, 300)
+        slot = hash_slot(b"k:1")
+        with connect(settings_of(each)) as client:
+            each.move(slot, another(each, slot))
+            assert client.call("GET", "k:1") == b"1"
+        request = {"name": "sum", "pattern": "k:*", "operation": "sum"}
+        result = run_module("redis_key_info", {**each.login(), "keys": [request]})
+        health = run_module("redis_health_info", each.login())
+    assert (result["complete"], result["keys"]["sum"]["sum"]) == (True, sum(range(300)))
+    assert (health["health"]["cluster"]["state"], health["skipped_sections"]) == ("ok", [])
 
 
 def test_a_primary_that_is_down_is_named(run_module: Runner, cluster: RedisCluster) -> None:
