@@ -592,7 +592,8 @@ health:
         entries:
           description: >-
             One entry a setting with C(setting), C(value), C(severity) (V(warning), or V(hint) for what may be meant
-            so), C(reason), C(remedy), and C(also_in), the figure of RV(health) that says the same. Null if the server does not tell its settings.
+            so), C(reason), C(remedy), and C(also_in), the figure of RV(health) that says the same. Null if the server
+            does not tell its settings.
           type: list
           elements: dict
         warnings_count:
