@@ -90,7 +90,9 @@ class Scan:
         match: bytes | None = None,
         dbsize: int | None = None,
         overhead_seconds: float = 0.0,
+        distinct: bool = True,
     ) -> None:
+        """C(distinct): false for a walk over so many names that to remember them all would take too much memory."""
         self.complete = False
         self.keys_seen = 0
         self.stopped_by: str | None = None
@@ -102,6 +104,7 @@ class Scan:
         self._budget = budget
         self._dbsize = dbsize
         self._pacer = Pacer(overhead_seconds)
+        self._distinct = distinct
 
     def __iter__(self) -> Iterator[list[bytes]]:
         """Batches of matching names; stopping early leaves the scan incomplete."""
@@ -133,7 +136,8 @@ class Scan:
             # A rehash in the middle of a pass makes the server repeat names; so does a key that changes its server.
             # The order stays the server's, so that two passes over the same keys find the same ones first.
             fresh = [name for name in dict.fromkeys(names) if name not in seen and self.matches(name)]
-            seen.update(fresh)
+            if self._distinct:
+                seen.update(fresh)
             if fresh:
                 yield fresh
             if cursor in (b"0", 0) or self._spent(deadline):

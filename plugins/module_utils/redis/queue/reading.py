@@ -69,8 +69,12 @@ class Reading:
         match: Optional[bytes] = None,
         client: Optional[RedisClient] = None,
         dbsize: Optional[int] = None,
+        distinct: bool = True,
     ) -> Scan:
-        """A bounded pass over the keys; C(client) and C(dbsize) for another database than this one."""
+        """A bounded pass over the keys; C(client) and C(dbsize) for another database than this one.
+
+        C(distinct): false where a name may come twice, so that the names need not be remembered.
+        """
         return Scan(
             client or self.client,
             patterns,
@@ -78,6 +82,7 @@ class Reading:
             match=match,
             dbsize=self.endpoint.dbsize if client is None else dbsize,
             overhead_seconds=self.endpoint.round_trip_seconds,
+            distinct=distinct,
         )
 
 

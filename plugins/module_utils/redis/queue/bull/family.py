@@ -136,7 +136,7 @@ class Family:
         )
 
     def _search_orphans(self, subjects: Sequence[Subject]) -> None:
-        search = OrphanSearch(self.reading, [subject.look.keys for subject in subjects])
+        search = OrphanSearch(self.reading, [subject.look for subject in subjects])
         self.orphans = OrphanOutcome(search.scan, search.go())
         for subject in subjects:
             if self.orphans.complete:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.errors import Refusal
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.look import Look
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.naming import (
     STATE_LISTS,
     STATE_ZSETS,
@@ -39,15 +40,20 @@ _SCHEDULED_JOB = re.compile(rb"repeat:.+:\d{10,}\Z")
 class OrphanSearch:
     """One walk for many queues."""
 
-    def __init__(self, reading: Reading, queues: Sequence[QueueKeys]) -> None:
+    def __init__(self, reading: Reading, looks: Sequence[Look]) -> None:
+        queues = [look.keys for look in looks]
         self.client = reading.client
         self.counts: dict[QueueKeys, int] = dict.fromkeys(queues, 0)
         self.examples: dict[QueueKeys, list[bytes]] = {}
         self._by_base = {keys.base: keys for keys in queues}
+        # Most jobs are found in a set that had something in it; all sets are asked only for the few others.
+        self._filled = {
+            look.keys: [suffix for suffix in STATE_ZSETS if look.lengths[suffix.decode()]] for look in looks
+        }
         self._held: dict[QueueKeys, set[bytes]] = {}
         self._deadline = time.monotonic() + reading.request.budget.max_seconds
         self.in_time = True
-        self.scan: Scan = reading.scan([escape_glob(keys.base) + b"*" for keys in queues])
+        self.scan: Scan = reading.scan([escape_glob(keys.base) + b"*" for keys in queues], distinct=False)
 
     def go(self) -> bool:
         """Walk; whether it came to the end, so that the counts are those of all jobs."""
@@ -64,8 +70,23 @@ class OrphanSearch:
             keys = self._queue_of(name)
             job = name[len(keys.base) :] if keys else b""
             if keys and is_job(job):
-                self._ask_states(ask, keys, job, self._hold)
+                self._ask_filled(ask, keys, job)
         ask.go(self.client)
+
+    def _ask_filled(self, ask: Round, keys: QueueKeys, job: bytes) -> None:
+        """Hold the job if it is in none of the sets that had something in them."""
+        suffixes = self._filled[keys]
+        replies: list[Any] = []
+
+        def keep(reply: Any) -> None:
+            replies.append(reply)
+            if len(replies) == len(suffixes) and not any(isinstance(score, bytes) for score in replies):
+                self._hold(keys, job)
+
+        for suffix in suffixes:
+            ask.ask(("ZSCORE", keys.key(suffix), job), keep)
+        if not suffixes:
+            self._hold(keys, job)
 
     def _queue_of(self, name: bytes) -> Optional[QueueKeys]:
         """The queue with the longest base: a:b:1 is job 1 of a:b rather than job b:1 of a."""
