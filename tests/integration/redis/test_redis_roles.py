@@ -16,7 +16,10 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 from lab.ports import free_port
+from lab.process import wait_until
 from lab.redis import RedisServer
+from lab.redis_cluster import RedisCluster
+from lab.redis_sentinel import NAME, SentinelTrio
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PASSWORD = "p@ss:wörd/%41 비밀번호 \"'"
@@ -233,6 +236,33 @@ def test_groups_and_the_configuration_file_when_asked_for(
     run = play({**login, "redis_login_port": free_port(), **asked, "check_redis_config_file": str(broken)})
     assert run.one("redis.config_file")["severity"] == "critical"
     assert run.severities()["critical"] == {"redis.config_file", "redis.available", "queue.available"}
+
+
+def test_the_master_that_sentinels_name_is_judged(play: Callable[..., Run]) -> None:
+    secret = "s3ntinel pässwört"
+    with SentinelTrio(password=PASSWORD, sentinel_password=secret) as trio:
+        queue_up(trio.master, "normal", 1001)
+        addresses = [sentinel.address for sentinel in trio.sentinels]
+        given = {"redis_sentinels": addresses, "redis_sentinel_master": NAME, "redis_sentinel_password": secret}
+        run = play({**given, "redis_login_password": PASSWORD}, "-vvvv")
+        assert run.returncode == 0, run.output
+        assert [run.one(f"{what}.available")["severity"] for what in ("redis", "queue")] == ["ok", "ok"]
+        assert run.one("queue.backlog")["value"] == 1001
+        assert secret not in run.output
+        run = play({**given, "redis_login_password": PASSWORD, "redis_sentinel_master": "other"})
+    assert "No sentinel watches a master of the name 'other'." in run.one("redis.available")["summary"]
+
+
+def test_a_cluster_is_judged(play: Callable[..., Run]) -> None:
+    with RedisCluster(replicas=0) as cluster:
+        run = play({"redis_login_host": cluster.nodes[0].host, "redis_login_port": cluster.nodes[0].port})
+        assert [run.one(f"redis.cluster_{what}")["severity"] for what in ("state", "slots")] == ["ok", "ok"]
+        for node in cluster.nodes:
+            node.cli("CLUSTER", "DELSLOTS", 0)
+        assert wait_until(lambda: cluster.info(cluster.nodes[0])["cluster_state"] == "fail", 30, 0.05)
+        run = play({"redis_login_host": cluster.nodes[0].host, "redis_login_port": cluster.nodes[0].port})
+    assert [run.one(f"redis.cluster_{what}")["severity"] for what in ("state", "slots")] == ["critical", "warning"]
+    assert run.one("redis.cluster_state")["summary"] == ("the cluster is in state fail: 0 slots failed, 1 have no node")
 
 
 def test_a_misspelt_override_is_one_clear_error(play: Callable[..., Run], login: dict[str, Any]) -> None:
