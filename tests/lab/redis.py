@@ -125,9 +125,9 @@ class RedisServer(Server):
         merged: dict[str, Setting | Sequence[Setting]] = {
             "bind": self.host,
             "port": self.port,
-            "unixsocket": _in_quotes(str(self.socket)),
+            "unixsocket": in_quotes(str(self.socket)),
             "unixsocketperm": "700",
-            "dir": _in_quotes(str(self.base)),
+            "dir": in_quotes(str(self.base)),
             "save": "",
             "appendonly": False,
             "daemonize": False,
@@ -137,7 +137,7 @@ class RedisServer(Server):
         if self.version >= (7,):
             merged["enable-debug-command"] = "local"
         if self.password:
-            merged["requirepass"] = _in_quotes(self.password)
+            merged["requirepass"] = in_quotes(self.password)
         merged.update(self.settings)
         return "".join(
             f"{name} {_written(each)}\n"
@@ -235,7 +235,7 @@ def _written(value: Setting) -> str:
     return value or '""'
 
 
-def _in_quotes(text: str) -> str:
+def in_quotes(text: str) -> str:
     """One argument of redis.conf, whatever is in it."""
     escaped = "".join(
         chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02x}" for byte in text.encode()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from lab.errors import LabError
 from lab.ports import free_port
 from lab.process import wait_until
-from lab.redis import RedisServer, Setting
+from lab.redis import RedisServer, Setting, in_quotes
 
 if TYPE_CHECKING:
     import redis as redis_library
@@ -51,7 +51,7 @@ class RedisCluster:
             **(settings or {}),
         }
         if password:
-            shared["masterauth"] = f'"{password}"'
+            shared["masterauth"] = in_quotes(password)
         for position in range(primaries * (1 + replicas)):
             own = dict(shared)
             if tls:

@@ -11,7 +11,7 @@ from lab import process
 from lab.errors import LabError
 from lab.ports import accepts
 from lab.process import wait_until
-from lab.redis import RedisServer, Setting, default_binary
+from lab.redis import RedisServer, Setting, default_binary, in_quotes
 from lab.server import Server
 
 NAME = "mymaster"
@@ -68,7 +68,7 @@ class SentinelTrio:
         self.base_lines = list(base_lines)
         own = {
             "repl-diskless-sync-delay": 0,
-            **({"masterauth": f'"{password}"'} if password else {}),
+            **({"masterauth": in_quotes(password)} if password else {}),
             **(settings or {}),
         }
         self.servers = [RedisServer(password=password, settings=dict(own)) for _position in range(2)]
@@ -101,9 +101,10 @@ class SentinelTrio:
             f"sentinel failover-timeout {NAME} 10000",
         ]
         if self.password:
-            lines.append(f'sentinel auth-pass {NAME} "{self.password}"')
+            lines.append(f"sentinel auth-pass {NAME} {in_quotes(self.password)}")
         if self.sentinel_password:
-            lines += [f'requirepass "{self.sentinel_password}"', f'sentinel sentinel-pass "{self.sentinel_password}"']
+            secret = in_quotes(self.sentinel_password)
+            lines += [f"requirepass {secret}", f"sentinel sentinel-pass {secret}"]
         return lines
 
     def _wait_until_known(self) -> None:

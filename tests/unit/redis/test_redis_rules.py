@@ -152,6 +152,11 @@ def test_nothing_known_is_never_ok() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "rule_id", "expected"),
     [
+        ("cluster.state", "ok", "redis.cluster_state", "ok"),
+        ("cluster.state", "fail", "redis.cluster_state", "critical"),
+        ("cluster.state", None, "redis.cluster_state", "unknown"),
+        ("cluster.slots_ok_count", 16384, "redis.cluster_slots", "ok"),
+        ("cluster.slots_ok_count", 16383, "redis.cluster_slots", "warning"),
         ("persistence.writes_refused", True, "redis.writes_refused", "critical"),
         ("memory.used_percent", 90.5, "redis.memory_used", "critical"),
         ("clients.used_percent", 81, "redis.clients_used", "warning"),
@@ -172,6 +177,7 @@ def test_nothing_known_is_never_ok() -> None:
 def test_what_the_redis_rules_find(path: str, value: Any, rule_id: str, expected: str) -> None:
     facts: dict[str, Any] = {"available": True, "health": copy.deepcopy(health(Snapshot()))}
     facts["health"]["memory"]["limited"] = True
+    facts["health"]["cluster"]["enabled"] = True
     facts["health"]["persistence"].update(rdb_enabled=True, aof_enabled=True, forked=True)
     section, name = path.split(".")
     facts["health"][section][name] = value
