@@ -83,7 +83,7 @@ ruff: setup
 
 mypy: setup
 	@MYPYPATH=$(COLLECTIONS) $(BIN)/mypy --cache-dir build/mypy -p ansible_collections.runbook.ops.plugins
-	@MYPYPATH=tests $(BIN)/mypy --cache-dir build/mypy-lab -p lab
+	@MYPYPATH=tests:$(COLLECTIONS) $(BIN)/mypy --cache-dir build/mypy-lab -p lab
 
 .PHONY: copy
 copy: setup

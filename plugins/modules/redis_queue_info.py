@@ -104,8 +104,8 @@ options:
     type: float
   max_failed:
     description:
-      - How many failed jobs of each queue of Bull, BullMQ and RQ to read, the newest ones. All are counted; of more than
-        this the reasons are those of a part, and RV(queues[].failures_sampled) is true.
+      - How many failed jobs of each queue of Bull, BullMQ and RQ to read, the newest ones. All are counted; of more
+        than this the reasons are those of a part, and RV(queues[].failures_sampled) is true.
       - Of all queues together at most 20000 are read, or O(max_failed) if that is more, in equal shares.
     type: int
     default: 1000

@@ -128,9 +128,10 @@ class RedisCluster:
 
     def move_keys(self, slot: int, source: RedisServer, target: RedisServer) -> None:
         """Carry a slot's keys to the target, so that the source answers ASK."""
-        while names := source.client().execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+        client: Any = source.client()
+        while names := client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
             login = ("AUTH", self.password) if self.password else ()
-            source.client().execute_command(
+            client.execute_command(
                 "MIGRATE", target.host, target.port, "", 0, 5000, *login, "KEYS", *names
             )  # fmt: skip
 
