@@ -105,7 +105,8 @@ class RedisCluster:
 
     def owner(self, slot: int) -> RedisServer:
         """The primary that serves a slot, by what the first node says."""
-        for start, end, (_host, port, *_more), *_replicas in self.nodes[0].client().execute_command("CLUSTER SLOTS"):
+        client: Any = self.nodes[0].client()
+        for start, end, (_host, port, *_more), *_replicas in client.execute_command("CLUSTER SLOTS"):
             if start <= slot <= end:
                 return next(node for node in self.nodes if node.port == port)
         raise LabError(f"Nobody serves slot {slot}.")
