@@ -102,3 +102,28 @@ def test_how_fast_they_fill(run_module: Runner, redis_server: RedisServer, clien
     assert rates["reports"]["departures_per_second"] is None
     assert rates["low"]["departures_per_second"] > 0
     assert rates["low"]["arrivals_per_second"] > rates["low"]["departures_per_second"]
+
+
+def test_a_login_made_for_one_system_reads_that_one(run_module: Runner, redis_server: RedisServer) -> None:
+    """It need not have the commands of all; what could not be looked for is said, and nothing is called complete."""
+    client = redis_server.client()
+    client.sadd("_kombu.binding.normal", "normal\x06\x16\x06\x16normal")
+    client.lpush("normal", "{}")
+    commands = "+ping +info +dbsize +time +llen +smembers +hlen +zcard +hstrlen +hget +zrange +lrange +scan"
+    redis_server.cli("ACL", "SETUSER", "celery-only", "on", ">geheim", "~*", "nocommands", *commands.split())
+    try:
+        login = {**redis_server.login(), "login_user": "celery-only", "login_password": "geheim"}
+        found = run_module("redis_queue_info", login)
+        named = run_module("redis_queue_info", {**login, "system": ["celery"]})
+        redis_server.cli("ACL", "SETUSER", "celery-only", "-llen")
+        nothing = run_module("redis_queue_info", login)
+    finally:
+        redis_server.cli("ACL", "DELUSER", "celery-only")
+    assert found["available"] is True, found["reason"]
+    assert [(queue["name"], queue["system"]) for queue in found["queues"]] == [("normal", "celery")]
+    assert (found["complete"], named["complete"]) == (False, True)
+    unread = [entry for entry in found["skipped_sections"] if entry["section"] == "systems"]
+    assert [entry["reason"].split()[0] for entry in unread] == ["BullMQ", "Bull", "RQ", "Sidekiq"]
+    assert unread[0]["remedy"].startswith("Grant it: ACL SETUSER celery-only +")
+    assert nothing["available"] is False
+    assert "+llen" in nothing["reason"]

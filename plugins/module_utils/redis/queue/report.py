@@ -23,6 +23,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import settings_from
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.discovery import discover
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.missing import settle_missing
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.permitted import Readers, permitted
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.reading import QueueReader, Reading
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.request import QueueRequest, request_from
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.systems import READERS
@@ -32,17 +33,21 @@ def queue_report(params: Mapping[str, Any]) -> dict[str, Any]:
     """The module's result without its frame; raises RunbookError for bad options and for queues that are not there."""
     settings = settings_from(params)
     request = request_from(params)
-    chosen = [READERS[name] for name in request.systems or READERS]
+    chosen: Readers = [READERS[name] for name in request.systems or READERS]
     require_library()
     try:
         with connect(settings) as client:
+            chosen, unread = (chosen, []) if request.systems else permitted(client, chosen, request)
             endpoint = survey(client, _needed(chosen, request), _useful(chosen, request))
+            endpoint.skipped += unread
             found = read_queues(Reading(client, endpoint, request, clock(endpoint, request.reference)), chosen)
     except Unavailable as reason:
         return {"available": False, "reason": reason.message, "endpoint": {}, **figures([SystemFacts(complete=False)])}
     result = {"available": True, "reason": None, "endpoint": endpoint.facts(), **figures(found)}
     result["skipped_sections"] = endpoint.skipped + result["skipped_sections"]
     result["notes"] = endpoint.notes() + result["notes"]
+    # A system that could not be looked for may have queues.
+    result["complete"] = result["complete"] and not unread
     if not result["found"]:
         # Without a queue, no failures and no messages without consumers prove nothing.
         result["failed_count"] = None
