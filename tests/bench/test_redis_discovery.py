@@ -268,7 +268,7 @@ def test_200_named_queues(server: RedisServer, table: Callable[..., Any], monkey
         ("redis_queue_info, everything, one queue", 1, {}),
     ):
         asked: dict[str, Any] = {"queues": names[:count], "system": ["bullmq"], **changes}
-        fast = [seconds(lambda asked=asked: ours(server, **asked)) for _ in range(3)]
+        fast = [seconds(lambda asked=asked: ours(server, **asked)) for _ignored in range(3)]
         with monkeypatch.context() as patch:
             trips = Trips(patch)
             ours(server, **asked)
