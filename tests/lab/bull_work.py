@@ -10,13 +10,13 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.control.run import control_queue
-from ansible_collections.runbook.ops.plugins.modules import redis_queue
+from ansible_collections.runbook.ops.plugins.modules.redis_queue import argument_spec
 from lab.node import NodeQueue
 from lab.process import wait_until
 from lab.redis import RedisServer
 from lab.written import writes
 
-DEFAULTS = {name: each.get("default") for name, each in redis_queue.argument_spec().items()}
+DEFAULTS = {name: each.get("default") for name, each in argument_spec().items()}
 
 
 class Work:
