@@ -66,6 +66,7 @@ class RedisClient:
         # What was refused on the way in, to be named by a preflight together with everything else.
         self.refusals: list[Refusal] = []
         self._connection: Any = None
+        self._out_of_step = False
 
     def __enter__(self) -> RedisClient:
         return self.open()
@@ -189,6 +190,8 @@ class RedisClient:
                     if isinstance(reply, Refusal) and reply.concerns_connection:
                         raise self.unusable(reply) from None
                 raise
+        if self._out_of_step:
+            self.close()
         return replies
 
     def _read(self, command: Command) -> Any:
@@ -201,6 +204,9 @@ class RedisClient:
             name = command_name(command)
             refusal = self._refusal(error, name, command)
             if refusal.concerns_connection:
+                # It also reads such a reply anew each time, so that those behind it stay unread: whoever asked another
+                # thing afterwards would get an answer to this one.
+                self._out_of_step = True
                 return refusal
             raise self._broken(error, name) from None
 

@@ -24,6 +24,7 @@ QUICK = {
     "incident.lock_root": {"warning": "> 0.1 s", "critical": "> 0.5 s"},
     "incident.leak": {"warning": "> 0.1 s", "critical": "> 0.5 s"},
 }
+KNOWN = "db_connections, db_locks, job_failures, queue_backlog, rate_limit, redis_down"
 QUICK_REMEDIES = {"db_locks": {"min_state_age": "1s"}, "db_connections": {"min_state_age": "1s"}}
 
 
@@ -223,9 +224,15 @@ def test_check_mode_writes_and_changes_nothing(queue: Clients, respond: Respond,
     [
         ((*LOCKS, *APPLY), "confirm with -e confirm=shop"),
         ((*LOCKS, *APPLY, "-e", "confirm=other"), "confirm with -e confirm=shop"),
-        ((), "Which incident? Say it with -e incident=<name>; known are db_connections, db_locks."),
+        (
+            (),
+            f"Which incident? Say it with -e incident=<name>; known are {KNOWN}.",
+        ),
         (("-e", "incident=db_lost"), "Unknown incident db_lost?"),
-        (("-e", "incident=crash"), "known are db_connections, db_locks."),
+        (
+            ("-e", "incident=crash"),
+            f"known are {KNOWN}.",
+        ),
         ((*LOCKS, "-e", '{"incident_response_rule_overrides": {"incident.lok": {}}}'), "incident.lok"),
         ((*LOCKS, "-e", '{"incident_response_remedy_options": {"db_lock": {}}}'), "db_lock"),
     ],

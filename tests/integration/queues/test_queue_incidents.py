@@ -33,7 +33,7 @@ def respond(play: Any, lab: Running, place: Path, incident: str, *arguments: str
     )  # fmt: skip
     assert run.returncode == 0, run.output
     [folder] = set((place / "runbook-incidents").glob("*")) - known
-    assert (folder / f"evidence-{HOST}.json").stat().st_size > 1000
+    assert (folder / f"evidence-{HOST}.json").stat().st_size > 100
     assert not [secret for secret in lab.secrets() for path in folder.iterdir() if secret in path.read_text()]
     record: dict[str, Any] = json.loads((folder / f"timeline-{HOST}.json").read_text(encoding="utf-8"))
     return run, {**record, "told": (folder / f"timeline-{HOST}.md").read_text(encoding="utf-8")}

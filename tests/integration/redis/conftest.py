@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.redis import RedisServer, binaries
+from lab.redis import ENVIRONMENT, RedisServer, binaries
 
 # Everything that modules which only look may send; above all not KEYS, and nothing that writes.
 ALLOWED = {
@@ -40,6 +42,13 @@ def watched() -> Callable[[RedisServer, Callable[[], Any]], Any]:
         return result
 
     return watch
+
+
+@pytest.fixture(autouse=True)
+def systems_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a wheel put beside Python is not this host's server: a module would take it for one."""
+    folders = [each for each in os.environ["PATH"].split(os.pathsep) if Path(each) != ENVIRONMENT]
+    monkeypatch.setenv("PATH", os.pathsep.join(folders))
 
 
 @pytest.fixture(scope="session", params=sorted(binaries()))

@@ -203,7 +203,7 @@ def test_a_replica_takes_no_changes(run_module: Runner, with_failures: RedisServ
         ("redis_key", CHANGING["redis_key"]),
         ("redis_queue_retry", {"queue": "orders", "system": "bullmq"}),
         ("redis_queue", {"queue": "orders", "system": "bullmq", "state": "paused"}),
-        ("redis_queue_info", {}),
+        ("redis_queue_info", {"system": ["bullmq"]}),
         ("redis_key_info", {"keys": [{"name": "a", "pattern": "a*"}]}),
     ],
 )

@@ -37,7 +37,11 @@ def queue_report(params: Mapping[str, Any]) -> dict[str, Any]:
     require_library()
     try:
         with connect(settings) as client:
-            chosen, unread = (chosen, []) if request.systems else permitted(client, chosen, request)
+            unread: list[dict[str, str]] = []
+            if not request.systems:
+                # A server that serves nobody says why, before anything is concluded from what it refuses.
+                survey(client, [])
+                chosen, unread = permitted(client, chosen, request)
             endpoint = survey(client, _needed(chosen, request), _useful(chosen, request))
             endpoint.skipped += unread
             found = read_queues(Reading(client, endpoint, request, clock(endpoint, request.reference)), chosen)
