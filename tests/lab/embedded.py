@@ -76,7 +76,8 @@ def _fetch_one(package: str, target: Path) -> None:
         if not archive.exists():  # older npm prints the scope with a slash
             archive = next(Path(workshop).glob("*.tgz"))
         with tarfile.open(archive) as opened:
-            opened.extractall(workshop, filter="data")
+            # Debian 12's Python is older than the filters; what it unpacks is what npm has checked.
+            opened.extractall(workshop, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
         unpacked = Path(workshop) / "package"
         link_libraries(unpacked)
         for program in (unpacked / "native" / "bin").iterdir():
