@@ -77,7 +77,10 @@ def _fetch_one(package: str, target: Path) -> None:
             archive = next(Path(workshop).glob("*.tgz"))
         with tarfile.open(archive) as opened:
             # Debian 12's Python is older than the filters; what it unpacks is what npm has checked.
-            opened.extractall(workshop, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+            if hasattr(tarfile, "data_filter"):
+                opened.extractall(workshop, filter="data")
+            else:
+                opened.extractall(workshop)  # noqa: S202
         unpacked = Path(workshop) / "package"
         link_libraries(unpacked)
         for program in (unpacked / "native" / "bin").iterdir():
