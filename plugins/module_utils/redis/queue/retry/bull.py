@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -119,9 +120,9 @@ class BullFamilyRetry(RetrySystem):
         return [*((name, keys.key(suffix), *rest) for name, suffix, *rest in (*_READS, *_WRITES, *own)), *_SCRIPTS]
 
     @property
+    @abc.abstractmethod
     def used(self) -> tuple[str, ...]:
         """The queue's keys that this library, in this version, has."""
-        raise NotImplementedError
 
     @property
     def shown(self) -> str:
@@ -194,8 +195,8 @@ class BullFamilyRetry(RetrySystem):
             "see what the key holds, and add the lost jobs anew."
         )
 
-    def _is_paused(self) -> bool:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _is_paused(self) -> bool: ...
 
     def _label(self) -> str:
         return f"{self.title} {self.major or ''}".strip()
