@@ -17,7 +17,8 @@ HERE := $(COLLECTIONS)/ansible_collections/runbook/ops
 COPY := $(CURDIR)/build/copy/ansible_collections/runbook/ops
 
 SCENARIO ?= degraded
-JOBS ?= 2
+# More than a machine of two cores has: much of a test's time is waiting.
+JOBS ?= 3
 T ?=
 S ?=
 

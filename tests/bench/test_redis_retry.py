@@ -1,4 +1,4 @@
-"""Putting 100,000 failed jobs back, beside the library's own bulk retry: how long, and how long the server is busy."""
+"""Putting failed jobs back, up to a million, beside the library's own bulk retry: how long, and how long the server is busy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lab.redis import RedisServer
 
 QUEUE = "orders"
 MODULE = "ansible_collections.runbook.ops.plugins.modules.redis_queue_retry"
-SIZES = (10_000, 100_000)
+SIZES = (10_000, 100_000, 1_000_000)
 BUSY_MICROSECONDS = 10_000
 
 
@@ -138,7 +138,7 @@ def theirs(server: RedisServer, count: int, batch: int) -> float:
     return 0.0
 
 
-def test_retry_of_100_000_jobs(table: Callable[..., Table]) -> None:
+def test_retry_of_failed_jobs(table: Callable[..., Table]) -> None:
     rows = table(
         "Failed jobs of BullMQ 5 put back",
         "jobs",
@@ -166,7 +166,7 @@ def test_retry_of_100_000_jobs(table: Callable[..., Table]) -> None:
         fill(server, SIZES[-1], priority=7)
         mine = watched(server, lambda: ours(server, SIZES[-1]))
         rows.add(f"{SIZES[-1]:,}", "redis_queue_retry, with priorities", *_cells(mine), f"{mine.memory_mb:.0f} MB", "")
-    assert memories[1] < memories[0] * 1.3, memories
+    assert memories[-1] < memories[0] * 1.3, memories
 
 
 def _cells(run: Run) -> tuple[str, str, str, str, str]:

@@ -22,7 +22,8 @@ class PlaybookRun:
         self._queue: queue.Queue[str | None] = queue.Queue()
         self.process = subprocess.Popen(
             list(command),
-            env=dict(environ),
+            # Ansible leaves it to Python to flush what it prints, which for a pipe is after thousands of bytes.
+            env={**environ, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -53,11 +53,8 @@ def open_repository(options: Mapping[str, Any]) -> Repository:
         Unavailable: the credentials that were pointed to cannot be had.
 
     """
-    location = str(options["repository"]).strip()
-    if location.startswith(_SCHEME):
-        bucket, _slash, prefix = location[len(_SCHEME) :].partition("/")
-        if not bucket:
-            raise InvalidOption("repository", location, _ACCEPTED)
+    bucket, rest = split_location(options["repository"])
+    if bucket is not None:
         # Here, so that a directory on a database server does not wait for a library that it has no use for.
         from ansible_collections.runbook.ops.plugins.module_utils.backup.bucket import (  # noqa: PLC0415
             BucketRepository,
@@ -66,8 +63,24 @@ def open_repository(options: Mapping[str, Any]) -> Repository:
             connect,
         )
 
-        return BucketRepository(connect(options, connections=options.get("workers", 8)), bucket, prefix)
+        return BucketRepository(connect(options, connections=options.get("workers", 8)), bucket, rest)
+    return DirectoryRepository(Path(rest))
+
+
+def split_location(repository: object) -> tuple[str | None, str]:
+    """The bucket and the prefix that an option C(repository) names, or None and the absolute path of a directory.
+
+    Raises:
+        InvalidOption: it names neither.
+
+    """
+    location = str(repository).strip()
+    if location.startswith(_SCHEME):
+        bucket, _slash, prefix = location[len(_SCHEME) :].partition("/")
+        if not bucket:
+            raise InvalidOption("repository", location, _ACCEPTED)
+        return bucket, prefix
     path = os.path.expanduser(os.path.expandvars(location))  # noqa: PTH111  (Path would resolve ".." by text)
     if not os.path.isabs(path) or "://" in location:  # noqa: PTH117
         raise InvalidOption("repository", location, _ACCEPTED)
-    return DirectoryRepository(Path(path))
+    return None, path

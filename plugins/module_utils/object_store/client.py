@@ -24,6 +24,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.object_store.errors im
 from ansible_collections.runbook.ops.plugins.module_utils.object_store.model import (
     DeleteMarker,
     ListedObject,
+    ObjectStat,
     Upload,
     Version,
 )
@@ -51,6 +52,56 @@ _CHUNK_BYTES = 1024 * 1024
 _PART_BYTES = 16 * 1024 * 1024
 # S3 takes 10,000 parts of an object.
 _MOST_PARTS = 9_000
+
+
+class MultipartUpload:
+    """Parts of an object on their way, each with its SHA-256 for the store to compare.
+
+    Leaving the block without C(complete) drops what was sent.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        target: Mapping[str, str],
+        translated: Callable[[str, str], contextlib.AbstractContextManager[None]],
+    ) -> None:
+        self._client = client
+        self._target = dict(target)
+        self._translated = translated
+        self._parts: list[dict[str, Any]] = []
+        self._is_open = True
+        self.sent_bytes = 0
+
+    def __enter__(self) -> MultipartUpload:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self.abort()
+
+    def send(self, data: bytes) -> None:
+        """Send the next part; all but the last need five mebibytes at least."""
+        checksum = _checksum(data)
+        number = len(self._parts) + 1
+        with self._translated(self._target["Bucket"], "upload a part"):
+            answer = self._client.upload_part(**self._target, PartNumber=number, Body=data, ChecksumSHA256=checksum)
+        self._parts.append({"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum})
+        self.sent_bytes += len(data)
+
+    def complete(self) -> str | None:
+        """Make the object appear; its version, where there are versions."""
+        with self._translated(self._target["Bucket"], "complete an upload"):
+            answer = self._client.complete_multipart_upload(**self._target, MultipartUpload={"Parts": self._parts})
+        self._is_open = False
+        version: str | None = answer.get("VersionId")
+        return None if version == "null" else version
+
+    def abort(self) -> None:
+        """Drop what was sent, unless the object has appeared."""
+        if self._is_open:
+            self._is_open = False
+            with contextlib.suppress(StoreError), self._translated(self._target["Bucket"], "abort an upload"):
+                self._client.abort_multipart_upload(**self._target)
 
 
 class Store:
@@ -210,36 +261,52 @@ class Store:
                 version = self._put(bucket, key, stream.read(), metadata)
                 on_bytes(size)
                 return version
-            with self._translated(bucket, "begin an upload"):
-                begun = self._client.create_multipart_upload(
-                    Bucket=bucket, Key=key, Metadata=dict(metadata), ChecksumAlgorithm="SHA256"
-                )
-            upload = {"Bucket": bucket, "Key": key, "UploadId": begun["UploadId"]}
-            try:
-                parts = self._send_parts(upload, stream, part_bytes, on_bytes)
-                with self._translated(bucket, "complete an upload"):
-                    answer = self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
-            except BaseException:
-                with contextlib.suppress(StoreError), self._translated(bucket, "abort an upload"):
-                    self._client.abort_multipart_upload(**upload)
-                raise
-        version = answer.get("VersionId")
-        return None if version == "null" else version
+            with self.begin_upload(bucket, key, metadata=metadata) as upload:
+                while data := stream.read(part_bytes):
+                    upload.send(data)
+                    on_bytes(upload.sent_bytes)
+                return upload.complete()
 
-    def _send_parts(
-        self, upload: Mapping[str, str], stream: Any, part_bytes: int, on_bytes: Callable[[int], None]
-    ) -> list[dict[str, Any]]:
-        parts: list[dict[str, Any]] = []
-        sent = 0
-        while data := stream.read(part_bytes):
-            checksum = _checksum(data)
-            number = len(parts) + 1
-            with self._translated(upload["Bucket"], "upload a part"):
-                answer = self._client.upload_part(**upload, PartNumber=number, Body=data, ChecksumSHA256=checksum)
-            parts.append({"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum})
-            sent += len(data)
-            on_bytes(sent)
-        return parts
+    def begin_upload(self, bucket: str, key: str, *, metadata: Mapping[str, str] | None = None) -> MultipartUpload:
+        """An object that is written a part at a time, and appears when it is completed."""
+        with self._translated(bucket, "begin an upload"):
+            begun = self._client.create_multipart_upload(
+                Bucket=bucket, Key=key, Metadata=dict(metadata or {}), ChecksumAlgorithm="SHA256"
+            )
+        target = {"Bucket": bucket, "Key": key, "UploadId": begun["UploadId"]}
+        return MultipartUpload(self._client, target, self._translated)
+
+    def abort_upload(self, bucket: str, upload: Upload) -> None:
+        """Drop the parts of an unfinished upload."""
+        with self._translated(bucket, "abort an upload"):
+            self._client.abort_multipart_upload(Bucket=bucket, Key=upload.key, UploadId=upload.upload_id)
+
+    def delete(self, bucket: str, key: str, *, version_id: str | None = None) -> None:
+        """Delete an object: where there are versions, hide it; with C(version_id), remove that version for ever."""
+        arguments = {"Bucket": bucket, "Key": key, **({"VersionId": version_id} if version_id else {})}
+        with self._translated(bucket, "delete an object"):
+            self._client.delete_object(**arguments)
+
+    def stat(self, bucket: str, key: str, *, version_id: str | None = None) -> ObjectStat | None:
+        """What the store says about an object; None when there is none."""
+        arguments = {"Bucket": bucket, "Key": key, **({"VersionId": version_id} if version_id else {})}
+        try:
+            with self._translated(bucket, "look at an object"):
+                answer = self._client.head_object(**arguments)
+        except StoreError as error:
+            # HEAD has no body, so that only the status tells.
+            if error.is_missing and error.kind != "no_such_bucket":
+                return None
+            raise
+        version: str | None = answer.get("VersionId")
+        return ObjectStat(
+            size_bytes=int(answer["ContentLength"]),
+            modified_at=answer["LastModified"],
+            etag=(answer.get("ETag") or "").strip('"') or None,
+            version_id=None if version == "null" else version,
+            storage_class=answer.get("StorageClass") or "STANDARD",
+            metadata=dict(answer.get("Metadata", {})),
+        )
 
     def head(self, bucket: str, key: str, *, version_id: str | None = None) -> tuple[int, dict[str, str]]:
         """Bytes and metadata of an object, as the store has them."""

@@ -15,7 +15,13 @@ PERMISSIONS = {
     "list the parts of an upload": "s3:ListMultipartUploadParts",
     "read the versioning state": "s3:GetBucketVersioning",
     "read an object": "s3:GetObject",
+    "look at an object": "s3:GetObject",
     "write an object": "s3:PutObject",
+    "begin an upload": "s3:PutObject",
+    "upload a part": "s3:PutObject",
+    "complete an upload": "s3:PutObject",
+    "abort an upload": "s3:AbortMultipartUpload",
+    "delete an object": "s3:DeleteObject",
 }
 
 # kind -> (codes of the store or names of botocore's exceptions, sentence).
@@ -149,9 +155,11 @@ _STORE_WIDE = frozenset(
 class StoreError(Unavailable):
     """One request failed; C(kind) is one of the words of the table above, or C(other)."""
 
-    def __init__(self, message: str, kind: str) -> None:
+    def __init__(self, message: str, kind: str, *, is_missing: bool = False) -> None:
         super().__init__(message)
         self.kind = kind
+        # Whether what was asked for is not there: an answer to HEAD has no words, only its status.
+        self.is_missing = is_missing
 
     @property
     def is_store_wide(self) -> bool:
@@ -182,5 +190,5 @@ def store_error(names: tuple[str, ...], *, store: str, bucket: str, action: str,
                     permission=PERMISSIONS.get(action, "the right to it"),
                     detail=detail,
                 )
-                return StoreError(text, kind)
+                return StoreError(text, kind, is_missing="404" in names or kind == "no_such_object")
     return StoreError(f"{store} failed to {action} in bucket {bucket}: {detail}.", "other")

@@ -40,6 +40,17 @@ class DeleteMarker(NamedTuple):
     is_latest: bool
 
 
+class ObjectStat(NamedTuple):
+    """One object, or one version of it, as the store describes it. C(etag) comes without its quotes."""
+
+    size_bytes: int
+    modified_at: dt.datetime
+    etag: str | None
+    version_id: str | None
+    storage_class: str
+    metadata: dict[str, str]
+
+
 class Upload(NamedTuple):
     """A multipart upload that was begun and neither completed nor aborted; C(begun_at) where the store says it."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
+from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import Verification
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.census import Census, QueueId
@@ -29,6 +30,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.headroom 
     expected_bytes,
     missing_memory,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.levels import LEVELS, verification
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.manifest import parse_manifest, written
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.moment import (
     changes_around_save,
@@ -40,7 +42,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.program i
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.publish import is_of
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.rdb import is_checksummed, read_header
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.stream import Frame
-from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.verdict import LEVELS, Verification
 
 # As the servers write them.
 REDIS_7 = (
@@ -301,10 +302,10 @@ def test_answers_that_are_no_snapshot(data: bytes, message: str) -> None:
 
 
 def seen(*outcomes: str, wanted: str = "queues") -> Verification:
-    verification = Verification(wanted)
+    made = verification(wanted)
     for level, outcome in zip(LEVELS, outcomes, strict=False):
-        getattr(verification, outcome)(level, "why")
-    return verification
+        getattr(made, outcome)(level, "why")
+    return made
 
 
 @pytest.mark.parametrize(
@@ -317,7 +318,7 @@ def seen(*outcomes: str, wanted: str = "queues") -> Verification:
         (seen("passed", "skipped", "failed"), "failed", "fresh", "format: why"),
         (seen("passed", "skipped", "undecided"), "error", "fresh", "format: why"),
         (seen("failed"), "failed", None, "exists: why"),
-        (Verification(), "error", None, "it was not looked at"),
+        (verification(), "error", None, "it was not looked at"),
     ],
     ids=["all", "without an age", "as far as wanted", "not far enough", "bad", "unknown", "missing", "nothing"],
 )

@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
+from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import VERIFIED, Verification
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso_of, reference_moment
 from ansible_collections.runbook.ops.plugins.module_utils.common.durations import parse_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.census import Census
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.figures import exact
+from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.levels import LEVELS
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.manifest import (
     Manifest,
     path_of,
     read_manifest,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.publish import SUFFIX, is_of
-from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.verdict import LEVELS, VERIFIED, Verification
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.verify import (
     Verifier,
     compare_live,

@@ -12,13 +12,13 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
-from ansible_collections.runbook.ops.plugins.module_utils.object_store.client import Store
-from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.files import (
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import (
     explained,
     sync_directory,
     write_file,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
+from ansible_collections.runbook.ops.plugins.module_utils.object_store.client import Store
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.manifest import (
     Manifest,
     path_of,

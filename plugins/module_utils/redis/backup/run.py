@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import VERIFIED, Verification
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, iso_of
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, free_bytes, locked
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused, outcome
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.object_store.client import connect as connect_store
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.census import count_queues, keys_of
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.figures import exact
-from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.files import explained, free_bytes, locked
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.headroom import (
     Memory,
     check_disk,
@@ -30,6 +31,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.headroom 
     memory_of_server,
     missing_memory,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.levels import verification
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.manifest import Manifest, path_of, written
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.publish import (
     STAMP,
@@ -55,7 +57,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.source im
     needed_commands,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.stream import Receiver
-from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.verdict import VERIFIED, Verification
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.verify import Verifier
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import RedisClient, require_library
 from ansible_collections.runbook.ops.plugins.module_utils.redis.connection import connect_server
@@ -257,7 +258,7 @@ class _Run:
         """The verification, and the snapshot with the figures of the loaded copy, which leave nothing open."""
         request = self.request
         if not request.verify:
-            seen = Verification()
+            seen = verification()
             seen.passed("exists")
             seen.undecided("check", "not asked for (verify=false)")
             return seen, snapshot

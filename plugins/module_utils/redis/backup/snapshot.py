@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, stream_to
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.census import (
@@ -25,7 +26,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.census im
     keys_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.figures import Figures, between
-from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.files import explained, stream_to
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.moment import (
     changes_around_save,
     has_forked,

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, new_file
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.census import Census, info_of, keys_of
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.figures import between
-from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.files import explained, new_file
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.moment import changes_between
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.rdb import HEADER_BYTES, read_header
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.snapshot import QueueCounter, Snapshot

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
+from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import Verification
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import copy_file, free_bytes, hash_file
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.census import (
     Census,
@@ -27,12 +29,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.figures i
     differing_databases,
     differing_queues,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.files import copy_file, free_bytes, hash_file
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.headroom import (
     check_disk,
     memory_here,
     missing_memory,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.levels import LEVELS, verification
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.manifest import Manifest
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.program import (
     Program,
@@ -48,7 +50,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.rdb impor
     read_header,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.scratch import KEEPS_EXPIRED, ScratchServer
-from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.verdict import LEVELS, Verification
 from ansible_collections.runbook.ops.plugins.module_utils.redis.connection import connect_server
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import Settings
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Budget, budget_argument_spec, budget_from
@@ -140,7 +141,7 @@ class Verifier:
 
     def run(self, wanted: str, oldest: Optional[dt.datetime] = None) -> Verification:
         """Look at everything up to a level; C(oldest) is the moment before which a backup is too old."""
-        seen = Verification(wanted)
+        seen = verification(wanted)
         with contextlib.suppress(_Ended):
             self._exists(seen)
             self._fresh(seen, oldest)
@@ -280,7 +281,7 @@ def compare_live(
     manifest: Optional[Manifest], settings: Settings, budget: Budget, *, queues: bool
 ) -> tuple[Verification, Optional[Census]]:
     """Whether a server that was restored holds what the manifest says; nobody must have worked on it meanwhile."""
-    seen = Verification()
+    seen = verification()
     for level in LEVELS[: LEVELS.index("counts")]:
         seen.skipped(level, "a live server is compared")
     census = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.files import explained, sync_directory
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, sync_directory
 
 _READABLE = 0o666
 _PASSABLE = 0o777

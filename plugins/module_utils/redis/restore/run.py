@@ -13,22 +13,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import VERIFIED, Verification
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
-from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused, outcome
-from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
-from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.files import (
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import (
     copy_file,
     explained,
     free_bytes,
     write_file,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.headroom import check_disk
+from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.levels import LEVELS
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.program import Program
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.prove import Chosen, choose
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.publish import STAMP
-from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.verdict import LEVELS, VERIFIED, Verification
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.verify import (
     Verifier,
     Workshop,

@@ -1,0 +1,82 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of an artefact from its last verification, kept beside it. Pure.
+
+An artefact that is still the same has not become worse than its record says, except by the decay of what it lies on:
+that is why parts of it are read again from time to time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Optional
+
+from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Stat
+from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import VERIFIED
+
+RECORD_SUFFIX = ".verified.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """The outcome of a verification.
+
+    C(identity) is what the repository said of the artefact (C(Stat.identity)), C(sampled) the blocks that were read
+    again since, by number, with the moment.
+    """
+
+    artefact: str
+    size_bytes: int
+    sha256: str
+    identity: Mapping[str, Any]
+    verdict: str
+    level: Optional[str]
+    wanted_level: str
+    reason: Optional[str]
+    verified_at: str
+    manifest_sha256: Optional[str] = None
+    content_at: Optional[str] = None
+    seconds: float = 0.0
+    blocks: tuple[str, ...] = ()
+    sampled: Mapping[str, str] = field(default_factory=dict)
+    levels: tuple[Mapping[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the artefact was proven to be good."""
+        return self.verdict == VERIFIED
+
+    def is_about(self, stat: Stat) -> bool:
+        """Whether the artefact is still the one that was verified, as far as the repository tells."""
+        return self.size_bytes == stat.bytes and dict(self.identity) == dict(stat.identity)
+
+    def as_bytes(self) -> bytes:
+        """As it is written."""
+        whole = {"format": FORMAT, "kind": "verification", **asdict(self)}
+        return (json.dumps(whole, indent=2, sort_keys=True, default=str) + "\n").encode("ascii")
+
+
+def parse_record(data: bytes | None) -> Record | None:
+    """A record that was read; None for nothing, and for what is none: then there is no record."""
+    if not data:
+        return None
+    try:
+        found = json.loads(data)
+        if found["kind"] != "verification" or found["format"] != FORMAT:
+            return None
+        known = {name: found[name] for name in Record.__dataclass_fields__ if name in found}
+        for name in ("blocks", "levels", "notes"):
+            known[name] = tuple(known.get(name) or ())
+        return Record(**known)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def record_name(artefact: str) -> str:
+    """Where the record of an artefact lies."""
+    return artefact + RECORD_SUFFIX
