@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from typing import Optional
 
@@ -46,6 +47,8 @@ class Content:
         self._raw = chunks
         self._decryption = decryption
         self._on_bytes = on_bytes
+        # A program that decodes is fed from a thread of its own, which may still read when somebody drains.
+        self._lock = threading.Lock()
         self.hashes = Hashes()
         self.bytes_out = 0
         # What was around the content, from outside to inside, such as ["encrypted", "gzip"].
@@ -81,9 +84,18 @@ class Content:
             self.bytes_out += len(chunk)
             yield chunk
 
+    def drain(self) -> None:
+        """Read what is left without decoding it, so that C(hashes) are those of the whole artefact."""
+        for _chunk in self._hashed():
+            pass
+
     def _hashed(self) -> Iterator[bytes]:
-        for chunk in self._raw:
-            self.hashes.update(chunk)
+        while True:
+            with self._lock:
+                chunk = next(self._raw, b"")
+                self.hashes.update(chunk)
+            if not chunk:
+                return
             self._on_bytes(self.hashes.bytes)
             yield chunk
 

@@ -144,14 +144,15 @@ def decrypted(chunks: Iterator[bytes], head: bytes, decryption: Decryption | Non
     """Pass an encrypted stream, which begins with C(head), through the program that decrypts.
 
     Raises:
-        Undecided: there is no key here that opens it, or no program. Says nothing about the backup.
+        Undecided: there is no key here that opens it (then its details hold C(code) no_key), or no program. Says
+            nothing about the backup.
         Damaged: the key fits and the data is not what was encrypted.
 
     """
     method = AGE if head.startswith(_AGE_HEADS) else GPG
     decryption = decryption or Decryption()
     if method == AGE and not decryption.identity_file:
-        raise Undecided("it is encrypted by age, and no decryption.identity_file was given")
+        raise Undecided("it is encrypted by age, and no decryption.identity_file was given", code="no_key")
     try:
         program = _program(method)
     except RunbookError as error:
@@ -168,7 +169,7 @@ def decrypted(chunks: Iterator[bytes], head: bytes, decryption: Decryption | Non
             words = error.words.lower()
             said = first_words(error.words) or error.message
             if any(phrase in words for phrase in _NO_KEY):
-                raise Undecided(f"the key at hand does not open it ({said})") from None
+                raise Undecided(f"the key at hand does not open it ({said})", code="no_key") from None
             raise Damaged(f"it cannot be decrypted: {said}") from None
 
 
