@@ -47,7 +47,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "timezone": {"type": "str", "default": "UTC"},
     "known_secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "print": {"type": "bool", "default": True},
-    "tables": {"type": "list", "elements": "str", "choices": ["queues"], "default": []},
+    "tables": {"type": "list", "elements": "str", "choices": ["queues", "recoveries"], "default": []},
     "inventory_sources": {"type": "list", "elements": "str", "default": []},
     "width": {"type": "int"},
 }
@@ -161,6 +161,7 @@ def _print(report: Report, title: str, arguments: Mapping[str, Any], *, plain: b
         changes=report.changes,
         zone=report.zone,
         queues=report.queues if "queues" in arguments["tables"] else None,
+        recoveries=report.recoveries if "recoveries" in arguments["tables"] else (),
     )
     display.display("\n".join(lines))
 

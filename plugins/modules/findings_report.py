@@ -113,10 +113,12 @@ options:
       - What else to print, above the findings. V(queues) prints why jobs fail, with the command that puts them back,
         and how full every queue is. It needs O(facts) of M(runbook.ops.redis_queue_info) or
         M(runbook.ops.solid_queue_info).
-      - The HTML page shows queues whenever there are any.
+      - V(recoveries) prints what a recovery or a drill took, phase by phase, beside what was promised. It needs
+        O(facts) of the role P(runbook.ops.disaster_recovery#role).
+      - The HTML page shows both whenever there are any.
     type: list
     elements: str
-    choices: [queues]
+    choices: [queues, recoveries]
     default: []
     version_added: 0.3.0
   inventory_sources:

@@ -25,6 +25,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report.model import (
 )
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.past import Past
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.queue_view import QueueView
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.recovery_view import Recovery
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import Finding, show_moment, verdict
 
 # The page stays usable with 20,000 findings: lists are bounded and say what they leave out.
@@ -49,6 +50,7 @@ def build_document(
     notes: Iterable[str] = (),
     changes: Sequence[Mapping[str, Any]] = (),
     queues: QueueView | None = None,
+    recoveries: Sequence[Recovery] = (),
 ) -> Document:
     """Put findings, facts (host -> source -> facts), past runs (oldest first) and changes into the page's order.
 
@@ -89,6 +91,7 @@ def build_document(
         facts_left_out=facts_left_out,
         changes=show_changes(changes, moment, zone),
         queues=queues,
+        recoveries=tuple(recoveries),
         notes=tuple(notes),
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.bars import Bar
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.evidence import Excerpt
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.queue_view import QueueView
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.recovery_view import Recovery
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import Moment, Remedy
 
 
@@ -176,4 +177,5 @@ class Document:
     facts_left_out: int
     changes: Changes | None = None
     queues: QueueView | None = None
+    recoveries: tuple[Recovery, ...] = ()
     notes: tuple[str, ...] = ()

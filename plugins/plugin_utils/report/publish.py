@@ -40,6 +40,8 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report.document import
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.files import differs, read_text, write_atomically
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.html import render_html
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.queue_view import SOURCES, QueueView, queue_view
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.recovery_view import SOURCE as RECOVERY_SOURCE
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.recovery_view import Recovery, recovery_view
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import measured_moment
 
 FILE_NAMES = {"html": "report.html", "json": "findings.json", "junit": "findings.xml", "markdown": "report.md"}
@@ -87,6 +89,7 @@ class Report:
     problems: list[str]
     changes: list[Change] = field(default_factory=list)
     queues: QueueView | None = None
+    recoveries: tuple[Recovery, ...] = ()
 
 
 def prepare(request: Request) -> Report:
@@ -123,7 +126,8 @@ def prepare(request: Request) -> Report:
     def clean(data: Any) -> Any:
         return redact(data, request.secrets)
 
-    queues = queue_view(_queue_facts(request.facts, clean), request.inventories)
+    queues = queue_view(_chosen(request.facts, SOURCES, clean), request.inventories)
+    recoveries = recovery_view(_chosen(request.facts, (RECOVERY_SOURCE,), clean))
     if "html" in request.formats:
         document = build_document(
             findings,
@@ -136,6 +140,7 @@ def prepare(request: Request) -> Report:
             notes=problems,
             changes=changed,
             queues=queues,
+            recoveries=recoveries,
         )
         texts["html"] = render_html(document)
     if "json" in request.formats:
@@ -149,13 +154,17 @@ def prepare(request: Request) -> Report:
     if "markdown" in request.formats:
         pieces = (findings_markdown(findings, request.title), changes_markdown(changed, zone))
         texts["markdown"] = "\n".join(piece for piece in pieces if piece)
-    return Report(findings, totals(findings), moment, zone, texts, paths, surplus, problems, changed, queues)
+    return Report(
+        findings, totals(findings), moment, zone, texts, paths, surplus, problems, changed, queues, recoveries
+    )
 
 
-def _queue_facts(facts: Mapping[str, Mapping[str, Any]], clean: Callable[[Any], Any]) -> dict[str, dict[str, Any]]:
-    """The facts that hold queues, without secrets; the others can be huge."""
+def _chosen(
+    facts: Mapping[str, Mapping[str, Any]], wanted: Sequence[str], clean: Callable[[Any], Any]
+) -> dict[str, dict[str, Any]]:
+    """The facts of some sources, without secrets; the others can be huge."""
     return {
-        host: {source: clean(measured) for source, measured in sources.items() if source in SOURCES}
+        host: {source: clean(measured) for source, measured in sources.items() if source in wanted}
         for host, sources in facts.items()
     }
 

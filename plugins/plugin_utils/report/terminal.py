@@ -18,6 +18,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise impor
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import NOTHING, value_text, where_text
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.widths import width, wrap
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.queue_view import QueueView
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.recovery_view import Recovery
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.terminal_changes import (
     GAP,
     Paint,
@@ -25,6 +26,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report.terminal_change
     joined,
 )
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.terminal_queues import queue_lines
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.terminal_recovery import recovery_lines
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import command_pieces, split_remedy
 
 # Names that Ansible's own colouring knows.
@@ -47,6 +49,7 @@ def terminal_lines(
     changes: Sequence[Mapping[str, Any]] = (),
     zone: dt.tzinfo = dt.timezone.utc,
     queues: QueueView | None = None,
+    recoveries: Sequence[Recovery] = (),
 ) -> list[str]:
     """The lines to print, none wider than C(columns) except for paths and for words of a command that are wider.
 
@@ -60,10 +63,13 @@ def terminal_lines(
         changes: What was changed, planned or refused; what somebody has to look at first.
         zone: The timezone people read.
         queues: Job queues, shown above the findings.
+        recoveries: Recoveries and drills, shown above the findings.
     """
     listed = [each for each in findings if each["severity"] != "ok"]
     shown = listed[:MOST_LISTED]
     lines = ["", *wrap(plain_line(f"{title}, {moment}"), columns)]
+    if recoveries:
+        lines += [*recovery_lines(recoveries, columns=columns, paint=paint), ""]
     if queues is not None:
         lines += queue_lines(
             queues,
