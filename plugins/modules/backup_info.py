@@ -18,8 +18,10 @@ description:
     verified, a plain dump must end with pg_dump's own marker, and of pg_dump's archives every data block is walked and
     decoded, which C(pg_restore --list) does not do. No temporary file is written, nothing is restored, and no
     PostgreSQL tool is needed.
-  - Age counts from the content where the backup says when it was taken. Where name and time of writing disagree, the
-    older one counts, so neither a copy nor a touch makes a backup newer.
+  - Age counts from the content where the backup or its manifest says when it was taken. Where name and time of writing
+    disagree, the older one counts, so neither a copy nor a touch makes a backup newer.
+  - Says which backups are proven, by the records that verifications keep beside them (C(<backup>.verified.json)) or by
+    the proof in their manifests, and whether the backup is still the one that was proven.
   - A repository that is not there gives RV(available=false), not a failure.
 author:
   - The runbook.ops contributors (@runbook-ops)
@@ -76,11 +78,20 @@ options:
   inspect:
     description:
       - Which backups to read to their end.
-      - V(none) reads nothing at all, so their kinds stay unknown, too. V(newest) reads the newest, and the ones before
-        it until a whole one is found, at most seven. V(all) reads all of them, a number that many from the newest on.
+      - V(none) reads no backup at all, so their kinds stay unknown, too. V(newest) reads the newest, and the ones
+        before it until a whole one is found, at most seven. V(all) reads all of them, a number that many from the
+        newest on.
       - Backups of at most 64 KiB among the newest O(top) are always read, unless V(none).
+      - Of a backup with a manifest, every byte is held against the SHA-256 in it. That works for encrypted ones, too.
+      - Manifests and records of verifications are always read.
     type: str
     default: newest
+  record_repository:
+    description:
+      - Where the records of verifications lie, when they are not beside the backups, because whoever verifies may not
+        write there. A directory or V(s3://bucket/prefix), in the same store.
+    type: str
+    version_added: 0.4.0
   inspect_max_bytes:
     description:
       - How many bytes to read for O(inspect) altogether. A backup that is larger than what is left is not read, and
@@ -126,6 +137,7 @@ notes:
   - That a backup is whole does not prove that it can be restored, nor that it holds what it should.
 seealso:
   - module: runbook.ops.s3_prefix_info
+  - module: runbook.ops.backup_prune
 """
 
 EXAMPLES = r"""
@@ -269,6 +281,27 @@ inventory:
     newest_is_incomplete:
       description: Whether the newest backup was read and is not whole. V(false) too when it could not be read.
       type: bool
+    verified_count:
+      description: Backups that are proven to be good, and have not changed since.
+      type: int
+    unverified_count:
+      description: Backups that are proven to be neither good nor bad.
+      type: int
+    failed_verification_count:
+      description: Backups that are proven to be bad.
+      type: int
+    newest_verified:
+      description: The newest backup that is proven to be good, with the fields of RV(artefacts). V(null) if none is.
+      type: dict
+    newest_failed:
+      description: The newest backup that is proven to be bad, with the fields of RV(artefacts). V(null) if none is.
+      type: dict
+    failed_since_verified_count:
+      description: Backups proven to be bad that are newer than the newest proven to be good; all, if none is good.
+      type: int
+    unverified_since_verified_count:
+      description: Unproven backups that are newer than the newest proven to be good; all, if none is good.
+      type: int
     empty_count:
       description: Backups without any data, such as the 20 bytes that gzip makes of nothing.
       type: int
@@ -440,16 +473,16 @@ artefacts:
       description: When it was taken, as far as that can be told.
       type: str
     taken_at_source:
-      description: From what, V(content), V(modified) or V(name).
+      description: From what, V(manifest), V(content), V(modified) or V(name).
       type: str
     age_seconds:
       description: Seconds since C(taken_at).
       type: int
     kind:
       description:
-        - What it is by its first bytes. V(plain), V(custom), V(directory), V(tar), V(zstd), V(lz4), V(encrypted),
-          V(empty) or V(unknown); compressed ones as V(plain+gzip), V(custom+gzip), V(plain+xz), V(plain+bzip2) and so
-          on, or just V(gzip) when the content is nothing that pg_dump writes.
+        - What it is by its first bytes. V(plain), V(custom), V(directory), V(tar), V(redis), V(zstd), V(lz4),
+          V(encrypted), V(empty) or V(unknown); compressed ones as V(plain+gzip), V(custom+gzip), V(redis+gzip),
+          V(plain+xz) and so on, or just V(gzip) when the content is nothing that pg_dump or Redis writes.
         - V(null) when it was not looked at.
       type: str
     is_symlink:
@@ -525,9 +558,80 @@ artefacts:
         dumped_by:
           description: Version of pg_dump.
           type: str
-    verified:
-      description: Reserved for the verdict of a restore. V(null).
+    manifest:
+      description: What its manifest says. V(null) without one that this collection understands.
       type: dict
+      contains:
+        kind:
+          description: V(postgresql), V(redis) or V(files).
+          type: str
+        method:
+          description: How it was taken, such as V(dump), V(basebackup), V(file) or V(stream).
+          type: str
+        taken_at:
+          description: The moment of its data, ISO 8601 in UTC.
+          type: str
+        bytes:
+          description: Its size when it was written.
+          type: int
+        sha256:
+          description: Its SHA-256; of a directory, that of the list of its files.
+          type: str
+        database:
+          description: The database.
+          type: str
+        server_version:
+          description: Version of the server.
+          type: str
+        tables:
+          description: How many tables it has.
+          type: int
+        rows:
+          description: How many rows they have together.
+          type: int
+        keys:
+          description: How many keys a backup of Redis has.
+          type: int
+        files:
+          description: How many files a backup of a file tree has.
+          type: int
+        encrypted:
+          description: Whether it is encrypted.
+          type: bool
+        requires:
+          description: Backups that it cannot be restored without.
+          type: list
+          elements: str
+    verified:
+      description: How far it is proven, by its record or its manifest. V(null) when nobody tried.
+      type: dict
+      contains:
+        verdict:
+          description: V(verified), V(failed), or V(error) when it could not be told.
+          type: str
+        level:
+          description: The last level that was reached.
+          type: str
+        wanted_level:
+          description: The level that made it verified.
+          type: str
+        reason:
+          description: Why it is not verified.
+          type: str
+        verified_at:
+          description: When it was verified, ISO 8601 in UTC.
+          type: str
+        is_current:
+          description:
+            - Whether the backup is still the one that was verified, by size, time of writing, ETag and version.
+            - V(null) when that cannot be told.
+          type: bool
+        is_proven:
+          description: Whether the backup as it lies there is proven to be good, V(verified) and current.
+          type: bool
+        source:
+          description: V(record) or V(manifest).
+          type: str
 truncated:
   description: Whether RV(artefacts) or a list in RV(inventory) was cut at O(top).
   returned: always
@@ -561,6 +665,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "name_tolerance": {"type": "str", "default": "6h"},
         "inspect": {"type": "str", "default": "newest"},
         "inspect_max_bytes": {"type": "int", "default": 2 * 1024**3},
+        "record_repository": {"type": "str"},
         "ignore": {"type": "list", "elements": "str", "default": []},
         "max_entries": {"type": "int", "default": 100_000},
         "top": {"type": "int", "default": 50},
@@ -599,7 +704,10 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {"available": True, "reason": None, "measured_at": iso(utc_now())}
     try:
         repository = open_repository(params)
-        return {**result, **survey(repository, wishes, clocks, Meter(params["inspect_max_bytes"], params["timeout"]))}
+        elsewhere = params["record_repository"]
+        records = open_repository({**params, "repository": elsewhere}) if elsewhere else None
+        meter = Meter(params["inspect_max_bytes"], params["timeout"])
+        return {**result, **survey(repository, wishes, clocks, meter, records)}
     except Unavailable as error:
         nothing = {"repository": {}, "inventory": {}, "artefacts": [], "truncated": False, "skipped_sections": []}
         return {**result, "available": False, "reason": error.message, **nothing}

@@ -68,7 +68,7 @@ class BucketRepository:
                     break
                 for listed in page:
                     gathered.add(listed)
-        entries = gathered.entries(with_versions=with_versions)
+        entries = [_with_state(each, state) for each in gathered.entries(with_versions=with_versions)]
         deleted = gathered.deleted() if with_versions else None
         return Listing(entries, stopped is None, stopped, state, deleted, skipped)
 
@@ -161,6 +161,16 @@ class _Gathered:
                     }
                 )
         return sorted(found, key=lambda each: str(each["deleted_at"]), reverse=True)
+
+
+def _with_state(entry: Entry, versioning: str | None) -> Entry:
+    """The entry with what C(Stat.identity) will say of it; of a version only where the listing tells it."""
+    if entry.members is not None:
+        return entry
+    state: dict[str, Any] = {"etag": entry.etag, "bytes": entry.size_bytes}
+    if entry.version_id is not None or versioning == "disabled":
+        state["version_id"] = None if entry.version_id == "null" else entry.version_id
+    return entry._replace(state=state)
 
 
 def _store_skip(section: str, error: StoreError, action: str) -> dict[str, str]:

@@ -107,6 +107,7 @@ class DirectoryRepository:
             link_target=target,
             identity=(status.st_dev, status.st_ino),
             problem=problem,
+            state=None if size is None else state_of(status, size),
         )
 
     def _link_target(self, path: str) -> str | None:
@@ -157,16 +158,32 @@ def _is_directory(item: os.DirEntry[str]) -> bool:
 
 
 def _members(path: str) -> tuple[dict[str, int], str | None]:
-    """Files of a directory by name; names that are no text cannot be pg_dump's."""
+    """Files of a directory, and of those below it, by name; names that are no text cannot be pg_dump's."""
     members: dict[str, int] = {}
     try:
-        with os.scandir(path) as found:
-            for item in found:
-                if item.is_file():
-                    members[item.name] = item.stat().st_size
+        for place, _directories, files in os.walk(path, onerror=_raise):
+            prefix = "" if place == path else os.path.relpath(place, path).replace(os.sep, "/") + "/"
+            for name in files:
+                status = os.stat(os.path.join(place, name))  # noqa: PTH116, PTH118  (may be no text)
+                if stat.S_ISREG(status.st_mode):
+                    members[prefix + name] = status.st_size
     except OSError as error:
         return members, f"it cannot be listed: {error.strerror}"
     return members, None
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def state_of(status: os.stat_result, size_bytes: int) -> dict[str, int]:
+    """What tells whether anybody has written to a file since, or to the entries of a directory."""
+    return {
+        "inode": status.st_ino,
+        "device": status.st_dev,
+        "modified_ns": status.st_mtime_ns,
+        "bytes": size_bytes,
+    }
 
 
 def _text(name: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import BLOCK_BYTES, Hashes, Stat, Stored
+from ansible_collections.runbook.ops.plugins.module_utils.backup.directory import state_of
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import (
     CHUNK_BYTES,
@@ -100,15 +101,12 @@ class DirectoryDepot:
         except OSError as error:
             raise Undecided(f"{path} cannot be looked at: {error.strerror or error}") from None
         is_directory = modes.S_ISDIR(found.st_mode)
-        identity = {"inode": found.st_ino, "device": found.st_dev, "modified_ns": found.st_mtime_ns}
-        size = found.st_size
-        if is_directory:
-            size = sum(self.members(name).values())
+        size = sum(self.members(name).values()) if is_directory else found.st_size
         return Stat(
             name,
             size,
             dt.datetime.fromtimestamp(found.st_mtime, dt.timezone.utc),
-            {**identity, "bytes": size},
+            state_of(found, size),
             is_directory=is_directory,
         )
 

@@ -10,12 +10,14 @@ what, only a restore proves.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ansible_collections.runbook.ops.plugins.module_utils.backup import rdb
 from ansible_collections.runbook.ops.plugins.module_utils.backup.archive import (
     MAGIC,
     Header,
@@ -173,7 +175,7 @@ def _inspect(open_at: Callable[[int], Iterator[bytes]], size_bytes: int, finding
     if findings.kind == "empty":
         raise Damaged(EMPTY)
     try:
-        return f"{compression} decoded, {_inspect_content(content, findings, meter)}"
+        return f"{compression} decoded, {_inspect_content(content, findings, meter, is_decoded=True)}"
     finally:
         # To the end, so that the checksum behind the last byte is verified whatever the content was.
         for _piece in content.rest():
@@ -197,7 +199,7 @@ def _check_budget(size_bytes: int, meter: Meter, already_read: int) -> None:
         )
 
 
-def _inspect_content(reader: Reader, findings: _Findings, meter: Meter) -> str:
+def _inspect_content(reader: Reader, findings: _Findings, meter: Meter, *, is_decoded: bool = False) -> str:
     """Read what is not compressed, or not any more; returns how it was proven."""
     head = reader.peek(HEAD_BYTES)
     kind = identify(head)
@@ -210,6 +212,9 @@ def _inspect_content(reader: Reader, findings: _Findings, meter: Meter) -> str:
         return walk_blocks(reader, header, read_contents(reader, header))
     if kind == "tar":
         return _walk_tar(reader, findings, meter)
+    if kind == "redis":
+        _read_head(head, findings)
+        return rdb.check(reader, meter, is_decoded=is_decoded)
     if kind == "zstd":
         _walk_zstd(reader)
         raise Undecided(f"its zstd frames are whole, but decoding them needs a tool: {PROVE}")
@@ -219,7 +224,7 @@ def _inspect_content(reader: Reader, findings: _Findings, meter: Meter) -> str:
         raise Undecided(f"decoding lz4 needs a tool: {PROVE}")
     if kind == "directory":
         raise Undecided("it is the toc.dat of a directory dump (-Fd), without the directory's data files")
-    raise Undecided(f"it is nothing that pg_dump writes, or its beginning is damaged: {PROVE}")
+    raise Undecided(f"it is nothing that pg_dump or Redis writes, or its beginning is damaged: {PROVE}")
 
 
 def inspect_directory(
@@ -286,8 +291,8 @@ def _bare(name: str) -> str:
 def identify(head: bytes) -> str:
     """The kind of what begins with these bytes, compression left out.
 
-    C(empty), C(plain), C(custom), C(directory) (its toc.dat alone), C(tar), C(zstd), C(lz4), C(gzip), C(bzip2), C(xz),
-    C(encrypted) or C(unknown).
+    C(empty), C(plain), C(custom), C(directory) (its toc.dat alone), C(tar), C(redis), C(zstd), C(lz4), C(gzip),
+    C(bzip2), C(xz), C(encrypted) or C(unknown).
     """
     if not head:
         return "empty"
@@ -302,6 +307,8 @@ def identify(head: bytes) -> str:
             return kind
     if head[257:262] == b"ustar":
         return "tar"
+    if rdb.is_rdb(head):
+        return "redis"
     return "plain" if _PLAIN.search(head) and b"\0" not in head else "unknown"
 
 
@@ -316,7 +323,14 @@ def _read_head(head: bytes, findings: _Findings) -> None:
     if head.startswith(MAGIC):
         _take_header(read_header(Reader(iter((head,)))), findings)
         return
-    if identify(head) != "plain":
+    kind = identify(head)
+    if kind == "redis":
+        findings.header, header = rdb.facts_of(head)
+        if header.created is not None:
+            written = dt.datetime.fromtimestamp(header.created, dt.timezone.utc)
+            findings.written_local, findings.written_zone = written.replace(tzinfo=None).isoformat(), "UTC"
+        return
+    if kind != "plain":
         return
     findings.header = {
         "format_version": None,
@@ -462,10 +476,11 @@ KINDS = (
     "custom",
     "directory",
     "tar",
+    "redis",
     "zstd",
     "lz4",
     "encrypted",
     "unknown",
-    *(f"{inner}+{outer}" for outer in COMPRESSIONS for inner in ("plain", "custom", "tar")),
+    *(f"{inner}+{outer}" for outer in COMPRESSIONS for inner in ("plain", "custom", "tar", "redis")),
     *COMPRESSIONS,
 )

@@ -18,7 +18,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import (
     Period,
     is_pointer,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.backup.record import Record
 from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import Meter
+from ansible_collections.runbook.ops.plugins.module_utils.backup.testimony import Standing, Told, fits, standing_of
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
 
 # How many backups before the newest one its size is compared with.
@@ -33,7 +35,7 @@ class Entry(NamedTuple):
 
     C(name) is relative to the repository, with slashes. C(identity) is equal for two names of the same bytes on disk
     (links), C(link_target) the name inside the repository that a symbolic link leads to. C(problem) says why it cannot
-    be looked at.
+    be looked at. C(state) is what of C(depot.Stat.identity) the listing tells: it is another after every writing.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Entry(NamedTuple):
     checksum_algorithms: tuple[str, ...] | None = None
     storage_class: str | None = None
     problem: str | None = None
+    state: Mapping[str, Any] | None = None
 
 
 class Listing(NamedTuple):
@@ -83,14 +86,26 @@ class Artefact:
     def __init__(self, entry: Entry, period: Period) -> None:
         self.entry = entry
         self.period = period
-        self.companions: set[str] = set()
+        self.companions: dict[str, Entry] = {}
         self.inspection = not_inspected("not inspected")
         self.sample: str | None = None
+        self.told: Told | None = None
+        self.record: Record | None = None
 
     @property
     def name(self) -> str:
         """Its name in the repository."""
         return self.entry.name
+
+    @property
+    def standing(self) -> Standing | None:
+        """How far it is proven; None where nobody tried."""
+        return standing_of(self.record, self.told, self.entry.size_bytes, self.entry.state)
+
+    @property
+    def is_what_was_told(self) -> bool | None:
+        """Whether its manifest is about it, as far as size and version tell; None without a manifest."""
+        return None if self.told is None else fits(self.told, self.entry.size_bytes, self.entry.state)
 
 
 class Contents(NamedTuple):
@@ -128,7 +143,7 @@ def sort_out(entries: Iterable[Entry], rule: NamingRule) -> Contents:
     for entry in others:
         companion = rule.companion_of(entry.name)
         if companion and companion[0] in artefacts:
-            artefacts[companion[0]].companions.add(companion[1])
+            artefacts[companion[0]].companions[companion[1]] = entry
         elif is_pointer(entry.name):
             pointers.append(entry)
         elif entry.name.rsplit("/", 1)[-1] != "lost+found":
@@ -137,7 +152,7 @@ def sort_out(entries: Iterable[Entry], rule: NamingRule) -> Contents:
 
 
 class Taken(NamedTuple):
-    """When a backup was taken, as far as it can be told, and from what: content, modified or name."""
+    """When a backup was taken, as far as it can be told, and from what: manifest, content, modified or name."""
 
     moment: dt.datetime
     source: str
@@ -146,9 +161,12 @@ class Taken(NamedTuple):
 def taken_at(artefact: Artefact, clocks: Clocks) -> Taken:
     """The moment that the age of a backup counts from. In doubt the older one: a copy or a touch makes nothing newer.
 
-    The moment in the backup's own header wins where it is certain. Otherwise it is the time of writing, unless the name
-    ended long before: then somebody copied or overwrote it, and the end of the name's period is all that is claimed.
+    The moment of the snapshot in its manifest wins, then that in the backup's own header where it is certain.
+    Otherwise it is the time of writing, unless the name ended long before: then somebody copied or overwrote it, and
+    the end of the name's period is all that is claimed.
     """
+    if artefact.told is not None and artefact.is_what_was_told is not False:
+        return Taken(artefact.told.taken_at, "manifest")
     content = content_moment(artefact.inspection, clocks)
     if content and content.uncertain_seconds == 0:
         return Taken(content.moment, "content")
@@ -210,11 +228,31 @@ def divergence(artefact: Artefact, clocks: Clocks) -> str | None:
         return f"named {named}, but written {iso(modified)}: a frozen name that is overwritten, or a later copy"
     if modified is not None and modified < period.start - slack:
         return f"named {named}, but written before that, {iso(modified)}"
+    if why := _untold(artefact, slack):
+        return why
     content = content_moment(artefact.inspection, clocks)
     if content:
         slack += dt.timedelta(seconds=content.uncertain_seconds)
         if not period.start - slack <= content.moment <= period.end + slack:
             return f"named {named}, but its content was dumped {iso(content.moment)}"
+    return None
+
+
+def _untold(artefact: Artefact, slack: dt.timedelta) -> str | None:
+    """Why the manifest and the backup that it lies beside do not belong together; None when they do."""
+    told, period = artefact.told, artefact.period
+    if told is None:
+        return None
+    if artefact.is_what_was_told is False:
+        return (
+            f"its manifest is about {told.bytes} bytes and it has {artefact.entry.size_bytes}"
+            if told.bytes != artefact.entry.size_bytes
+            else "its manifest is about another version of it"
+        )
+    if told.name is not None and told.name != artefact.name:
+        return f"its manifest is that of {told.name}"
+    if not period.start - slack <= told.taken_at <= period.end + slack:
+        return f"its manifest says that it was taken {iso(told.taken_at)}, which its name does not"
     return None
 
 
@@ -236,6 +274,7 @@ def artefact_facts(artefact: Artefact, clocks: Clocks) -> dict[str, Any]:
     taken = taken_at(artefact, clocks)
     content = content_moment(inspection, clocks)
     reason = divergence(artefact, clocks)
+    standing, told = artefact.standing, artefact.told
     return {
         "name": entry.name,
         "size_bytes": entry.size_bytes,
@@ -265,8 +304,8 @@ def artefact_facts(artefact: Artefact, clocks: Clocks) -> dict[str, Any]:
             "method": inspection.method,
         },
         "header": inspection.header or None,
-        # Filled by the verification of backups, which restores them.
-        "verified": None,
+        "manifest": None if told is None else told.facts(),
+        "verified": None if standing is None else standing.facts(),
     }
 
 
@@ -286,6 +325,9 @@ def inventory(
     known_sizes = [size for size in sizes if size is not None]
     previous = [size for size in sizes[1 : 1 + _COMPARED] if size]
     whole = next((each for each in ordered if each.inspection.complete), None)
+    proven = [each for each in ordered if each.standing and each.standing.is_proven]
+    refuted = [each for each in ordered if _is_refuted(each)]
+    since = ordered[: ordered.index(proven[0])] if proven else ordered
     missing = gaps(ordered, clocks, interval_seconds, gap_window_seconds)
     doubles = duplicates(ordered)
     diverging = [
@@ -321,6 +363,14 @@ def inventory(
         ][:top],
         # Not the same as whole: a backup that could not be read is neither.
         "newest_is_incomplete": newest is not None and newest.inspection.complete is False,
+        "verified_count": len(proven),
+        "unverified_count": len(ordered) - len(proven) - len(refuted),
+        "newest_verified": artefact_facts(proven[0], clocks) if proven else None,
+        "newest_failed": artefact_facts(refuted[0], clocks) if refuted else None,
+        "failed_verification_count": len(refuted),
+        # What has come since the last backup that is known to be good; of bad ones alone, all of them.
+        "failed_since_verified_count": sum(_is_refuted(each) for each in since),
+        "unverified_since_verified_count": sum(not _is_refuted(each) for each in since),
         "empty_count": sum(each.inspection.kind == "empty" for each in ordered),
         "previous_median_bytes": int(median(previous)) if previous else None,
         "size_change_percent": _change(sizes[0] if sizes else None, previous),
@@ -342,6 +392,10 @@ def inventory(
         "unrecognised": strangers[:top],
         "truncated": max(len(missing), len(doubles), len(diverging), len(pointers), len(strangers)) > top,
     }
+
+
+def _is_refuted(artefact: Artefact) -> bool:
+    return artefact.standing is not None and artefact.standing.is_refuted
 
 
 def _verdict(inspection: Inspection) -> str:

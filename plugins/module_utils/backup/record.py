@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Stat
 from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import VERIFIED
+
+if TYPE_CHECKING:
+    from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Stat
 
 RECORD_SUFFIX = ".verified.json"
 FORMAT = 1

@@ -33,6 +33,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.model import (
 )
 from ansible_collections.runbook.ops.plugins.module_utils.backup.repository import Repository
 from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import Meter
+from ansible_collections.runbook.ops.plugins.module_utils.backup.witnesses import Witnesses, check_bytes
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 
 # Enough of both ends to tell two backups of equal size apart: an archive's header has its time, gzip's last bytes
@@ -68,8 +69,17 @@ def check_inspect(text: str) -> str:
     raise InvalidOption("inspect", text, "none, newest, all, or a number of backups from the newest on, such as 3")
 
 
-def survey(repository: Repository, wishes: Wishes, clocks: Clocks, meter: Meter) -> dict[str, Any]:
+def survey(
+    repository: Repository, wishes: Wishes, clocks: Clocks, meter: Meter, records: Repository | None = None
+) -> dict[str, Any]:
     """The module's payload: C(repository), C(inventory), C(artefacts), C(skipped_sections).
+
+    Args:
+        repository: Where the backups are.
+        wishes: What to survey.
+        clocks: What ages and dates are compared with.
+        meter: What reading may cost.
+        records: Where the records of verifications are, when that is elsewhere.
 
     Raises:
         Unavailable: the repository cannot be listed.
@@ -87,6 +97,8 @@ def survey(repository: Repository, wishes: Wishes, clocks: Clocks, meter: Meter)
                 "remedy": "Raise max_entries and timeout, or name a narrower repository.",
             }
         )
+    witnesses = Witnesses(repository, records, wishes.max_entries, meter)
+    skipped += witnesses.hear(contents.artefacts, clocks.rule, wishes.workers)
     ordered = _read(repository, contents, wishes, clocks, meter)
     facts = inventory(
         contents,
@@ -193,6 +205,8 @@ class _Reading:
         """The whole backup."""
         entry, known = artefact.entry, artefact.inspection
         members: Mapping[str, int] | None = entry.members
+        if (told := artefact.told) is not None and told.sha256 and artefact.is_what_was_told is not None:
+            return self._guarded(lambda: check_bytes(self._repository, entry, told, known, self._meter))
         if members is not None:
 
             def open_member(name: str) -> Iterator[bytes]:

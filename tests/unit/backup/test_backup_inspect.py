@@ -36,6 +36,7 @@ UNCOMPRESSED = (DATA / "postgresql-15.z0.dump").read_bytes()
 TAR = (DATA / "postgresql-15.tar").read_bytes()
 CLUSTER = (DATA / "cluster-15.sql").read_bytes()
 
+NOTHING = f"it is nothing that pg_dump or Redis writes, or its beginning is damaged: {PROVE}"
 CUT_GZIP = "the gzip data is cut off: it ends before its end mark"
 CUT_DATA = "the archive is cut off inside its data"
 CUT_TOC = "the archive is cut off inside its table of contents"
@@ -133,9 +134,9 @@ def without_zlib_crc(data: bytes) -> bytes:
         pytest.param(b"-----BEGIN PGP MESSAGE-----\n", "encrypted", None,
                      f"it is encrypted: {PROVE}, where the key is", None, id="PGP"),
         pytest.param(b"<html>504 Gateway Time-out</html>", "unknown", None,
-                     f"it is nothing that pg_dump writes, or its beginning is damaged: {PROVE}", None, id="HTML"),
+                     NOTHING, None, id="HTML"),
         pytest.param(gzip.compress(b"-- MySQL dump 10.13"), "gzip", None,
-                     f"it is nothing that pg_dump writes, or its beginning is damaged: {PROVE}", None, id="MySQL"),
+                     NOTHING, None, id="MySQL"),
         pytest.param(gzip.compress(b"-- MySQL dump 10.13" * 999)[:-9], "gzip", False, CUT_GZIP, None,
                      id="MySQL, cut: that much can be told"),
         pytest.param(b"\x04\x22\x4d\x18....", "lz4", None, f"decoding lz4 needs a tool: {PROVE}", None, id="lz4"),

@@ -216,7 +216,7 @@ def test_sort_out() -> None:
     ]
     contents = sort_out([Entry(name, 1, NOW) for name in names], CLOCKS.rule)
     assert [each.name for each in contents.artefacts] == ["s-20260131.gz"]
-    assert contents.artefacts[0].companions == {".sha256", ".manifest.json"}
+    assert set(contents.artefacts[0].companions) == {".sha256", ".manifest.json"}
     assert [each.name for each in contents.pointers] == ["latest.gz"]
     assert [each.name for each in contents.unrecognised] == [
         "s-20260130.gz.sha256",
