@@ -36,11 +36,11 @@ UNCOMPRESSED = (DATA / "postgresql-15.z0.dump").read_bytes()
 TAR = (DATA / "postgresql-15.tar").read_bytes()
 CLUSTER = (DATA / "cluster-15.sql").read_bytes()
 
-NOTHING = f"it is nothing that pg_dump or Redis writes, or its beginning is damaged: {PROVE}"
 CUT_GZIP = "the gzip data is cut off: it ends before its end mark"
 CUT_DATA = "the archive is cut off inside its data"
 CUT_TOC = "the archive is cut off inside its table of contents"
 PROVE = "prove it by restoring it"
+NOTHING = f"it is nothing that pg_dump or Redis writes, or its beginning is damaged: {PROVE}"
 
 
 def chunks(data: bytes, start: int = 0, size: int = 1000) -> Iterator[bytes]:
