@@ -91,9 +91,22 @@ class BucketDepot:
         except StoreError as error:
             raise Undecided(f"{self.address(name)} cannot be read: {error.message}") from None
 
+    def recoverable(self, name: str) -> str | None:
+        """The newest version that a delete marker hides."""
+        key = self._prefix + name
+        try:
+            for versions, _markers in self._store.version_pages(self._bucket, key):
+                # Newest first within a key; keys that only begin alike come after it.
+                for version in versions:
+                    if version.listed.key == key:
+                        return version.version_id
+        except StoreError as error:
+            raise Undecided(f"the versions of {self.address(name)} cannot be listed: {error.message}") from None
+        return None
+
     def members(self, name: str) -> dict[str, int]:
-        """The objects below a name and their bytes."""
-        root = f"{self._prefix}{name}/"
+        """The objects below a name and their bytes; all of the depot's with an empty name."""
+        root = f"{self._prefix}{name}/" if name else self._prefix
         try:
             return {
                 listed.key[len(root) :]: listed.size_bytes

@@ -132,6 +132,9 @@ class Depot(Protocol):
     ) -> Iterator[bytes]:
         """The chunks of an artefact; raises Undecided when it cannot be read."""
 
+    def recoverable(self, name: str) -> str | None:
+        """The newest version of an artefact that was deleted and can be brought back; None when there is none."""
+
     def members(self, name: str) -> dict[str, int]:
         """The files of an artefact that is a directory, by name, with their bytes."""
 

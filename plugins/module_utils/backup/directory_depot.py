@@ -110,6 +110,10 @@ class DirectoryDepot:
             is_directory=is_directory,
         )
 
+    def recoverable(self, name: str) -> str | None:  # noqa: ARG002 - a directory keeps no versions
+        """What is deleted is gone."""
+        return None
+
     def members(self, name: str) -> dict[str, int]:
         """The files of a directory and their bytes."""
         root = self._root / name

@@ -27,8 +27,10 @@ FORMAT = 1
 class Record:
     """The outcome of a verification.
 
-    C(identity) is what the repository said of the artefact (C(Stat.identity)), C(sampled) the blocks that were read
-    again since, by number, with the moment.
+    C(identity) is what the repository said of the artefact (C(Stat.identity)), C(sampled) the blocks (of a directory,
+    the files) that were read again since, with the moment. C(census) is what was found in an artefact that has no
+    manifest, C(members) the SHA-256 of the files of a directory that has none, C(demands) a fingerprint, by level, of
+    what it had to satisfy.
     """
 
     artefact: str
@@ -47,6 +49,10 @@ class Record:
     sampled: Mapping[str, str] = field(default_factory=dict)
     levels: tuple[Mapping[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    findings: tuple[Mapping[str, Any], ...] = ()
+    members: Mapping[str, str] = field(default_factory=dict)
+    census: Optional[Mapping[str, Any]] = None
+    demands: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_verified(self) -> bool:
@@ -72,7 +78,7 @@ def parse_record(data: bytes | None) -> Record | None:
         if found["kind"] != "verification" or found["format"] != FORMAT:
             return None
         known = {name: found[name] for name in Record.__dataclass_fields__ if name in found}
-        for name in ("blocks", "levels", "notes"):
+        for name in ("blocks", "levels", "notes", "findings"):
             known[name] = tuple(known.get(name) or ())
         return Record(**known)
     except (ValueError, KeyError, TypeError, AttributeError):
