@@ -17,6 +17,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import I
 
 # Files that belong to a backup and carry its name: what wrote it, what proves it.
 MANIFEST_SUFFIX = ".manifest.json"
+# There while a backup is being written, and afterwards when its writer was killed.
+PENDING_SUFFIX = ".pending.json"
 COMPANION_SUFFIXES = (
     MANIFEST_SUFFIX,
     ".md5",
@@ -28,7 +30,10 @@ COMPANION_SUFFIXES = (
     ".sig",
     ".globals.sql",
     ".globals.sql.gz",
+    ".globals.sql.age",
+    ".globals.sql.gpg",
     ".verified.json",
+    PENDING_SUFFIX,
 )
 
 _DIGITS = {"Y": 4, "y": 2, "m": 2, "d": 2, "j": 3, "H": 2, "M": 2, "S": 2}

@@ -111,8 +111,9 @@ def choose_installation(
 def libpq_environment(options: Mapping[str, Any], *, application_name: str = "runbook.ops") -> Iterator[dict[str, str]]:
     """An environment with which psql, pg_dump, pg_restore and pg_basebackup log in as the module does.
 
-    The password lies in a file for its owner only that is gone afterwards: arguments and environment can be read by
-    others. C(options) are those of C(postgresql_argument_spec).
+    Arguments and environment can be read by others, so the password lies in a file for its owner only. It has no name
+    on any disk: where the system can, it is in memory and ends with this process, even when that is killed. The
+    programs must run under the same account. C(options) are those of C(postgresql_argument_spec).
     """
     given = {
         "PGHOST": options.get("login_unix_socket") or options.get("login_host"),
@@ -129,8 +130,7 @@ def libpq_environment(options: Mapping[str, Any], *, application_name: str = "ru
     environment |= {name: str(value) for name, value in given.items() if value not in (None, "")}
     with contextlib.ExitStack() as stack:
         if password := options.get("login_password"):
-            directory = stack.enter_context(private_directory("runbook-login-"))
-            environment["PGPASSFILE"] = str(_password_file(directory, str(password)))
+            environment["PGPASSFILE"] = stack.enter_context(_password_file(str(password)))
         yield environment
 
 
@@ -144,13 +144,26 @@ def private_directory(prefix: str, place: Optional[Path] = None) -> Iterator[Pat
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _password_file(directory: Path, password: str) -> Path:
-    path = directory / "pgpass"
+@contextlib.contextmanager
+def _password_file(password: str) -> Iterator[str]:
     escaped = password.replace("\\", "\\\\").replace(":", "\\:")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(f"*:*:*:*:{escaped}\n")
-    return path
+    line = f"*:*:*:*:{escaped}\n".encode()
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("runbook-login")
+        try:
+            # libpq passes over a file that others could read.
+            os.fchmod(descriptor, 0o600)
+            os.write(descriptor, line)
+            yield f"/proc/{os.getpid()}/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+        return
+    with private_directory("runbook-login-") as directory:
+        path = directory / "pgpass"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(line)
+        yield str(path)
 
 
 @lru_cache(maxsize=64)

@@ -70,12 +70,7 @@ def maintenance_session(
     ) as session:
         session.configure(_GENTLE)
         state = session.query(_STATE)[0]
-        if state["pid"] != session.login_pid:
-            raise Refused(
-                f"Between here and PostgreSQL at {session.server} is a connection pooler, which may give statements "
-                "of one session to different server processes: settings, locks and progress would belong to others. "
-                "Connect to the server itself (login_host, login_port)."
-            )
+        check_direct(session, state["pid"])
         if state["in_recovery"] and not allow_standby:
             raise Refused(
                 f"PostgreSQL at {session.server} is a standby (in recovery) and takes no changes. "
@@ -88,6 +83,16 @@ def maintenance_session(
                 session.configure({"client_connection_check_interval": "5s"})
         _take_lock(session, lock_name or purpose, state["database"], check_mode=check_mode)
         yield session
+
+
+def check_direct(session: Session, pid: int) -> None:
+    """Refuse a session that a pooler hands on: the process id at its login is not that of C(pg_backend_pid())."""
+    if pid != session.login_pid:
+        raise Refused(
+            f"Between here and PostgreSQL at {session.server} is a connection pooler, which may give statements "
+            "of one session to different server processes: settings, locks and progress would belong to others. "
+            "Connect to the server itself (login_host, login_port)."
+        )
 
 
 def lock_key(name: str) -> int:
