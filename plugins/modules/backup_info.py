@@ -299,6 +299,9 @@ inventory:
     failed_since_verified_count:
       description: Backups proven to be bad that are newer than the newest proven to be good; all, if none is good.
       type: int
+    failed_since_verified_names:
+      description: The first of those as text.
+      type: str
     unverified_since_verified_count:
       description: Unproven backups that are newer than the newest proven to be good; all, if none is good.
       type: int

@@ -370,6 +370,7 @@ def inventory(
         "failed_verification_count": len(refuted),
         # What has come since the last backup that is known to be good; of bad ones alone, all of them.
         "failed_since_verified_count": sum(_is_refuted(each) for each in since),
+        "failed_since_verified_names": _names(each.name for each in since if _is_refuted(each)),
         "unverified_since_verified_count": sum(not _is_refuted(each) for each in since),
         "empty_count": sum(each.inspection.kind == "empty" for each in ordered),
         "previous_median_bytes": int(median(previous)) if previous else None,

@@ -199,14 +199,16 @@ class _Reading:
         entry = artefact.entry
         if entry.members is not None:
             return artefact.inspection
-        return self._guarded(lambda: look(self._part(artefact, 0, HEAD_BYTES), entry.size_bytes or 0, self._meter))
+        seen = self._guarded(lambda: look(self._part(artefact, 0, HEAD_BYTES), entry.size_bytes or 0, self._meter))
+        is_small = (entry.size_bytes or 0) <= HEAD_BYTES
+        return (self._held(artefact, seen) or seen) if is_small else seen
 
     def inspect(self, artefact: Artefact) -> Inspection:
         """The whole backup."""
         entry, known = artefact.entry, artefact.inspection
         members: Mapping[str, int] | None = entry.members
-        if (told := artefact.told) is not None and told.sha256 and artefact.is_what_was_told is not None:
-            return self._guarded(lambda: check_bytes(self._repository, entry, told, known, self._meter))
+        if held := self._held(artefact, known):
+            return held
         if members is not None:
 
             def open_member(name: str) -> Iterator[bytes]:
@@ -220,6 +222,15 @@ class _Reading:
             # Reading it whole failed; what its beginning told stays true.
             return known._replace(kind=found.kind or known.kind, reason=found.reason)
         return found
+
+    def _held(self, artefact: Artefact, known: Inspection) -> Inspection | None:
+        """The backup held against its manifest; None without one that says what its bytes must be."""
+        told = artefact.told
+        if told is None or told.sha256 is None or artefact.is_what_was_told is None:
+            return None
+        found = self._guarded(lambda: check_bytes(self._repository, artefact.entry, told, known, self._meter))
+        # Reading it whole failed; what its beginning told stays true.
+        return found if found.complete is not None else known._replace(complete=None, reason=found.reason, method=None)
 
     def sample(self, artefact: Artefact) -> str | None:
         """A fingerprint of both ends."""

@@ -15,6 +15,8 @@ import yaml
 from lab.ports import free_port
 from lab.s3 import S3Server
 
+from ansible_collections.runbook.ops.plugins.module_utils.backup.record import Record, record_name
+
 pytestmark = pytest.mark.xdist_group("backup")
 
 CheckRole = Callable[..., Any]
@@ -53,6 +55,23 @@ class Cases:
 
     def nights(self, *days: int) -> dict[str, tuple[bytes, dt.datetime]]:
         return {f"storebridge-202601{day:02}.sql.gz": (self.dump(day), night(day)) for day in days}
+
+    def proven(self, days: range, **verdicts: str) -> dict[str, Any]:
+        """A bucket of nights, with records of verifications: ``proven(range(25, 32), d31="failed")``."""
+        variables = self.bucket(self.nights(*days))
+        bucket = variables["check_backups_repository"].removeprefix("s3://")
+        client = self.store.client()
+        for day, verdict in verdicts.items():
+            key = f"storebridge-202601{day[1:]}.sql.gz"
+            seen = client.head_object(Bucket=bucket, Key=key)
+            size, etag = seen["ContentLength"], seen["ETag"].strip('"')
+            record = Record(
+                key, size, "ab" * 32, {"etag": etag, "bytes": size, "version_id": None}, verdict, "semantics",
+                "semantics", None if verdict == "verified" else "semantics: public.orders has 0 rows",
+                "2026-01-31T04:00:00Z",
+            )  # fmt: skip
+            client.put_object(Bucket=bucket, Key=record_name(key), Body=record.as_bytes())
+        return variables
 
     def host(self, repository: str, login: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -105,6 +124,14 @@ def hosts_of(cases: Cases, dumps: Any) -> dict[str, dict[str, Any]]:
         "misnamed": cases.bucket({"storebridge_2026-01-31.sql.gz": (whole, night(31))}),
         "drifted": cases.bucket({**week, "StoreBridge-20260131.sql.gz": (whole, night(31, 4))}),
         "nothing": cases.bucket({}),
+        "verified": {**cases.proven(range(25, 32), d31="verified"), "check_backups_require_verification": True},
+        "unverified": {**cases.bucket(week), "check_backups_require_verification": True},
+        "refuted": cases.proven(range(25, 32), d30="verified", d31="failed"),
+        "only_refuted": cases.proven(range(25, 32), d31="failed"),
+        "verified_long_ago": {
+            **cases.proven(range(10, 32), d10="verified"),
+            "check_backups_rule_overrides": {"backup.verified_age": {"warning": "> 8 d", "critical": "> 15 d"}},
+        },
         "too_large": {**cases.bucket(week), "check_backups_inspect_max_bytes": 1000},
         "down": cases.host("s3://b", {**cases.store.login(), "endpoint_url": f"http://127.0.0.1:{free_port()}"}),
         "wrong_keys": cases.host("s3://b", {**cases.store.login(), "access_key": "AKIAWRONG", "secret_key": SECRET}),
@@ -156,6 +183,11 @@ GATES = [("critical", "backup.available", ""), ("unknown", "backup.not_judged", 
         ("misnamed", [("critical", "backup.count", ""), ("unknown", "backup.not_judged", "")]),
         ("drifted", [("warning", "backup.unrecognised", "")]),
         ("nothing", [("critical", "backup.count", ""), ("unknown", "backup.not_judged", "")]),
+        ("verified", []),
+        ("unverified", [("critical", "backup.unverified", "")]),
+        ("refuted", [("critical", "backup.verification_failed", "")]),
+        ("only_refuted", [("critical", "backup.verification_failed", "")]),
+        ("verified_long_ago", [("critical", "backup.verified_age", "")]),
         ("too_large", [("unknown", "backup.newest_complete", "")]),
         ("down", GATES),
         ("wrong_keys", GATES),
@@ -192,6 +224,10 @@ def test_findings(run: Any, host: str, expected: list[tuple[str, str, str]]) -> 
          "the newest backup, storebridge-20251015.sql.gz, is 107d9h old (by name)"),
         ("pointer", "backup.stale_pointer",
          f"latest.sql.gz is stale: it is storebridge-20260125.sql.gz, and the newest backup is {NEWEST}"),
+        ("verified", "backup.verified_age", f"the newest backup that is proven to be good, {NEWEST}, is 7h old"),
+        ("verified", "backup.unverified", "1 of 7 backups are proven to be good"),
+        ("refuted", "backup.verification_failed",
+         f"1 backups since the newest one that is proven to be good are proven to be bad: {NEWEST}"),
         ("drifted", "backup.unrecognised",
          "1 entries newer than the newest backup do not follow storebridge-%Y%m%d.sql.gz: StoreBridge-20260131.sql.gz"),
     ],
@@ -215,7 +251,11 @@ def test_shrunk_says_by_how_much(run: Any) -> None:
 def test_every_rule_was_judged(run: Any) -> None:
     defaults = Path(__file__).resolve().parents[3] / "roles" / "check_backups" / "defaults" / "main.yml"
     rules = [rule["id"] for rule in yaml.safe_load(defaults.read_text(encoding="utf-8"))["check_backups_rules"]]
-    assert [each["id"] for each in run.outcomes["healthy"].findings] == rules
+    assert [each["id"] for each in run.outcomes["verified"].findings] == rules
+    # That nobody verified anything is a finding only where it is asked for.
+    assert [each["id"] for each in run.outcomes["healthy"].findings] == [
+        each for each in rules if each != "backup.unverified"
+    ]
 
 
 def test_no_secret_in_the_output(run: Any, store: S3Server) -> None:
