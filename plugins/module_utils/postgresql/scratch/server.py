@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Optional
@@ -72,6 +72,8 @@ class ScratchServer:
         preload: Libraries that extensions need loaded at the start.
         needed_bytes: The space that is going to be used.
         start_seconds: How long the start, with its recovery, may take; None waits as long as recovery goes on.
+        superuser: The name of a copy's superuser.
+        on_wait: Called again and again while it starts, instead of telling the progress.
 
     Raises:
         Undecided: too little space (code no_space), or it does not start.
@@ -93,6 +95,8 @@ class ScratchServer:
         preload: tuple[str, ...] = (),
         needed_bytes: int = 0,
         start_seconds: Optional[float] = _START_SECONDS,
+        superuser: str = SUPERUSER,
+        on_wait: Optional[Callable[[], None]] = None,
     ) -> None:
         self.installation = installation
         self.place = place if isinstance(place, ScratchPlace) else ScratchPlace(place, account=account)
@@ -105,6 +109,8 @@ class ScratchServer:
         self._preload = preload
         self._needed_bytes = needed_bytes
         self._start_seconds = start_seconds
+        self._superuser = superuser
+        self._on_wait = on_wait
         self._server: Optional[subprocess.Popen[bytes]] = None
         self.data_directory = data_directory or self.place.directory / "data"
         # What the running server itself says of its settings.
@@ -135,7 +141,7 @@ class ScratchServer:
         return {
             "login_unix_socket": str(self.place.sockets),
             "login_port": 5432,
-            "login_user": SUPERUSER,
+            "login_user": self._superuser,
             "login_password": None,
             "login_db": "postgres",
             "ssl_mode": "disable",
@@ -190,7 +196,7 @@ class ScratchServer:
     def _initialise(self) -> None:
         self._progress.phase("scratch server", f"PostgreSQL {self.installation.version}")
         arguments = [
-            *("-D", str(self.data_directory), "-U", SUPERUSER, "-A", "trust", "--no-sync", "--encoding=UTF8"),
+            *("-D", str(self.data_directory), "-U", self._superuser, "-A", "trust", "--no-sync", "--encoding=UTF8"),
             "--locale=C",
             *self._initdb_arguments,
         ]
@@ -271,7 +277,10 @@ class ScratchServer:
                 raise Undecided(
                     f"the scratch server did not start within {self._start_seconds:g} s: {self.log_words()}"
                 )
-            self._progress.at(0, "starting")
+            if self._on_wait is not None:
+                self._on_wait()
+            else:
+                self._progress.at(0, "starting")
             time.sleep(_POLL_SECONDS)
 
     def _prove(self, session: Session) -> None:
