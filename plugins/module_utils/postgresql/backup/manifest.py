@@ -61,7 +61,7 @@ class Manifest:
         members: The files of a directory by their name below the artefact's.
         globals: The file with roles and tablespaces, encrypted as the artefact is; None when there is none.
         dump: How it was taken: C(format), C(compression), C(client_version), C(server_version), C(schemas),
-            C(exclude_schemas), C(exclude_tables), C(exclude_table_data), C(partial), C(jobs).
+            C(exclude_schemas), C(exclude_table_data), C(partial), C(jobs).
         census: What must be in it (C(census.model.census_from) reads it); None for methods that take none.
         physical: What a physical backup needs beside; None for a dump.
         verification: How it was proven when it was written (C(Verification.as_dict)); None when it was not.
