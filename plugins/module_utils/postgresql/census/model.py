@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import quote_identifier
 
 # How digests and fingerprints are computed. A census of another number cannot be compared.
 FORMAT = 1
@@ -58,7 +59,7 @@ class Scope:
 
     @property
     def whole(self) -> bool:
-        """Whether it is the whole database: only then does a dump have large objects, extensions, publications."""
+        """Whether what belongs to no schema is dumped, too: extensions, publications, casts."""
         return not self.schemas
 
     def covers(self, schema: str) -> bool:
@@ -161,8 +162,6 @@ def census_from(mapping: Any) -> Census:
 
 def dotted(*parts: str) -> str:
     """A qualified name as a person would type it; the same for every major, whatever words it reserves."""
-    from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import quote_identifier
-
     return ".".join(quote_identifier(part) for part in parts)
 
 
