@@ -196,9 +196,7 @@ seealso:
     description: The program that dumps.
     link: https://www.postgresql.org/docs/current/app-pgdump.html
 requirements:
-  - psycopg2 on the host that executes the module
-  - PostgreSQL's client programs there, of the server's version or newer
-  - boto3 >= 1.34 there, for buckets
+  - PostgreSQL's client programs on the host that executes the module, of the server's version or newer
 """
 
 EXAMPLES = r"""

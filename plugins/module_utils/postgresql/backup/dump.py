@@ -189,7 +189,7 @@ def watch_until_end(child: Child, turn: Callable[[], None]) -> None:
 def explained(error: ChildFailed) -> RunbookError:
     """A program's failure with the next step."""
     remedy = next(
-        (remedy for words, remedy in _REMEDIES if words in error.words), "Correct the cause, and run it again."
+        (remedy for words, remedy in _REMEDIES if words in error.words), "Correct the cause, and run the task again."
     )
     return RunbookError(f"{error.message.rstrip('.')}. Nothing was published. {remedy}")
 
