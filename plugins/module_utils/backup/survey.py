@@ -25,6 +25,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.model import (
     Artefact,
     Clocks,
     Contents,
+    Listing,
     artefact_facts,
     inventory,
     newest_first,
@@ -69,17 +70,20 @@ def check_inspect(text: str) -> str:
     raise InvalidOption("inspect", text, "none, newest, all, or a number of backups from the newest on, such as 3")
 
 
-def survey(
-    repository: Repository, wishes: Wishes, clocks: Clocks, meter: Meter, records: Repository | None = None
-) -> dict[str, Any]:
-    """The module's payload: C(repository), C(inventory), C(artefacts), C(skipped_sections).
+class Seen(NamedTuple):
+    """A repository that was looked through: its backups newest first, and everything else in it."""
 
-    Args:
-        repository: Where the backups are.
-        wishes: What to survey.
-        clocks: What ages and dates are compared with.
-        meter: What reading may cost.
-        records: Where the records of verifications are, when that is elsewhere.
+    listing: Listing
+    contents: Contents
+    ordered: list[Artefact]
+    ignored_count: int
+    skipped: list[dict[str, str]]
+
+
+def look_through(
+    repository: Repository, wishes: Wishes, clocks: Clocks, meter: Meter, records: Repository | None = None
+) -> Seen:
+    """List a repository, hear what lies beside its backups, and read what was wished for; arguments as of C(survey).
 
     Raises:
         Unavailable: the repository cannot be listed.
@@ -100,28 +104,47 @@ def survey(
     witnesses = Witnesses(repository, records, wishes.max_entries, meter)
     skipped += witnesses.hear(contents.artefacts, clocks.rule, wishes.workers)
     ordered = _read(repository, contents, wishes, clocks, meter)
+    return Seen(listing, contents, ordered, len(listing.entries) - len(kept), skipped)
+
+
+def survey(
+    repository: Repository, wishes: Wishes, clocks: Clocks, meter: Meter, records: Repository | None = None
+) -> dict[str, Any]:
+    """The module's payload: C(repository), C(inventory), C(artefacts), C(skipped_sections).
+
+    Args:
+        repository: Where the backups are.
+        wishes: What to survey.
+        clocks: What ages and dates are compared with.
+        meter: What reading may cost.
+        records: Where the records of verifications are, when that is elsewhere.
+
+    Raises:
+        Unavailable: the repository cannot be listed.
+
+    """
+    seen = look_through(repository, wishes, clocks, meter, records)
     facts = inventory(
-        contents,
-        listing,
+        seen.contents,
+        seen.listing,
         clocks,
         interval_seconds=wishes.interval_seconds,
         gap_window_seconds=wishes.gap_window_seconds,
         top=wishes.top,
     )
-    skipped += _unproven(ordered, facts)
     return {
         "repository": {
             "location": repository.location,
             "kind": repository.kind,
-            "versioning": listing.versioning,
+            "versioning": seen.listing.versioning,
             "name_pattern": clocks.rule.pattern,
-            "ignored_count": len(listing.entries) - len(kept),
+            "ignored_count": seen.ignored_count,
             "bytes_read": meter.bytes_read,
         },
         "inventory": facts,
-        "artefacts": [artefact_facts(each, clocks) for each in ordered[: wishes.top]],
-        "truncated": len(ordered) > wishes.top or bool(facts["truncated"]),
-        "skipped_sections": skipped,
+        "artefacts": [artefact_facts(each, clocks) for each in seen.ordered[: wishes.top]],
+        "truncated": len(seen.ordered) > wishes.top or bool(facts["truncated"]),
+        "skipped_sections": seen.skipped + _unproven(seen.ordered, facts),
     }
 
 
