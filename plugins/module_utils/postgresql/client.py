@@ -96,6 +96,11 @@ class Session:
         return self._server
 
     @property
+    def is_open(self) -> bool:
+        """Whether the connection is there, as far as it is known without asking."""
+        return not self._connection.closed
+
+    @property
     def login_pid(self) -> int:
         """The process id that was announced at the login; a pooler announces one that is not the server's."""
         return int(self._connection.get_backend_pid())
@@ -292,7 +297,7 @@ def connect(
     """
     if IMPORT_ERROR is not None:
         raise MissingLibrary(missing_required_lib("psycopg2"), exception=IMPORT_ERROR)
-    parameters = _connection_parameters(options)
+    parameters = connection_parameters(options)
     server = _server_name(parameters)
     secrets = (parameters.get("password"), os.environ.get("PGPASSWORD"))
     timeout = float(parameters["connect_timeout"])
@@ -344,7 +349,8 @@ def _milliseconds(seconds: float) -> str:
     return str(round(seconds * 1000))
 
 
-def _connection_parameters(options: Mapping[str, Any]) -> dict[str, Any]:
+def connection_parameters(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What libpq is told for the options of C(postgresql_argument_spec); raises InvalidOption."""
     given = {
         keyword: options.get(option)
         for keyword, option in (
