@@ -36,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--seed", default=1, type=int, help="the same seed gives the same data; default: %(default)s")
     up.add_argument("--without", action="append", choices=OPTIONAL, default=[], help="leave a server out")
     up.add_argument("--postgresql", type=int, metavar="MAJOR", help="default: the installed server, else the wheel")
+    archive = "keep the WAL, for recoveries to a moment in time"
+    up.add_argument("--wal-archive", action="store_true", help=archive)
     up.add_argument("--quiet", action="store_true", help="print nothing but errors")
     up.add_argument("--verbose", action="store_true", help="show where an unexpected error happened")
 
@@ -101,6 +103,7 @@ def _up(options: argparse.Namespace) -> int:
         seed=options.seed,
         without=frozenset(options.without),
         postgresql=options.postgresql,
+        wal_archive=options.wal_archive,
     )
     progress = Progress(quiet=options.quiet)
     try:

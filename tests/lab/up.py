@@ -33,8 +33,11 @@ from lab.serve import ExporterProcess, SessionsProcess, StubProcess
 from lab.server import Server
 from lab.state import MARK, Member, State, claim, load
 from lab.systems import System
+from lab.users import give, ordinary_account
 
 OPTIONAL = ("prometheus",)
+# Takes backups: it may read everything and change nothing.
+BACKUP_ROLE = "runbook_backup"
 LIBRARIES = {
     "boto3": "boto3",
     "celery": "celery[redis]",
@@ -54,6 +57,7 @@ class Options:
     seed: int = 1
     without: frozenset[str] = frozenset()
     postgresql: int | None = None
+    wal_archive: bool = False
 
 
 class Interrupted(BaseException):
@@ -189,6 +193,7 @@ class Lab:
                 self.system.monitor_role,
                 self.system.maintenance_role,
                 self.system.guest_role,
+                BACKUP_ROLE,
             )
             if role
         }
@@ -284,7 +289,7 @@ class Lab:
 
     # --- what runs side by side
     def _postgresql(self) -> None:
-        settings = self.system.postgresql_settings
+        settings = {**self.system.postgresql_settings, **self._archiving()}
         server = PostgresServer(_installation(self.options), settings, **self._common("postgresql"))
         with self.progress.step("PostgreSQL") as words:
             self._launch("postgresql", server)
@@ -303,6 +308,34 @@ class Lab:
         if "replica" in self.system.hosts:
             self._replica(server)
 
+    def _archiving(self) -> dict[str, str]:
+        """Settings with which the server keeps its WAL, for recoveries to a moment in time."""
+        if not self.options.wal_archive:
+            return {}
+        place = self._archive
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        give(place, ordinary_account())
+        partial = f"{place}/.%f.partial"
+        command = f'test ! -f "{place}/%f" && cp "%p" "{partial}" && mv "{partial}" "{place}/%f"'
+        return {"wal_level": "replica", "archive_mode": "on", "archive_command": command, "archive_timeout": "5s"}
+
+    @property
+    def _archive(self) -> Path:
+        return self.options.directory / "wal"
+
+    def _recovery(self, server: PostgresServer) -> dict[str, Any]:
+        """Where this lab's backups go, and the logins that write and restore them."""
+        found: dict[str, Any] = {
+            "postgresql_backup_user": BACKUP_ROLE,
+            "postgresql_backup_password": self.passwords[BACKUP_ROLE],
+            "postgresql_restore_user": server.superuser,
+            "postgresql_restore_password": server.password,
+        }
+        if self.options.wal_archive:
+            found["postgresql_wal_archive"] = str(self._archive)
+            found["postgresql_base_backup_repository"] = str(self.options.directory / "base-backups")
+        return found
+
     def _postgresql_host(self, part: str, server: PostgresServer) -> None:
         self._host(
             part,
@@ -314,6 +347,7 @@ class Lab:
             postgresql_ssl_mode="disable",
             postgresql_admin_user=self.system.maintenance_role,
             postgresql_admin_password=self.passwords[self.system.maintenance_role],
+            **self._recovery(server),
             # For a look around and for tests; no playbook uses these.
             lab_superuser=server.superuser,
             lab_superuser_password=server.password,
@@ -343,6 +377,10 @@ class Lab:
                 monitor, maintenance = map(sql.Identifier, (self.system.monitor_role, self.system.maintenance_role))
                 owner = sql.Identifier(self.system.application_role)
                 cursor.execute(sql.SQL("GRANT pg_monitor TO {}").format(monitor))
+                backup = sql.Identifier(BACKUP_ROLE)
+                cursor.execute(sql.SQL("GRANT pg_monitor, pg_read_all_data TO {}").format(backup))
+                # Whoever may read only some rows makes backups of some rows.
+                cursor.execute(sql.SQL("ALTER ROLE {} BYPASSRLS REPLICATION").format(backup))
                 cursor.execute(sql.SQL("GRANT pg_monitor, {} TO {}").format(owner, maintenance))
                 cursor.execute(
                     sql.SQL("CREATE DATABASE {} OWNER {}").format(
