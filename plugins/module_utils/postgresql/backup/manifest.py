@@ -130,7 +130,8 @@ def manifest_name(artefact: str) -> str:
 
 def manifest_bytes(manifest: Manifest) -> bytes:
     """A manifest as it is written."""
-    return (json.dumps(manifest.as_dict(), indent=1, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii")
+    # Not sorted: the order of a table's columns is part of the census.
+    return (json.dumps(manifest.as_dict(), indent=1, ensure_ascii=True) + "\n").encode("ascii")
 
 
 def members_sha256(members: Mapping[str, Part]) -> str:
