@@ -5,19 +5,32 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.children import Child, ChildFailed, first_words
+from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.model import Loaded, LoadProblem
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation, libpq_environment
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import connect
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.archives import PLAIN, as_sql
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.crew import Crew
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.loader import Loader, Wishes
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.model import Loaded
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.problems import Problems
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.session import LoadingSession
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation
 
 STOP, COLLECT = "stop", "collect"
-_MARKER = b"\n-- PostgreSQL database dump complete\n"
+_LOGIN_SECONDS = 60.0
+# What a database has that is not new: no object of an extension, nothing of the system.
+_OBJECTS = """
+SELECT pg_catalog.count(*) AS objects, pg_catalog.min(n.nspname || '.' || c.relname) AS first
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+  AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_depend AS d
+    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
+"""
 
 
 def load(
@@ -31,10 +44,17 @@ def load(
     directory: Optional[Path] = None,
     on_error: str = STOP,
     on_table_loaded: Callable[[str], None] = lambda _table: None,
+    database: Optional[str] = None,
+    with_tablespaces: bool = False,
     analyze: bool = False,
     throwaway: bool = False,
+    arguments: Sequence[str] = (),
 ) -> Loaded:
-    """Load a decoded dump into an existing, empty database.
+    """Load a decoded dump into an existing, empty database. To be called in the main thread.
+
+    Structure is made first, rows are copied by several sessions while more of the dump is decoded, then indexes and
+    constraints are made by several sessions at once. Lines with C(\\connect), statements about the database itself,
+    and, unless the server is a throwaway, statements about roles are left out; C(notes) of the result say so.
 
     Args:
         target: Login options; C(login_db) is the database.
@@ -42,49 +62,42 @@ def load(
         kind: C(plain), C(custom), C(tar) or C(directory).
         installation: Whose pg_restore turns archives into SQL.
         jobs: How many sessions work at once.
-        progress: Told in bytes of the decoded dump, then in statements.
+        progress: Told in bytes of SQL, then in statements.
         directory: The unpacked dump of kind C(directory).
         on_error: C(stop) raises at the first problem; C(collect) goes on where it can and returns all problems.
-        on_table_loaded: Called with C(schema.table), as the dump spells it, when a table's rows are committed. It is
-            called from several threads, and must return at once.
+        on_table_loaded: Called with the table, as the dump spells it, when its rows are committed. It is called from
+            several threads and must return at once. Who reads the table then must not keep a transaction open: keys
+            are made under a lock that waits for it.
+        database: Of a dump with several databases the one to load.
+        with_tablespaces: Whether objects go to the tablespaces they were in; these must exist.
         analyze: Whether to gather statistics at the end.
-        throwaway: Whether the server is a scratch server, where durability is worth nothing.
+        throwaway: Whether the server is a scratch server: roles in the dump are made, durability is worth nothing.
+        arguments: More arguments for pg_restore, such as C(--no-owner).
 
     Returns:
-        What was loaded. A dump without its end marker gives C(marker_missing) whatever was loaded of it.
+        What was loaded. A dump without its end mark gives C(marker_missing), and what comes after the data is not run.
 
     Raises:
-        Damaged, Undecided: the first problem, if it shall stop there; its details hold code and object.
+        Damaged, Undecided: what C(content) raises; the first problem, if it shall stop there; a broken connection, a
+            full disk or a database that is not empty in any case. Details hold C(code) and C(object).
+        Unavailable: the login failed.
 
     """
+    with connect(target, statement_timeout_seconds=_LOGIN_SECONDS) as session:
+        found = session.query(_OBJECTS)[0]
+    if found["objects"]:
+        raise Undecided(
+            f"database {target.get('login_db')} is not empty: it has {found['objects']} tables, views or sequences, "
+            f"{found['first']} among them. A dump is loaded into a new database only",
+            code="not_empty",
+        )
     loaded = Loaded()
-    began = time.monotonic()
-    with libpq_environment(target) as environment:
-        source = content if kind == "plain" else _as_sql(content, kind, installation, directory)
-        seen = bytearray()
-
-        def watched() -> Iterable[bytes]:
-            for chunk in source:
-                loaded.bytes += len(chunk)
-                seen.extend(chunk)
-                del seen[:-4096]
-                yield chunk
-
-        stop = "1" if on_error == STOP else "0"
-        argv = [installation.program("psql"), "-X", "-q", "-v", f"ON_ERROR_STOP={stop}", "-f", "-"]
-        with Child(argv, environment=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as psql:
-            progress.phase("load", str(target.get("login_db") or ""), unit="bytes")
-            psql.feed(watched())
-            try:
-                psql.finish()
-            except ChildFailed as error:
-                loaded.problems.append(LoadProblem("rejected", "", first_words(error.words)))
-    if not loaded.problems and _MARKER not in seen:
-        loaded.problems.append(LoadProblem("marker_missing", "", "the dump has no end marker: it is cut off"))
-    loaded.seconds["data"] = round(time.monotonic() - began, 3)
-    if loaded.problems and on_error == STOP:
-        raise loaded.problems[0].error()
-    del jobs, on_table_loaded, analyze, throwaway
+    problems = Problems(stops=on_error == STOP)
+    wishes = Wishes(database=database, with_roles=throwaway, with_tablespaces=with_tablespaces, analyze=analyze)
+    progress.phase("load", str(target.get("login_db") or ""), unit="bytes")
+    sql = content if kind == PLAIN else as_sql(content, kind, installation, directory=directory, arguments=arguments)
+    _run(target, sql, jobs, loaded, problems, progress, wishes, on_table_loaded)
+    loaded.problems = problems.all()
     return loaded
 
 
@@ -92,25 +105,48 @@ def load_globals(
     target: Mapping[str, Any],
     sql: bytes,
     *,
-    installation: Installation,
+    installation: Optional[Installation] = None,
     progress: Progress,
     on_error: str = COLLECT,
 ) -> Loaded:
-    """Load the roles of C(pg_dumpall --globals-only); what exists already is left as it is and is no problem.
+    """Load the roles of C(pg_dumpall --globals-only); what exists already is no problem, its settings are brought over.
 
-    Tablespaces are not made: their directories are another machine's.
+    Tablespaces are not made: their directories are another machine's. C(login_db) is any database of the server.
     """
-    return load(target, iter([sql]), "plain", installation=installation, jobs=1, progress=progress, on_error=on_error)
+    del installation
+    loaded = Loaded()
+    problems = Problems(stops=on_error == STOP)
+    progress.phase("globals")
+    _run(target, iter([sql]), 1, loaded, problems, progress, Wishes(with_roles=True), lambda _table: None)
+    loaded.problems = [each for each in problems.all() if each.code != "exists"]
+    return loaded
 
 
-def _as_sql(
-    content: Iterator[bytes], kind: str, installation: Installation, directory: Optional[Path]
-) -> Iterator[bytes]:
-    argv = [installation.program("pg_restore"), "-f", "-"]
-    if kind == "directory":
-        with Child([*argv, str(directory)]) as restore:
-            yield from restore.chunks()
-        return
-    with Child([*argv, f"--format={kind}"], stdin=subprocess.PIPE) as restore:
-        restore.feed(content)
-        yield from restore.chunks()
+def _run(
+    target: Mapping[str, Any],
+    sql: Iterator[bytes],
+    jobs: int,
+    loaded: Loaded,
+    problems: Problems,
+    progress: Progress,
+    wishes: Wishes,
+    on_table_loaded: Callable[[str], None],
+) -> None:
+    main = LoadingSession(target)
+    try:
+        with Crew(target, jobs, progress.check) as crew:
+            loader = Loader(
+                main,
+                crew,
+                loaded=loaded,
+                problems=problems,
+                progress=progress,
+                wishes=wishes,
+                on_table_loaded=on_table_loaded,
+            )
+            loader.run(sql)
+    finally:
+        main.close()
+        close = getattr(sql, "close", None)
+        if close is not None:
+            close()

@@ -15,6 +15,14 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import R
 OF_THE_ARTEFACT = frozenset(
     {"marker_missing", "decode_failed", "decode_truncated", "empty_artefact", "encoding_mismatch", "syntax", "rejected"}
 )
+# The first minor release of each major whose psql knows \restrict; all later majors do (release notes of August 2025).
+_RESTRICT_SINCE = {13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
+
+
+def knows_restrict(version_num: int) -> bool:
+    """Whether the psql of a version reads dumps with C(\\restrict) lines; this collection's loading always does."""
+    major, minor = divmod(version_num, 10000)
+    return major > max(_RESTRICT_SINCE) or minor >= _RESTRICT_SINCE.get(major, minor + 1)
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ class Loaded:
         dump_version: The version of the pg_dump that wrote it.
         encoding: The encoding it is in.
         databases: Names in its C(\\connect) lines.
+        is_restricted: Whether it has C(\\restrict) lines, which a psql before 13.22, 14.19, 15.14, 16.10, 17.6 refuses.
+        is_complete: Whether its end mark was seen.
 
     """
 
@@ -79,6 +89,8 @@ class Loaded:
     dump_version: Optional[str] = None
     encoding: Optional[str] = None
     databases: list[str] = field(default_factory=list)
+    is_restricted: bool = False
+    is_complete: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For results."""
