@@ -36,7 +36,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.survey import (
     look_through,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError, Unavailable
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import (
     Refusal,
@@ -46,6 +46,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import 
 )
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.common.timezones import moment
+from ansible_collections.runbook.ops.plugins.module_utils.object_store.errors import StoreError
 
 _MAX_ENTRIES = 1_000_000
 _WORKERS = 8
@@ -240,11 +241,11 @@ class _Run:
                 self._delete_one(artefacts[action["object"]])
             except Stopped:
                 raise
-            except (Refused, Unavailable) as error:
-                # The anchor is gone, or the store is: what holds for one holds for the rest.
-                self.refusals += [_refusal(each, error) for each in actions[number:]]
-                break
             except RunbookError as error:
+                if isinstance(error, Refused) or (isinstance(error, StoreError) and error.is_store_wide):
+                    # The anchor is gone, or the store is: what holds for one holds for the rest.
+                    self.refusals += [_refusal(each, error) for each in actions[number:]]
+                    break
                 self.refusals.append(_refusal(action, error))
             else:
                 done.append(action)
