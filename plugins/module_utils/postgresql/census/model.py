@@ -79,13 +79,17 @@ class Census:
     C(schemas): owner, acl.
     C(tables): schema, kind (C(table), C(partitioned table), C(partition), C(foreign table), C(materialized view)),
     rows (null when not counted; of a partitioned table the sum of its leaves), digest (16 hex digits, null when not
-    asked for), bytes, owner, acl, persistence, columns ({name: definition}), definition (fingerprint of partitioning
-    and inheritance), populated, rls, root (the partitioned table on top), is_extension_member.
-    C(sequences): schema, last_value, is_called, increment, cycle, owned_by and max (of the column it feeds).
+    asked for), bytes, owner, acl, persistence, columns ({name: definition}), order (fingerprint of their names),
+    definition (fingerprint of partitioning and inheritance), inherits, populated, rls, root (the partitioned table on
+    top), is_extension_member, disabled_constraint_triggers and disabled_partition_triggers (numbers of triggers that
+    do not show as such).
+    C(sequences): schema, last_value, is_called, increment, cycle, owned_by, feeds (columns), and max (their furthest
+    value in the direction of the sequence).
     C(large_objects): count, bytes, digest. C(extensions): {name: {version, schema}}.
     C(constraints), C(indexes), C(triggers), C(policies), C(rules): schema, table, definition, and validated, valid
     or enabled. C(views), C(functions), C(types), C(publications), C(event_triggers), C(subscriptions),
-    C(default_privileges), C(others): schema, definition, owner.
+    C(default_privileges), C(others): schema, definition, owner. A C(text) is the fingerprint of a definition that
+    another major version writes otherwise.
     C(collations): {name: {recorded, actual}}, the database's own under the name C(default).
     C(roles): names of those that own or are granted anything here.
     C(watermarks): {C(public.orders.created_at): newest value as ISO 8601, null when there is none}.

@@ -64,13 +64,14 @@ ORDER BY 1, 2, 3
     of_table=_OF_TABLE,
 )
 
+# A partition's triggers are made anew from the partitioned table's.
 _TRIGGERS = compose(
     """
 SELECT n.nspname::text AS schema, c.relname::text AS "table", t.tgname::text AS name,
        pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS enabled
 FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid
-$of_table AND NOT t.tgisinternal
+$of_table AND NOT t.tgisinternal AND t.tgparentid = 0
 ORDER BY 1, 2, 3
 """,
     of_table=_OF_TABLE,

@@ -5,24 +5,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.discrepancy import Discrepancy
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.model import Census
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.compare_structure import label_of
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.discrepancy import (
+    Difference,
+    Discrepancy,
+    grouped,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.model import Census, Entry
+
+# A table that had fewer rows than this may lose any share of them: queues and sessions come and go.
+SMALL_ROWS = 100
+
+_DATABASE, _TABLE = ("database", "databases"), ("table", "tables")
+_VIEW, _SCHEMA, _EXTENSION = ("view", "views"), ("schema", "schemas"), ("extension", "extensions")
+_GONE = ("was in the previous verified backup and is gone", "were in the previous verified backup and are gone")
+_FEWER = ("has lost rows", "have lost rows")
+_REQUIRED = ("is required and missing", "are required and missing")
+_TOO_FEW = ("has too few rows", "have too few rows")
 
 
-def regressions(previous: Census, current: Census, *, volume_percent: float = 30.0) -> list[Discrepancy]:
+def regressions(
+    previous: Census, current: Census, *, volume_percent: float = 30.0, small_rows: int = SMALL_ROWS
+) -> list[Discrepancy]:
     """What the previous verified backup had and this one has not.
 
-    Codes: C(identity_mismatch), C(watermark_repeats), C(structure_regression), C(volume_regression).
+    Codes: C(identity_mismatch) for the backup of another database, and then nothing else; C(watermark_repeats) for the
+    same backup once more; C(structure_regression); C(volume_regression).
+
+    A partitioned table is looked at as a whole: that old partitions are dropped is what they are for.
 
     Args:
         previous: The previous verified backup's census.
         current: This one's.
-        volume_percent: So much of a table's rows, or of all rows, may be gone at most.
+        volume_percent: So much of a table's rows, or of all rows, is a regression; less is not.
+        small_rows: A table with fewer rows than this before is not looked at by itself.
 
     """
-    return []
+    other = _identity(previous, current)
+    if other is not None:
+        return [other]
+    differences = [
+        *_repeats(previous, current),
+        *_structure(previous, current),
+        *_volume(previous, current, volume_percent, small_rows),
+    ]
+    return grouped(differences)
+
+
+def _identity(previous: Census, current: Census) -> Discrepancy | None:
+    names = previous.database["name"], current.database["name"]
+    servers = previous.server["system_identifier"], current.server["system_identifier"]
+    if names[0] != names[1]:
+        detail = f"This is a backup of the database {names[1]}, and the previous verified one is of {names[0]}."
+        return Discrepancy("identity_mismatch", str(names[1]), *names, detail)
+    # A new major version is a new server, and has a new identifier.
+    if None not in servers and servers[0] != servers[1] and previous.major == current.major:
+        detail = (
+            f"This is a backup of {names[1]} on another server than the previous verified one (system identifier "
+            f"{servers[1]}, and {servers[0]} before). After a move, verify this one by itself first."
+        )
+        return Discrepancy("identity_mismatch", str(names[1]), *servers, detail)
+    return None
+
+
+def _repeats(previous: Census, current: Census) -> Iterator[Difference]:
+    """The previous backup under a new name, or content that stands still."""
+    name = str(current.database["name"])
+    before, now = previous.taken_at, current.taken_at
+    if now <= before:
+        same = now == before
+        word = "is the previous backup once more" if same else "is older than the previous verified backup"
+        more = f"its snapshot is of {now}, and the previous verified backup's of {before}"
+        yield Difference("watermark_repeats", _DATABASE, None, name, (word, word), before, now, more)
+        return
+    marks = [mark for mark, value in current.watermarks.items() if value is not None and mark in previous.watermarks]
+    still = [mark for mark in marks if previous.watermarks[mark] == current.watermarks[mark]]
+    if marks and len(still) == len(marks):
+        what = ("has nothing new", "have nothing new")
+        more = ", ".join(f"the newest {mark} is {current.watermarks[mark]} as in the previous backup" for mark in still)
+        values = {mark: current.watermarks[mark] for mark in still}
+        yield Difference("watermark_repeats", _DATABASE, None, name, what, values, values, more)
+
+
+def _structure(previous: Census, current: Census) -> Iterator[Difference]:
+    gone = set(previous.schemas) - set(current.schemas)
+    for schema in sorted(gone):
+        yield Difference("structure_regression", _SCHEMA, None, schema, _GONE, "schema")
+    for name, entry in previous.tables.items():
+        if name in current.tables or entry["schema"] in gone or entry["is_extension_member"]:
+            continue
+        if entry["kind"] != "partition" or entry["root"] not in {**previous.tables, **current.tables}:
+            yield Difference("structure_regression", label_of(entry), entry["schema"], name, _GONE, entry["kind"])
+    for name, entry in previous.views.items():
+        if name not in current.views and entry["schema"] not in gone:
+            yield Difference("structure_regression", _VIEW, entry["schema"], name, _GONE, "view")
+    for name, entry in previous.extensions.items():
+        if name not in current.extensions:
+            yield Difference("structure_regression", _EXTENSION, None, name, _GONE, entry["version"])
+
+
+def _volume(previous: Census, current: Census, percent: float, small_rows: int) -> Iterator[Difference]:
+    for name, entry in previous.tables.items():
+        found = current.tables.get(name)
+        if found is None or entry["kind"] == "partition":
+            continue
+        before, now = entry["rows"], found["rows"]
+        if before is None or now is None or before < small_rows or not _lost(before, now, percent):
+            continue
+        yield Difference(
+            "volume_regression", label_of(entry), entry["schema"], name, _FEWER, before, now, _loss(before, now)
+        )
+    before, now = previous.row_count, current.row_count
+    if before >= small_rows and _lost(before, now, percent):
+        name = str(current.database["name"])
+        yield Difference("volume_regression", _DATABASE, None, name, _FEWER, before, now, _loss(before, now))
+
+
+def _lost(before: int, now: int, percent: float) -> bool:
+    return now < before and 100.0 * (before - now) >= percent * before
+
+
+def _loss(before: int, now: int) -> str:
+    return f"{before} in the previous verified backup, {now} now ({100.0 * (before - now) / before:.0f} % fewer)"
 
 
 def requirements(
@@ -32,9 +138,26 @@ def requirements(
 
     Args:
         current: The census.
-        minimum_rows: So many rows in all tables together at least.
+        minimum_rows: So many rows in all tables together at least; 0 for a database that may be empty.
         tables: Names of tables that must be there with at least one row, C(public.orders).
         table_rows: Tables with their least number of rows.
 
     """
-    return []
+    wanted = {**dict.fromkeys(tables, 1), **(table_rows or {})}
+    differences = []
+    total = current.row_count
+    if total < minimum_rows:
+        name = str(current.database["name"])
+        held = f"{len(current.tables)} tables with {total} rows" if current.tables else "no table at all"
+        more = f"at least {minimum_rows} required, and it has {held}"
+        differences.append(Difference("below_minimum", _DATABASE, None, name, _TOO_FEW, minimum_rows, total, more))
+    for name, least in wanted.items():
+        entry: Entry | None = current.tables.get(name)
+        schema = None if entry is None else entry["schema"]
+        if entry is None:
+            more = f"with at least {least} row{'' if least == 1 else 's'}"
+            differences.append(Difference("below_minimum", _TABLE, schema, name, _REQUIRED, least, None, more))
+        elif entry["rows"] is not None and entry["rows"] < least:
+            more = f"{entry['rows']} of at least {least}"
+            differences.append(Difference("below_minimum", _TABLE, schema, name, _TOO_FEW, least, entry["rows"], more))
+    return grouped(differences)

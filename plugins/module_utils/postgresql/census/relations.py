@@ -39,9 +39,11 @@ WITH member AS MATERIALIZED (
     FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace
     GROUP BY i.inhrelid
 ), mute AS MATERIALIZED (
-    -- Triggers that enforce foreign keys: a loading that was broken off may have left them disabled.
-    SELECT t.tgrelid AS oid, count(*) AS triggers FROM pg_trigger t
-    WHERE t.tgisinternal AND t.tgenabled = 'D' GROUP BY t.tgrelid
+    -- Those that enforce foreign keys, which a loading that was broken off may have left disabled, and a partition's.
+    SELECT t.tgrelid AS oid, count(*) FILTER (WHERE t.tgconstraint <> 0) AS of_constraints,
+           count(*) FILTER (WHERE t.tgconstraint = 0) AS of_parents
+    FROM pg_trigger t WHERE t.tgenabled = 'D' AND (t.tgconstraint <> 0 AND t.tgisinternal OR t.tgparentid <> 0)
+    GROUP BY t.tgrelid
 )
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
        c.relpersistence::text AS persistence, pg_get_userbyid(c.relowner)::text AS owner, c.relacl::text[] AS acl,
@@ -54,7 +56,8 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::tex
        CASE WHEN c.relkind IN ('r', 'm') THEN pg_table_size(c.oid) END AS bytes,
        CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END AS view,
        ARRAY(SELECT o FROM unnest(c.reloptions) o WHERE o ~ '^(security_|check_option)' ORDER BY 1) AS view_options,
-       coalesce(mute.triggers, 0) AS disabled_foreign_key_triggers,
+       coalesce(mute.of_constraints, 0) AS disabled_constraint_triggers,
+       coalesce(mute.of_parents, 0) AS disabled_partition_triggers,
        member.extension, member.conditions[member.place] AS condition, member.place IS NOT NULL AS is_configuration
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -190,6 +193,7 @@ def _view(row: Row, columns: Sequence[Row], sources: Sequence[str]) -> dict[str,
 def _table(row: Row, columns: Sequence[Row], names: Mapping[int, str], sources: Sequence[str]) -> dict[str, Any]:
     is_partition = row["root"] is not None
     parents = [dotted(*each) for each in zip(row["parent_schemas"] or (), row["parent_names"] or ())]
+    inherits = bool(parents) and not is_partition
     kind = "partition" if is_partition and row["kind"] == "r" else _KINDS[row["kind"]]
     entry = {
         "schema": row["schema"],
@@ -201,6 +205,9 @@ def _table(row: Row, columns: Sequence[Row], names: Mapping[int, str], sources: 
         "acl": privileges(row["acl"], row["owner"]),
         "persistence": _PERSISTENCES.get(row["persistence"], row["persistence"]),
         "columns": columns_of(columns, row["owner"]),
+        # Objects in JSON have no order. A child's inherited columns come first in the copy, wherever they were.
+        "order": None if inherits else fingerprint(*(each["name"] for each in columns)),
+        "inherits": inherits,
         "definition": fingerprint(
             *parents,
             normalized(row["partition_key"]),
@@ -213,7 +220,8 @@ def _table(row: Row, columns: Sequence[Row], names: Mapping[int, str], sources: 
         "rls": "forced" if row["rls"] and row["rls_forced"] else "enabled" if row["rls"] else "disabled",
         "root": names.get(row["root"]) if is_partition else None,
         "is_extension_member": row["extension"] is not None,
-        "disabled_foreign_key_triggers": row["disabled_foreign_key_triggers"],
+        "disabled_constraint_triggers": row["disabled_constraint_triggers"],
+        "disabled_partition_triggers": row["disabled_partition_triggers"],
     }
     if kind == "materialized view":
         entry["text"] = fingerprint(normalized(row["view"]))
