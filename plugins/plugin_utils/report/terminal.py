@@ -36,6 +36,8 @@ COMMAND_COLOUR = "cyan"
 MOST_LISTED = 100
 _SEVERITY = len("CRITICAL P0")
 _INDENT = " " * (_SEVERITY + GAP)
+# A longer text is no figure for a narrow column.
+_LONGEST_WORD = 32
 
 
 def terminal_lines(
@@ -79,7 +81,7 @@ def terminal_lines(
         )
         lines.append("")
     if shown:
-        value = min(max([len("VALUE"), *(width(value_text(each)) for each in shown)]), columns * 15 // 100)
+        value = min(max([len("VALUE"), *(width(_value(each)) for each in shown)]), columns * 15 // 100)
         threshold = min(max([len("THRESHOLD"), *(width(_threshold(each)) for each in shown)]), columns * 18 // 100)
         what = columns - _SEVERITY - value - threshold - 3 * GAP
         widths = (_SEVERITY, what, value, threshold)
@@ -111,8 +113,18 @@ def terminal_lines(
     return lines
 
 
+def _value(each: Mapping[str, Any]) -> str:
+    """The value, unless it is a sentence that the summary repeats."""
+    text = value_text(each)
+    return "" if _is_sentence(each, text) else text
+
+
 def _threshold(each: Mapping[str, Any]) -> str:
-    return plain_line(str(each.get("threshold") or ""))
+    return "" if _is_sentence(each, value_text(each)) else plain_line(str(each.get("threshold") or ""))
+
+
+def _is_sentence(each: Mapping[str, Any], text: str) -> bool:
+    return len(text) > _LONGEST_WORD and plain_line(text) in plain_line(str(each.get("summary") or ""))
 
 
 def _rows(each: Mapping[str, Any], widths: tuple[int, ...], columns: int, paint: Paint) -> Iterator[str]:
@@ -121,7 +133,7 @@ def _rows(each: Mapping[str, Any], widths: tuple[int, ...], columns: int, paint:
     cells = [
         [label],
         wrap(where_text(each) or "-", widths[1]),
-        wrap(value_text(each), widths[2]),
+        wrap(_value(each), widths[2]),
         wrap(_threshold(each), widths[3]),
     ]
     for number in range(max(len(cell) for cell in cells)):
