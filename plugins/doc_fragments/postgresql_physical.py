@@ -62,6 +62,11 @@ options:
             root.
         type: str
         default: postgres
+      superuser:
+        description:
+          - The name of the cluster's superuser, by which a copy that is started is asked.
+        type: str
+        default: postgres
       program:
         description:
           - The path of C(pgbackrest), if it is not in one of the usual places.
@@ -116,11 +121,6 @@ options:
           - The label that is written into the backup.
         type: str
         default: runbook.ops
-      work_directory:
-        description:
-          - Where a backup that goes to a bucket, or is encrypted, lies meanwhile. Needs as much room as the backup.
-            The repository's own directory or the system's for temporary files, if not given.
-        type: path
 """
 
     # Options of the modules that start what was restored.

@@ -8,6 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.options import PGBACKREST
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.pgbackrest.run import (
+    restore_with_pgbackrest,
+    take_with_pgbackrest,
+    verify_with_pgbackrest,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.prove import verify_base_backup
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.restore import restore_base_backup
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.take import take_base_backup
+
 
 def take_physical_backup(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """The result of postgresql_backup with C(method=basebackup) or C(pgbackrest).
@@ -22,7 +32,9 @@ def take_physical_backup(params: Mapping[str, Any], *, check_mode: bool) -> dict
         RunbookError: it was not taken.
 
     """
-    raise NotImplementedError(params["method"], check_mode)
+    if params["method"] == PGBACKREST:
+        return take_with_pgbackrest(params, check_mode=check_mode)
+    return take_base_backup(params, check_mode=check_mode)
 
 
 def verify_physical(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,7 +49,9 @@ def verify_physical(params: Mapping[str, Any]) -> dict[str, Any]:
         RunbookError: it is not verified and the task shall fail; or an option is wrong.
 
     """
-    raise NotImplementedError(params["method"])
+    if params["method"] == PGBACKREST:
+        return verify_with_pgbackrest(params)
+    return verify_base_backup(params)
 
 
 def restore_to_moment(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
@@ -53,4 +67,6 @@ def restore_to_moment(params: Mapping[str, Any], *, check_mode: bool) -> dict[st
         RunbookError: it was not restored; Refused when nothing was touched.
 
     """
-    raise NotImplementedError(params["method"], check_mode)
+    if params["method"] == PGBACKREST:
+        return restore_with_pgbackrest(params, check_mode=check_mode)
+    return restore_base_backup(params, check_mode=check_mode)

@@ -1,0 +1,395 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Taking a base backup: look, guard, copy, hash, publish. What is published has a manifest, which comes last."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot, Hashes, open_depot
+from ansible_collections.runbook.ops.plugins.module_utils.backup.directory_depot import DirectoryDepot
+from ansible_collections.runbook.ops.plugins.module_utils.backup.encryption import (
+    SUFFIXES,
+    Encryption,
+    encrypted,
+    encryption_from,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
+from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule, zone
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import (
+    iso,
+    parse_moment,
+    reference_moment,
+    utc_now,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.common.durations import parse_seconds
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import free_bytes
+from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.manifest import (
+    BASEBACKUP,
+    Manifest,
+    Part,
+    manifest_bytes,
+    manifest_name,
+    members_sha256,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session, connect
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.archive import WalArchive, open_archive
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.basebackup import (
+    BACKUP_MANIFEST,
+    check_options,
+    copy_cluster,
+    read_backup_manifest,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.found import Found, newest
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.reach import precise
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.source import Source, look_at
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.wal import (
+    segment_name,
+    show_lsn,
+    wal_range,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import (
+    Installation,
+    choose_installation,
+    installations,
+    libpq_environment,
+)
+
+_PROGRAM = "pg_basebackup"
+# Room that is asked for where nothing is known of how well the cluster can be packed, and above what is known.
+_PACKED_SHARE = 0.5
+_MARGIN = 1.2
+_STATEMENT_SECONDS = 60.0
+_NO_CENSUS = (
+    "A physical backup cannot be compared with counts of its own moment: the cluster goes on while it is copied, and no "
+    "snapshot is the copy's. Watermarks, must_see and amcheck prove it once it is started."
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Checked options."""
+
+    rule: NamingRule
+    options: Mapping[str, Any]
+    encryption: Optional[Encryption]
+    work_directory: Optional[Path]
+    max_age: Optional[int]
+    now: dt.datetime
+
+
+def request_from(params: Mapping[str, Any]) -> Request:
+    """Check the options; raises InvalidOption before anything is touched."""
+    given = params["basebackup"]
+    check_options(given)
+    if given["wal_method"] == "none" and not params.get("wal_archive"):
+        raise InvalidOption("basebackup.wal_method", "none", "together with wal_archive, from which the WAL comes then")
+    work = params.get("work_directory") or None
+    if work and not Path(work).is_dir():
+        raise InvalidOption("work_directory", work, "a directory that exists on the host")
+    max_age = params.get("max_age")
+    return Request(
+        rule=NamingRule(params["name_pattern"], zone(params["timezone"])),
+        options=given,
+        encryption=encryption_from(params),
+        work_directory=Path(work) if work else None,
+        max_age=parse_seconds(max_age, "max_age") if max_age else None,
+        now=reference_moment(params["reference_time"]).replace(microsecond=0),
+    )
+
+
+def take_base_backup(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
+    """The module's result; raises RunbookError."""
+    check_guards(params)
+    request = request_from(params)
+    depot = open_depot(params)
+    archive = open_archive(params)
+    progress = Progress(params["progress_path"])
+    with progress.stoppable():
+        return _Run(params, request, depot, archive, progress).run(check_mode=check_mode)
+
+
+@dataclass
+class _Run:
+    params: Mapping[str, Any]
+    request: Request
+    depot: Depot
+    archive: Optional[WalArchive]
+    progress: Progress
+    notes: list[str] = field(default_factory=list)
+
+    def run(self, *, check_mode: bool) -> dict[str, Any]:
+        request = self.request
+        last = newest(self.depot, request.rule)
+        if last is not None and self._is_young(last):
+            return self._result(False, [], last, last)
+        name = request.rule.name(request.now)
+        with connect(self.params, statement_timeout_seconds=_STATEMENT_SECONDS) as session:
+            found = installations(self.params.get("bin_directory"), _PROGRAM)
+            installation = choose_installation(found, session.server_version_num, program=_PROGRAM)
+            with libpq_environment(self.params) as environment:
+                source, notes = look_at(session, installation, environment, request.options["wal_method"])
+                self.notes += [*notes, _NO_CENSUS]
+                self._guard(source, name, last)
+                actions = self._actions(session.server, name)
+                if refusal := window_refusal(self.params):
+                    raise Refused(f"No backup was taken: {refusal[0]}. {refusal[1]}", changed=False, actions=actions)
+                if check_mode:
+                    return self._result(True, actions, last, None)
+                self.depot.prepare()
+                with self.depot.lock(f"backing up to {self.depot.location}"):
+                    made = self._backup(session, installation, environment, source, name)
+        return self._result(True, actions, last, made)
+
+    def _is_young(self, last: Found) -> bool:
+        if self.request.max_age is None:
+            return False
+        age = (self.request.now - parse_moment(last.manifest.taken_at)).total_seconds()
+        return 0 <= age <= self.request.max_age
+
+    def _guard(self, source: Source, name: str, last: Optional[Found]) -> None:
+        if self.depot.stat(name) is not None:
+            raise Refused(
+                f"{self.depot.address(name)} is there already. Nothing was touched. Use a name_pattern with a finer date."
+            )
+        if self.archive is None and not source.archives:
+            self.notes.append(
+                "The server archives no WAL (archive_mode is off): this backup can only be brought to the moment of its "
+                "own end."
+            )
+        if source.bytes is None:
+            return
+        needed = source.bytes
+        if self.request.options["compression"] != "none":
+            ratio = _PACKED_SHARE
+            if last is not None and (before := (last.manifest.physical or {}).get("cluster_bytes")):
+                ratio = min(1.0, last.manifest.bytes / before)
+            needed = int(needed * ratio * _MARGIN)
+        for place, what in self._places():
+            free = free_bytes(place)
+            if free < needed:
+                raise Undecided(
+                    f"{what} needs about {needed} bytes in {place}, and {free} are free there. Nothing was touched. "
+                    "Free some, or name a place on a larger disk",
+                    code="no_space",
+                )
+
+    def _places(self) -> list[tuple[Path, str]]:
+        places = [(self._staging_root(), "The copy of the cluster")]
+        if isinstance(self.depot, DirectoryDepot):
+            places.append((Path(self.depot.location), "The backup"))
+        return places
+
+    def _staging_root(self) -> Path:
+        """Where pg_basebackup writes: where the backup stays, unless it goes elsewhere or is encrypted."""
+        if self.request.work_directory is not None and not self._stays:
+            return self.request.work_directory
+        if isinstance(self.depot, DirectoryDepot):
+            return Path(self.depot.location)
+        return Path("/var/tmp")
+
+    @property
+    def _stays(self) -> bool:
+        """Whether the files that pg_basebackup writes are the backup's own."""
+        return isinstance(self.depot, DirectoryDepot) and self.request.encryption is None
+
+    def _actions(self, server: str, name: str) -> list[dict[str, Any]]:
+        target = self.depot.address(name)
+        given = self.request.options
+        actions = [
+            {
+                "action": "copy",
+                "object": server,
+                "statement": f"BASE_BACKUP (CHECKPOINT '{given['checkpoint']}', WAL {given['wal_method']})",
+            }
+        ]
+        if self.request.encryption is not None:
+            actions.append({"action": "encrypt", "object": target, "reason": f"with {self.request.encryption.method}"})
+        if not isinstance(self.depot, DirectoryDepot):
+            actions.append({"action": "upload", "object": target, "reason": "a part at a time, with its SHA-256"})
+        return [*actions, {"action": "publish", "object": target, "reason": "with its manifest, which comes last"}]
+
+    def _backup(
+        self,
+        session: Session,
+        installation: Installation,
+        environment: Mapping[str, str],
+        source: Source,
+        name: str,
+    ) -> Found:
+        started = utc_now()
+        with self._staging(name) as staging:
+            copy_cluster(self.request.options, installation, environment, session, staging, self.progress)
+            now = session.query("SELECT clock_timestamp() AS now")[0]["now"]
+            physical = self._physical(source, staging, installation)
+            self._check_archive(physical)
+            members = self._publish(staging, name)
+        manifest = Manifest(
+            name=name,
+            method=BASEBACKUP,
+            taken_at=precise(now),
+            started_at=iso(started),
+            finished_at=iso(utc_now()),
+            bytes=sum(each.bytes for each in members.values()),
+            sha256=members_sha256(members),
+            encryption=None if self.request.encryption is None else self.request.encryption.as_dict(),
+            members=members,
+            physical=physical,
+        )
+        self.depot.put(manifest_name(name), manifest_bytes(manifest))
+        return Found(name, manifest)
+
+    @contextlib.contextmanager
+    def _staging(self, name: str) -> Iterator[Path]:
+        """A directory's name that pg_basebackup may make; gone afterwards unless it was given its final name."""
+        root = DirectoryDepot(self._staging_root())
+        if Path(root.location) != Path(self.depot.location):
+            # Beside other people's files: only what lies in a directory of this repository is swept away.
+            digest = hashlib.sha256(self.depot.location.encode()).hexdigest()[:16]
+            root = DirectoryDepot(Path(root.location) / f"runbook-basebackup-{os.geteuid()}-{digest}")
+            root.prepare()
+        for each in {id(place): place for place in (root, self.depot)}.values():
+            each.sweep(lambda left: self.request.rule.artefact_of(left.removesuffix(_PLAIN)) is not None)
+        staging = root.partial(name if self._stays else f"{name}{_PLAIN}")
+        try:
+            yield staging
+        finally:
+            root.delete(staging.name)
+            if isinstance(self.depot, DirectoryDepot):
+                self.depot.delete(self.depot.partial(name).name)
+
+    def _physical(self, source: Source, staging: Path, installation: Installation) -> dict[str, Any]:
+        try:
+            listed = read_backup_manifest((staging / BACKUP_MANIFEST).read_bytes())
+            start, stop, timeline = wal_range(listed)
+        except (OSError, Damaged) as error:
+            raise RunbookError(
+                f"pg_basebackup left no usable backup_manifest ({error}). No backup was taken."
+            ) from None
+        size = source.wal_segment_bytes
+        return {
+            "system_identifier": source.system_identifier,
+            "server_version": source.version,
+            "server_version_num": source.version_num,
+            "client_version": installation.version,
+            "superuser": source.superuser,
+            "timeline": timeline,
+            "start_lsn": show_lsn(start),
+            "stop_lsn": show_lsn(stop),
+            "wal_segment_bytes": size,
+            "wal_segments": [
+                segment_name(timeline, number, size)
+                for number in range(start // size, max(stop - 1, start) // size + 1)
+            ],
+            "wal_method": self.request.options["wal_method"],
+            "checksums": source.checksums,
+            "from_standby": source.is_standby,
+            "cluster_bytes": sum(each["Size"] for each in listed["Files"]),
+            "files": len(listed["Files"]),
+            "tablespaces": [dict(each) for each in source.tablespaces],
+            "label": self.request.options["label"],
+        }
+
+    def _check_archive(self, physical: Mapping[str, Any]) -> None:
+        """A backup without WAL of its own is none before the archive has it."""
+        if self.archive is None or self.request.options["wal_method"] != "none":
+            return
+        there = self.archive.names().segments
+        missing = [name for name in physical["wal_segments"] if name not in there]
+        if missing:
+            raise RunbookError(
+                f"The backup needs the WAL {', '.join(missing)}, which {self.archive.location} does not hold. It was not "
+                "kept. Look at the server's archive_command, or use wal_method=stream."
+            )
+
+    def _publish(self, staging: Path, name: str) -> dict[str, Part]:
+        """Give the files their place, encrypted where that is wanted: what lies there, with its SHA-256."""
+        files = sorted(staging.iterdir())
+        self.progress.phase(
+            "publish", self.depot.address(name), total=sum(each.stat().st_size for each in files), unit="bytes"
+        )
+        members: dict[str, Part] = {}
+        if self._stays:
+            for path in files:
+                hashes = Hashes()
+                for _chunk in self._read(path, hashes):
+                    pass
+                members[path.name] = Part(path.name, hashes.bytes, hashes.sha256)
+        else:
+            inner, prefix = self._inner(name)
+            for path in files:
+                encryption = self.request.encryption
+                member = path.name + (SUFFIXES[encryption.method] if encryption else "")
+                chunks = self._read(path)
+                with inner.create(prefix + member) as sink:
+                    for chunk in encrypted(chunks, encryption) if encryption else chunks:
+                        sink.write(chunk)
+                    stored = sink.commit()
+                members[member] = Part(member, stored.bytes, stored.sha256, stored.version_id)
+                path.unlink()
+        if isinstance(self.depot, DirectoryDepot):
+            self.depot.adopt(name)
+        return members
+
+    def _inner(self, name: str) -> tuple[Depot, str]:
+        """Where members are written one by one: below the name in a bucket, else in the directory's partial one."""
+        if isinstance(self.depot, DirectoryDepot):
+            partial = DirectoryDepot(self.depot.partial(name))
+            partial.prepare()
+            return partial, ""
+        return self.depot, f"{name}/"
+
+    def _read(self, path: Path, hashes: Optional[Hashes] = None) -> Iterator[bytes]:
+        with path.open("rb") as stream:
+            while chunk := stream.read(1024 * 1024):
+                if hashes is not None:
+                    hashes.update(chunk)
+                self.progress.advance(len(chunk))
+                yield chunk
+
+    def _result(
+        self, changed: bool, actions: list[dict[str, Any]], last: Optional[Found], made: Optional[Found]
+    ) -> dict[str, Any]:
+        is_planned = changed and made is None
+        before, after = _shown(self.depot, last), _shown(self.depot, made)
+        backup = None
+        if changed and made is not None:
+            backup = {"path": self.depot.address(made.name), **made.manifest.as_dict()}
+        return outcome(
+            changed=changed,
+            actions=actions,
+            before=before,
+            after=None if is_planned else after,
+            backup=backup,
+            notes=list(dict.fromkeys(self.notes)),
+            diff={
+                "before": f"{before['path'] or 'nothing'}\n",
+                "after": f"{after['path'] or self.depot.address(self._name)}\n",
+            },
+        )
+
+    @property
+    def _name(self) -> str:
+        return self.request.rule.name(self.request.now)
+
+
+_PLAIN = ".plain"
+
+
+def _shown(depot: Depot, found: Optional[Found]) -> dict[str, Any]:
+    if found is None:
+        return {"path": None, "taken_at": None, "bytes": None}
+    manifest = found.manifest
+    return {"path": depot.address(found.name), "taken_at": manifest.taken_at, "bytes": manifest.bytes}
