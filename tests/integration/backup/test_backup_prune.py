@@ -388,6 +388,6 @@ def test_killed_at_any_moment(run_module: RunModule, tmp_path: Path) -> None:
     # What the last one left is cleared away by the next run.
     plant(options, good(*range(25)))
     for ending in (".manifest.json", ".verified.json", ".globals.sql"):
-        (place / f"{name_of(30)}{ending}").unlink()
+        (place / f"{name_of(20)}{ending}").unlink()
     assert run_module("backup_prune", options)["after"]["count"] == 5
     assert files(place) == everything_of(*range(5))
