@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,6 +79,14 @@ class Pair:
         """Whether one of the servers is older than this major version and the other is not."""
         return (self.expected.major < major) != (self.found.major < major)
 
+    def redefined(self, label: Label, schema: Optional[str], name: str, one: Entry, other: Entry) -> list[Difference]:
+        """Another definition. Between major versions it is noted only: servers may write the same in other words."""
+        same_text = not self.same_major or one.get("text") == other.get("text")
+        if one.get("definition") == other.get("definition") and same_text:
+            return []
+        values = one.get("definition"), other.get("definition")
+        return [Difference("structure_differs", label, schema, name, _REDEFINED, *values, noted=not self.same_major)]
+
     def is_told(self, entry: Entry) -> bool:
         """Whether the loss of an object is told with that of its schema or its table."""
         return entry.get("schema") in self.missing_schemas or entry.get("table") in self.missing_tables
@@ -140,9 +149,7 @@ def _table(pair: Pair, name: str, expected: Entry, found: Entry) -> Iterator[Dif
         yield differs(("is something else", "are something else"), expected["kind"], found["kind"], more)
         return
     yield from _columns(pair, name, expected, found)
-    same_text = not pair.same_major or expected.get("text") == found.get("text")
-    if expected["definition"] != found["definition"] or not same_text:
-        yield differs(_REDEFINED, expected["definition"], found["definition"])
+    yield from pair.redefined(label, schema, name, expected, found)
     if expected["persistence"] != found["persistence"]:
         kinds = expected["persistence"], found["persistence"]
         yield differs(("is kept otherwise", "are kept otherwise"), *kinds, f"{kinds[0]} expected, {kinds[1]} found")
@@ -171,23 +178,31 @@ def _columns(pair: Pair, name: str, expected: Entry, found: Entry) -> Iterator[D
             orders = expected["order"], found["order"]
             yield Difference("structure_differs", label_of(expected), expected["schema"], name, what, *orders)
         return
-    lines = []
+    lines, noted = [], not pair.same_major
     for column in [*wanted, *(each for each in there if each not in wanted)]:
         one, other = wanted.get(column), there.get(column)
         if pair.ignore_roles and one is not None and other is not None:
             one, other = one.partition(" grants ")[0], other.partition(" grants ")[0]
-        if one is None:
-            lines.append(f"{column} is not in the original")
-        elif other is None:
-            lines.append(f"{column} is missing")
-        elif one != other:
-            lines.append(f"{column} is {other} instead of {one}")
+        if one != other:
+            lines.append(_column(column, one, other))
+            noted = noted and one is not None and other is not None and _plain(one) == _plain(other)
     if lines:
         more = ", ".join(lines[:3]) + (f" and {len(lines) - 3} more" if len(lines) > 3 else "")
         what = ("has other columns", "have other columns")
-        yield Difference(
-            "structure_differs", label_of(expected), expected["schema"], name, what, dict(wanted), dict(there), more
-        )
+        values = dict(wanted), dict(there)
+        label, schema = label_of(expected), expected["schema"]
+        yield Difference("structure_differs", label, schema, name, what, *values, more, noted)
+
+
+def _column(name: str, expected: Optional[str], found: Optional[str]) -> str:
+    if expected is None:
+        return f"{name} is not in the original"
+    return f"{name} is missing" if found is None else f"{name} is {found} instead of {expected}"
+
+
+def _plain(column: str) -> str:
+    """A column's definition without the expression, which servers may write in other words."""
+    return re.sub(r" (default|generated \w+) .*", r" \1", column)
 
 
 def parts(pair: Pair, topic: str) -> Iterator[Difference]:
@@ -212,11 +227,7 @@ def parts(pair: Pair, topic: str) -> Iterator[Difference]:
 
 def _part(pair: Pair, label: Label, name: str, expected: Entry, found: Entry) -> Iterator[Difference]:
     schema = expected["schema"]
-    same_text = not pair.same_major or expected.get("text") == found.get("text")
-    if expected["definition"] != found["definition"] or not same_text:
-        yield Difference(
-            "structure_differs", label, schema, name, _REDEFINED, expected["definition"], found["definition"]
-        )
+    yield from pair.redefined(label, schema, name, expected, found)
     if expected.get("validated") and not found.get("validated"):
         what = ("is not validated", "are not validated")
         more = "rows that break it may be there. ALTER TABLE … VALIDATE CONSTRAINT shows the first"
@@ -247,10 +258,7 @@ def standing_alone(pair: Pair, topic: str) -> Iterator[Difference]:
             if not pair.is_told(entry) and not (topic == "default_privileges" and entry["owner"] in pair.missing_roles):
                 yield Difference("structure_missing", label, schema, name, _MISSING, label[0])
             continue
-        same_text = not pair.same_major or entry.get("text") == found.get("text")
-        if entry.get("definition") != found.get("definition") or not same_text:
-            definitions = entry.get("definition"), found.get("definition")
-            yield Difference("structure_differs", label, schema, name, _REDEFINED, *definitions)
+        yield from pair.redefined(label, schema, name, entry, found)
         states = entry.get("enabled"), found.get("enabled")
         if states[0] != states[1]:
             what = (f"is {states[1]}", f"are {states[1]}")

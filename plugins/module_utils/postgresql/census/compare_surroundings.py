@@ -31,12 +31,12 @@ _CONTENTS = (
 def identity(pair: Pair) -> Optional[Discrepancy]:
     """Whether the copy is of another database altogether; the rest is then not worth telling."""
     expected, found = pair.expected, pair.found
-    if pair.physical and expected.server["system_identifier"] != found.server["system_identifier"]:
+    servers = expected.server["system_identifier"], found.server["system_identifier"]
+    if pair.physical and None not in servers and servers[0] != servers[1]:
         return Discrepancy(
             "identity_mismatch",
             str(expected.database["name"]),
-            expected.server["system_identifier"],
-            found.server["system_identifier"],
+            *servers,
             "The copy is of another server: its system identifier is not the original's.",
         )
     wanted, there = set(expected.tables), set(found.tables)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.rows import (
@@ -109,6 +110,7 @@ def read_tables(
         _read_alone(session, work, progress, parallel_workers)
     else:
         _read_together(work, export_snapshot(session), session_factory, wanted, progress, parallel_workers)
+        _read_alone(session, work, progress, parallel_workers)
     return work.read
 
 
@@ -130,7 +132,12 @@ def _read_together(
 ) -> None:
     def run() -> None:
         try:
-            with session_factory() as session:
+            helper = session_factory()
+        except RunbookError:
+            # No place for one more: others, or the caller's own session, do its part.
+            return
+        try:
+            with helper as session:
                 import_snapshot(session, snapshot)
                 prepare_reading(session, parallel_workers=parallel_workers)
                 while batch := work.next():
@@ -147,12 +154,13 @@ def _read_together(
             while each.is_alive():
                 each.join(_LOOK_SECONDS)
                 progress.at(work.done_bytes, work.note)
-    finally:
-        # Also when somebody wants the end: no statement may go on alone.
+    except BaseException:
+        # Somebody wants the end: no statement may go on alone.
         work.ended.set()
         for each in threads:
             if each.ident is not None:
                 each.join()
+        raise
     if work.error is not None:
         raise work.error
 
@@ -183,5 +191,11 @@ def _explained(error: QueryError, table: ReadTable) -> QueryError | Refused:
         return Refused(
             f"{table.key} may not be read: {error.message}. GRANT pg_read_all_data TO the role, or GRANT USAGE ON "
             f"SCHEMA {schema} and GRANT SELECT ON {table.key}."
+        )
+    if error.sqlstate == "55P03":
+        return QueryError(
+            f"The rows of {table.key} could not be read: another session holds a lock on it (ALTER TABLE, TRUNCATE, "
+            "VACUUM FULL). Try again when it has ended.",
+            error.sqlstate,
         )
     return QueryError(f"The rows of {table.key} could not be read: {error.message}", error.sqlstate)

@@ -9,12 +9,15 @@ table behind them is for superusers, and its pages are not the same after a rest
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.rows import digest_text
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.snapshot import locks_released
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import compose
 
 # 262144 is INV_READ, 2 the end (SEEK_END). OFFSET 0 keeps the calls apart and in their order.
@@ -44,16 +47,31 @@ FROM piece p
 _BATCH = 2000
 
 
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except QueryError as error:
+        if error.sqlstate != "42501":
+            raise
+        # The server says which: permission denied for large object 16401
+        raise Refused(
+            f"Large objects may not be read: {error.message}. GRANT SELECT ON LARGE OBJECT … TO the role, or use a "
+            "superuser."
+        ) from None
+
+
 def read_large_objects(session: Session, *, digests: bool, on_wait: Callable[[], None] | None = None) -> dict[str, Any]:
     """C(Census.large_objects) in the session's transaction.
 
     Raises:
-        QueryError: the role may not read one of them, or the server's answer.
+        Refused: the role may not read one of them.
+        QueryError: the server's answer.
 
     """
     count, size, total, after = 0, 0, 0, 0
     while True:
-        with locks_released(session):
+        with locks_released(session), _readable():
             values = {"after": after, "most": _BATCH}
             statement = compose(_DIGEST if digests else _COUNT, sizes=_SIZES)
             row = session.query(statement, values, on_wait=on_wait)[0]

@@ -80,13 +80,45 @@ def _repeats(previous: Census, current: Census) -> Iterator[Difference]:
         more = f"its snapshot is of {now}, and the previous verified backup's of {before}"
         yield Difference("watermark_repeats", _DATABASE, None, name, (word, word), before, now, more)
         return
+    positions = previous.server["lsn"], current.server["lsn"]
+    if None not in positions and _same_history(previous, current) and _position(positions[1]) < _position(positions[0]):
+        word = "is older than the previous verified backup"
+        more = f"the server's WAL was at {positions[1]}, and at {positions[0]} in the previous verified backup"
+        yield Difference("watermark_repeats", _DATABASE, None, name, (word, word), *positions, more)
+        return
     marks = [mark for mark, value in current.watermarks.items() if value is not None and mark in previous.watermarks]
-    still = [mark for mark in marks if previous.watermarks[mark] == current.watermarks[mark]]
+    still = [mark for mark in marks if not _is_later(current.watermarks[mark], previous.watermarks[mark])]
     if marks and len(still) == len(marks):
         what = ("has nothing new", "have nothing new")
-        more = ", ".join(f"the newest {mark} is {current.watermarks[mark]} as in the previous backup" for mark in still)
-        values = {mark: current.watermarks[mark] for mark in still}
-        yield Difference("watermark_repeats", _DATABASE, None, name, what, values, values, more)
+        more = ", ".join(
+            f"the newest {mark} is {current.watermarks[mark]}, and was {previous.watermarks[mark]} before"
+            for mark in still
+        )
+        one, other = ({mark: each.watermarks[mark] for mark in still} for each in (previous, current))
+        yield Difference("watermark_repeats", _DATABASE, None, name, what, one, other, more)
+
+
+def _same_history(previous: Census, current: Census) -> bool:
+    """Whether positions in the WAL can be compared."""
+    keys = ("system_identifier", "timeline")
+    return all(previous.server[key] is not None and previous.server[key] == current.server[key] for key in keys)
+
+
+def _position(lsn: str) -> int:
+    """C(16/B374D848) as a number."""
+    high, _slash, low = lsn.partition("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+def _is_later(value: str | None, before: str | None) -> bool:
+    """Whether a watermark has moved on: moments as text in ISO 8601, or numbers."""
+    if value is None or before is None:
+        return before is None
+    try:
+        return float(value) > float(before)
+    except ValueError:
+        # With and without fractions of a second.
+        return value.rstrip("Z") > before.rstrip("Z")
 
 
 def _structure(previous: Census, current: Census) -> Iterator[Difference]:

@@ -9,7 +9,9 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session, connect
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.session import check_direct
 
 try:
@@ -64,12 +66,19 @@ def open_snapshot(
         lock_timeout_seconds=lock_timeout_seconds,
     ) as session:
         check_direct(session, session.query("SELECT pg_backend_pid() AS pid")[0]["pid"])
-        session.query(_BEGIN)
+        _begin(session)
         try:
             prepare_reading(session)
             yield session, export_snapshot(session)
         finally:
             close_transaction(session)
+
+
+def _begin(session: Session) -> None:
+    # When this process is killed, the statement it waits for ends too. Not on every operating system.
+    with contextlib.suppress(QueryError):
+        session.configure({"client_connection_check_interval": "5s"})
+    session.query(_BEGIN)
 
 
 def export_snapshot(session: Session) -> str:
@@ -79,7 +88,7 @@ def export_snapshot(session: Session) -> str:
 
 def import_snapshot(session: Session, snapshot: str) -> None:
     """Begin a transaction that sees what the exporting one sees."""
-    session.query(_BEGIN)
+    _begin(session)
     session.query(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
     prepare_reading(session)
 
@@ -94,7 +103,7 @@ def prepare_reading(session: Session, *, parallel_workers: int = 0) -> None:
 
 def close_transaction(session: Session) -> None:
     """Roll back, if there is still a connection to do it on."""
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(RunbookError):
         session.query("ROLLBACK")
 
 
@@ -108,6 +117,6 @@ def locks_released(session: Session) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(RunbookError):
             session.query("ROLLBACK TO SAVEPOINT census")
             session.query("RELEASE SAVEPOINT census")

@@ -25,11 +25,10 @@ _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 _DATABASE = """
 SELECT d.datname::text AS name, pg_encoding_to_char(d.encoding)::text AS encoding, d.datcollate::text AS "collate",
        d.datctype::text AS ctype, $locale, pg_database_size(d.oid) AS size_bytes,
-       current_setting('server_version_num')::int AS version_num, s.system_identifier::text AS system_identifier,
-       k.timeline_id AS timeline, pg_is_in_recovery() AS in_recovery,
+       current_setting('server_version_num')::int AS version_num, pg_is_in_recovery() AS in_recovery,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS lsn,
        to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS taken_at
-FROM pg_database d CROSS JOIN pg_control_system() s CROSS JOIN pg_control_checkpoint() k
+FROM pg_database d
 WHERE d.datname = current_database()
 """
 
@@ -39,6 +38,12 @@ def database_statement(version_num: int) -> str:
     locale = _LOCALES[max(each for each in _LOCALES if each <= max(version_num // 10000, 14))]
     return compose(_DATABASE, locale=locale)
 
+
+# Which server it is; managed services may keep that to themselves.
+CONTROL = """
+SELECT s.system_identifier::text AS system_identifier, k.timeline_id AS timeline
+FROM pg_control_system() s CROSS JOIN pg_control_checkpoint() k
+"""
 
 SCHEMAS = """
 SELECT n.nspname::text AS name, pg_get_userbyid(n.nspowner)::text AS owner, n.nspacl::text[] AS acl
@@ -68,14 +73,16 @@ WHERE c.collversion IS NOT NULL AND (c.oid IN (SELECT u.oid FROM used u) OR n.ns
 ORDER BY 1, 2
 """
 
-# Owners, grantees, and roles that policies name (pg_shdepend). The bootstrap superuser is not listed there.
+# Owners, grantees, and roles that policies name (pg_shdepend), of what a dump of the database brings back: neither of
+# the database itself nor of what CREATE EXTENSION makes. The bootstrap superuser is not listed there.
 ROLES = """
 SELECT DISTINCT r.rolname::text AS name
 FROM pg_shdepend s
 JOIN pg_roles r ON r.oid = s.refobjid
-JOIN pg_database d ON d.datname = current_database()
-WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname !~ '^pg_'
-  AND (s.dbid = d.oid OR s.classid = 'pg_database'::regclass AND s.objid = d.oid)
+JOIN pg_database d ON d.datname = current_database() AND d.oid = s.dbid
+WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname !~ '^pg_' AND s.classid <> 'pg_extension'::regclass
+  AND NOT EXISTS (
+      SELECT FROM pg_depend m WHERE m.classid = s.classid AND m.objid = s.objid AND m.deptype = 'e')
 """
 
 DEFAULT_PRIVILEGES = """
@@ -122,10 +129,10 @@ def database_of(row: Row) -> dict[str, Any]:
     return {**{key: row[key] for key in kept}, "locale_provider": _PROVIDERS.get(row["provider"], row["provider"])}
 
 
-def server_of(row: Row) -> dict[str, Any]:
-    """C(Census.server)."""
-    kept = ("version_num", "system_identifier", "lsn", "timeline", "in_recovery")
-    return {key: row[key] for key in kept}
+def server_of(row: Row, control: Row) -> dict[str, Any]:
+    """C(Census.server); what the server does not tell about itself is None."""
+    kept = {key: row[key] for key in ("version_num", "lsn", "in_recovery")}
+    return {**kept, "system_identifier": control.get("system_identifier"), "timeline": control.get("timeline")}
 
 
 def schema_of(row: Row) -> tuple[str, dict[str, Any]]:

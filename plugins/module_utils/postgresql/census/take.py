@@ -31,6 +31,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.snap
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.watermarks import read_watermarks
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Row, Session, connect
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 
 __all__ = ["census_of", "open_snapshot", "read_sequences", "take_census"]
 
@@ -113,6 +114,7 @@ def take_census(
     catalog = _Catalog(session, whole, shown.check)
     with locks_released(session):
         base = catalog.rows(surroundings.database_statement(session.server_version_num))[0]
+        control = catalog.allowed(surroundings.CONTROL)
         made = relations.relations_of(
             catalog.scoped(relations.RELATIONS), catalog.rows(relations.COLUMNS), catalog.rows(relations.VIEW_SOURCES)
         )
@@ -135,7 +137,7 @@ def take_census(
     topics: dict[str, Any] = {**structure, "tables": tables, "sequences": stands, "views": made.views}
     return Census(
         database=surroundings.database_of(base),
-        server=surroundings.server_of(base),
+        server=surroundings.server_of(base, control),
         taken_at=base["taken_at"],
         large_objects=large_objects,
         collations=collations,
@@ -155,6 +157,16 @@ class _Catalog:
 
     def rows(self, statement: str) -> list[Row]:
         return self._session.query(statement, on_wait=self._on_wait)
+
+    def allowed(self, statement: str) -> Row:
+        """The only row, or an empty one when the role may not ask."""
+        try:
+            with locks_released(self._session):
+                return self.rows(statement)[0]
+        except QueryError as error:
+            if error.sqlstate != "42501":
+                raise
+            return {}
 
     def scoped(self, statement: str) -> list[Row]:
         """Only rows in schemas that are wanted; those in none, when everything is."""
