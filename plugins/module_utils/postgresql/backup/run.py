@@ -65,6 +65,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools impor
 
 _LOOK_SECONDS = 300.0
 _TURN_SECONDS = 0.2
+_CLOCKS_DIFFER_SECONDS = 300
 
 
 def take_dump(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
@@ -99,6 +100,11 @@ class _Run:
             source = look_at(session, request.selection)
         self.notes += source.notes
         plan = self._plan(source)
+        if plan.installation.major > source.version_num // 10000:
+            self.notes.append(
+                f"pg_dump {plan.installation.version} dumps PostgreSQL {_version(source.version_num)}: such a dump may "
+                f"need PostgreSQL {plan.installation.major} to be restored."
+            )
         artefact = request.rule.name(request.now)
         # What a killed run left under this name is removed before the new one is written.
         if self.depot.stat(artefact + PENDING_SUFFIX) is None:
@@ -130,7 +136,8 @@ class _Run:
         """Whether there is a backup that makes another one superfluous. One from the future makes none."""
         if self.request.max_age is None:
             return False
-        return 0 <= (self.request.now - last.taken_at).total_seconds() <= self.request.max_age
+        # The moment in it is by the server's clock.
+        return -_CLOCKS_DIFFER_SECONDS <= (self.request.now - last.taken_at).total_seconds() <= self.request.max_age
 
     def _plan(self, source: Source) -> Plan:
         request = self.request
