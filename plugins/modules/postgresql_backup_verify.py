@@ -55,8 +55,8 @@ options:
   repository:
     description:
       - Where the backups lie. An absolute directory of the host that executes the module, or V(s3://bucket/prefix).
+        Required unless O(method=pgbackrest).
     type: str
-    required: true
   name_pattern:
     description:
       - How backups are named, as for M(runbook.ops.postgresql_backup) and M(runbook.ops.backup_info), such as
@@ -586,12 +586,20 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.run 
 def run(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """Prove dumps here, and physical backups where that is known."""
     if params["method"] != DUMP:
-        return {"changed": False, **verify_physical(params)}
+        return verify_physical(params, check_mode=check_mode)
     return verify_backups(params, check_mode=check_mode)
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=verify_argument_spec(), supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=verify_argument_spec(),
+        required_if=[
+            ("method", "dump", ("repository",)),
+            ("method", "basebackup", ("repository",)),
+            ("method", "pgbackrest", ("pgbackrest",)),
+        ],
+        supports_check_mode=True,
+    )
     try:
         result = run(module.params, check_mode=module.check_mode)
     except RunbookError as error:

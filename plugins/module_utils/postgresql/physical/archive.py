@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Protocol
 
@@ -84,6 +86,11 @@ class WalArchive:
             else:
                 return names_from(members, size, identifier)
         raise Undecided(f"{self.location} holds no WAL segment that begins as one does ({problem})")
+
+    def fingerprint(self) -> str:
+        """Changes with what it holds, by names and bytes; raises Undecided."""
+        members = sorted(self._depot.members("").items())
+        return hashlib.sha256(json.dumps(members).encode()).hexdigest()
 
     def _head(self, path: str) -> bytes:
         chunks = self.open(path)

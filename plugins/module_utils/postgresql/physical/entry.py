@@ -14,9 +14,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.pg
     take_with_pgbackrest,
     verify_with_pgbackrest,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.prove import verify_base_backup
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.restore import restore_base_backup
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.take import take_base_backup
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.verify import verify_base_backup
 
 
 def take_physical_backup(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
@@ -37,21 +37,22 @@ def take_physical_backup(params: Mapping[str, Any], *, check_mode: bool) -> dict
     return take_base_backup(params, check_mode=check_mode)
 
 
-def verify_physical(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The result of postgresql_backup_verify with C(method=basebackup) or C(pgbackrest), without C(changed).
+def verify_physical(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
+    """The result of postgresql_backup_verify with C(method=basebackup) or C(pgbackrest).
 
     Args:
         params: The module's options: C(physical_verify_argument_spec), C(decryption_argument_spec), the object store's,
             and C(repository), C(name_pattern), C(timezone), C(name), C(level), C(max_age), C(on_failure),
             C(bin_directory), C(scratch_directory).
+        check_mode: Whether nothing may be changed.
 
     Raises:
         RunbookError: it is not verified and the task shall fail; or an option is wrong.
 
     """
     if params["method"] == PGBACKREST:
-        return verify_with_pgbackrest(params)
-    return verify_base_backup(params)
+        return verify_with_pgbackrest(params, check_mode=check_mode)
+    return verify_base_backup(params, check_mode=check_mode)
 
 
 def restore_to_moment(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:

@@ -111,9 +111,9 @@ class Restore:
         if before is not None and self._is_there(before):
             return self._result(False, [], before, None)
         destination = destination_from(self.params, self.subject.tablespaces)
-        installation = choose_server(self.params, self.subject, "initdb")
+        installation = choose_server(self.params.get("bin_directory"), self.subject, "initdb")
         if self.archive is not None:
-            dump = choose_server(self.params, self.subject, "pg_waldump")
+            dump = choose_server(self.params.get("bin_directory"), self.subject, "pg_waldump")
             self.reach = look(
                 self.archive,
                 self.subject,

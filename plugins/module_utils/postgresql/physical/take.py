@@ -72,6 +72,8 @@ _PROGRAM = "pg_basebackup"
 _PACKED_SHARE = 0.5
 _MARGIN = 1.2
 _STATEMENT_SECONDS = 60.0
+# What pg_basebackup wrote, before it is encrypted.
+_PLAIN = ".plain"
 _NO_CENSUS = (
     "A physical backup cannot be compared with counts of its own moment: the cluster goes on while it is copied, and no "
     "snapshot is the copy's. Watermarks, must_see and amcheck prove it once it is started."
@@ -362,34 +364,43 @@ class _Run:
     def _result(
         self, changed: bool, actions: list[dict[str, Any]], last: Optional[Found], made: Optional[Found]
     ) -> dict[str, Any]:
-        is_planned = changed and made is None
         before, after = _shown(self.depot, last), _shown(self.depot, made)
-        backup = None
-        if changed and made is not None:
-            backup = {"path": self.depot.address(made.name), **made.manifest.as_dict()}
+        planned = self.depot.address(self.request.rule.name(self.request.now))
         return outcome(
             changed=changed,
             actions=actions,
             before=before,
-            after=None if is_planned else after,
-            backup=backup,
+            after=None if changed and made is None else after,
+            backup=_facts(self.depot, made) if changed and made is not None else None,
             notes=list(dict.fromkeys(self.notes)),
             diff={
-                "before": f"{before['path'] or 'nothing'}\n",
-                "after": f"{after['path'] or self.depot.address(self._name)}\n",
+                "before": f"{before['address'] or 'nothing'}\n",
+                "after": f"{after['address'] or planned}\n",
             },
         )
-
-    @property
-    def _name(self) -> str:
-        return self.request.rule.name(self.request.now)
-
-
-_PLAIN = ".plain"
 
 
 def _shown(depot: Depot, found: Optional[Found]) -> dict[str, Any]:
     if found is None:
-        return {"path": None, "taken_at": None, "bytes": None}
+        return {"name": None, "address": None, "taken_at": None, "bytes": None}
+    return {
+        "name": found.name,
+        "address": depot.address(found.name),
+        "taken_at": found.manifest.taken_at,
+        "bytes": found.manifest.bytes,
+    }
+
+
+def _facts(depot: Depot, found: Found) -> dict[str, Any]:
     manifest = found.manifest
-    return {"path": depot.address(found.name), "taken_at": manifest.taken_at, "bytes": manifest.bytes}
+    return {
+        **_shown(depot, found),
+        "manifest": depot.address(manifest_name(found.name)),
+        "method": manifest.method,
+        "started_at": manifest.started_at,
+        "finished_at": manifest.finished_at,
+        "sha256": manifest.sha256,
+        "encryption": (manifest.encryption or {}).get("method"),
+        "members": sorted(manifest.members),
+        "physical": dict(manifest.physical or {}),
+    }

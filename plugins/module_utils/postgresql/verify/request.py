@@ -47,7 +47,7 @@ def verify_argument_spec() -> dict[str, dict[str, Any]]:
         **object_store_argument_spec(),
         **decryption_argument_spec(),
         **physical_verify_argument_spec(),
-        "repository": {"type": "str", "required": True},
+        "repository": {"type": "str"},
         "name_pattern": {"type": "str"},
         "timezone": {"type": "str", "default": "UTC"},
         "name": {"type": "str"},
@@ -209,7 +209,7 @@ def request_from(params: Mapping[str, Any]) -> Request:
             raise InvalidOption("watermarks", each, "schema.table.column, such as public.orders.created_at")
     identity = params["identity"] or {}
     return Request(
-        repository=params["repository"],
+        repository=params["repository"] or "",
         rule=NamingRule(pattern, zone(params["timezone"])) if pattern else None,
         name=name,
         count=params["count"],

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import shlex
 from collections.abc import Iterator
 from typing import Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
+from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.common.children import ChildFailed
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.archive import WalArchive
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.pgbackrest.answers import (
@@ -62,7 +64,8 @@ class RestCopy:
             name=backup.label,
             address=f"pgBackRest's {rest.stanza}/{backup.label}",
             method="pgbackrest",
-            stopped_at=backup.stopped_at,
+            # It counts in whole seconds: what is earlier in the last one cannot be reached.
+            stopped_at=backup.stopped_at + dt.timedelta(seconds=1),
             bytes=backup.repository_bytes,
             version_num=stanza.versions[key],
             timeline=int(backup.wal_first[:8], 16),
@@ -78,7 +81,9 @@ class RestCopy:
             fingerprint=f"{backup.label} {stanza.identifiers[key]}",
         )
         if key not in stanza.archives:
-            raise Damaged(f"the stanza has no archive of WAL for the backup {backup.label}")
+            raise RunbookError(
+                f"The stanza {rest.stanza} has no archive of WAL for the backup {backup.label}. Take another."
+            )
         self.archive = WalArchive(RestFiles(rest, stanza.archives[key]))
 
     def examine(self, progress: Progress, target: Optional[Target], *, decode: bool = True) -> list[Fault]:

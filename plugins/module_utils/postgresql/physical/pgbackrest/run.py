@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged
 from ansible_collections.runbook.ops.plugins.module_utils.common.children import ChildFailed
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import reference_moment
 from ansible_collections.runbook.ops.plugins.module_utils.common.durations import parse_seconds
@@ -25,10 +25,17 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.pg
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.pgbackrest.copy import RestCopy
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.pgbackrest.program import Rest, rest_from
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.prove import Proof, judged
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.prove import Proof
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.questions import check_questions
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.reach import precise, window
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.restore import Restore
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.verify import (
+    Entry,
+    artefact_of,
+    judged,
+    result_of,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.request import request_from
 
 _PERCENT = re.compile(r", (\d+(?:\.\d+)?)%\)")
 _NO_STANZA = 31
@@ -77,19 +84,34 @@ def take_with_pgbackrest(params: Mapping[str, Any], *, check_mode: bool) -> dict
     return _taken(rest, True, actions, last, made)
 
 
-def verify_with_pgbackrest(params: Mapping[str, Any]) -> dict[str, Any]:
+def verify_with_pgbackrest(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """The result of postgresql_backup_verify; raises RunbookError, also for a bad backup when the task shall fail."""
     check_questions(params)
     rest = rest_from(params)
+    label = params["pgbackrest"].get("label") or params.get("name") or None
+    request = request_from({**params, "name": label or rest.stanza, "name_pattern": None})
     progress = Progress(params.get("progress_path"))
     with progress.stoppable():
         stanza = rest.info()
-        backup = _chosen(rest, stanza, params["pgbackrest"].get("label") or params.get("name") or None)
-        try:
-            copy = RestCopy(rest, stanza, backup, params["pgbackrest"]["superuser"])
-        except Damaged as error:
-            raise RunbookError(f"{backup.label} is not verified (failed): {error.message}.", verdict="failed") from None
-        return judged(Proof(params, copy, copy.archive, progress).run(), params)
+        began = time.monotonic()
+        backup = _chosen(rest, stanza, label)
+        copy = RestCopy(rest, stanza, backup, params["pgbackrest"]["superuser"])
+        entry = Entry(backup.label, copy.subject.address, "pgBackRest keeps no record of verifications")
+        artefacts = []
+        if not check_mode:
+            proof = Proof(request, params, copy, copy.archive, progress)
+            proof.run()
+            artefacts.append(artefact_of(proof, entry, None))
+        result = result_of(
+            request,
+            f"pgBackRest's {rest.stanza}",
+            [entry],
+            artefacts,
+            time.monotonic() - began,
+            check_mode=check_mode,
+            records=False,
+        )
+    return judged(result, params, check_mode=check_mode)
 
 
 def restore_with_pgbackrest(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
@@ -154,29 +176,39 @@ def _taken(
 ) -> dict[str, Any]:
     before = _shown(rest, last)
     after = None if made is None else _shown(rest, made)
-    is_new = changed and made is not None
     return outcome(
         changed=changed,
         actions=actions,
         before=before,
         after=after,
-        backup=None
-        if not is_new or made is None
-        else {"path": _address(rest, made), "method": "pgbackrest", **made.as_dict()},
+        backup=_facts(rest, made) if changed and made is not None else None,
         notes=[],
         diff={
-            "before": f"{before['path'] or 'nothing'}\n",
-            "after": f"{(after or {}).get('path') or 'a new backup'}\n",
+            "before": f"{before['address'] or 'nothing'}\n",
+            "after": f"{(after or {}).get('address') or 'a new backup'}\n",
         },
     )
 
 
 def _shown(rest: Rest, backup: Optional[RestBackup]) -> dict[str, Any]:
     if backup is None:
-        return {"path": None, "taken_at": None, "bytes": None}
+        return {"name": None, "address": None, "taken_at": None, "bytes": None}
     told = backup.as_dict()
-    return {"path": _address(rest, backup), "taken_at": told["taken_at"], "bytes": told["bytes"]}
+    return {
+        "name": backup.label,
+        "address": f"pgBackRest's {rest.stanza}/{backup.label}",
+        "taken_at": told["taken_at"],
+        "bytes": told["bytes"],
+    }
 
 
-def _address(rest: Rest, backup: RestBackup) -> str:
-    return f"pgBackRest's {rest.stanza}/{backup.label}"
+def _facts(rest: Rest, backup: RestBackup) -> dict[str, Any]:
+    told = backup.as_dict()
+    del told["label"], told["started_at"]
+    return {
+        **_shown(rest, backup),
+        "method": "pgbackrest",
+        "started_at": backup.as_dict()["started_at"],
+        "finished_at": told["taken_at"],
+        "physical": told,
+    }
