@@ -118,7 +118,7 @@ def load_globals(
     problems = Problems(stops=on_error == STOP)
     progress.phase("globals")
     _run(target, iter([sql]), 1, loaded, problems, progress, Wishes(with_roles=True), lambda _table: None)
-    loaded.problems = [each for each in problems.all() if each.code != "exists"]
+    loaded.problems = problems.all()
     return loaded
 
 

@@ -39,6 +39,7 @@ _SHARED_BYTES = 2 * 1024 * 1024
 _BATCH_BYTES = 256 * 1024
 # Databases that every server has; a dump of all databases holds them, nearly always empty.
 _OF_THE_SERVER = ("postgres", "template1")
+_OF_EVERY_DATABASE = ("public", "SCHEMA public", "EXTENSION plpgsql")
 _RESTRICTING = (b"\\restrict", b"\\unrestrict")
 _UNKNOWN_SETTING = "unrecognized configuration parameter"
 
@@ -203,14 +204,14 @@ class Loader:
         try:
             self._main.execute(text, entry)
         except LoadFailed as error:
-            if not self._is_there_already(error.problem, entry):
+            if not self._is_there_already(error.problem, text, entry):
                 self._problems.add(error.problem)
 
-    def _is_there_already(self, problem: LoadProblem, entry: Optional[Entry]) -> bool:
-        """Whether a statement failed because the server has something of its own that every server has."""
-        if entry is None or entry.name not in ("public", "SCHEMA public", "EXTENSION plpgsql"):
-            return False
-        return problem.code in ("exists", "permission")
+    def _is_there_already(self, problem: LoadProblem, text: bytes, entry: Optional[Entry]) -> bool:
+        """Whether a statement failed because the server has what every server has, or a role of the same name."""
+        if entry is None:
+            return problem.code == "exists" and about.is_of_role(text)
+        return entry.name in _OF_EVERY_DATABASE and problem.code in ("exists", "permission")
 
     def _is_left_out(self, text: bytes, entry: Optional[Entry]) -> bool:
         """Whether a statement is about the server or about something that cannot be there yet."""

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Optional
@@ -36,6 +37,7 @@ _SOCKET_FILE = "/.s.PGSQL.5432"
 _OWNER = "owner"
 _FALLBACKS = ("/var/tmp", "/tmp")  # noqa: S108 - the names of what is made there cannot be guessed
 _WARDEN_SECONDS = 15.0
+_UNFINISHED_SECONDS = 3600.0
 
 
 class ScratchPlace:
@@ -154,8 +156,8 @@ def _is_abandoned(place: Path) -> bool:
     try:
         lock = os.open(place / _OWNER, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        # It is being made or being removed, or was left between the two: then it is empty.
-        return False
+        # It is being made or being removed; or somebody was killed at that, and then it grows old.
+        return time.time() - place.stat().st_mtime > _UNFINISHED_SECONDS
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -35,6 +35,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.set
     PRIVATE,
     Setting,
     configuration,
+    demanded,
     tuned,
     words,
 )
@@ -219,6 +220,7 @@ class ScratchServer:
         directory = self.place.directory
         settings = {
             **tuned(available_bytes(), processors(), free_bytes(directory), is_copy=self._copy is not None),
+            **self._demands(),
             **self._given,
             **PRIVATE,
             "unix_socket_directories": str(self.place.sockets),
@@ -294,6 +296,23 @@ class ScratchServer:
         wrong = [f"{name} is {self.proof.get(name)!r}" for name in expected if self.proof.get(name) != expected[name]]
         if wrong:
             raise RunbookError(f"The scratch server is not private ({', '.join(wrong)}); it was stopped.")
+
+    def _demands(self) -> dict[str, Setting]:
+        """What a copy cannot be recovered below: the settings of the server that it is from, by its control file."""
+        if self._copy is None:
+            return {}
+        settings_file = self._copy / "postgresql.auto.conf"
+        with contextlib.suppress(FileNotFoundError):
+            # It would win over what keeps the server private, except for what the command line says.
+            settings_file.rename(self.place.directory / settings_file.name)
+        if not self.installation.has("pg_controldata"):
+            return {}
+        said = run(
+            [self.installation.program("pg_controldata"), "-D", str(self._copy)],
+            environment=clean_environment(),
+            account=self.place.account.ids,
+        )
+        return demanded(said)
 
     def _write(self, path: Path, text: str) -> None:
         with explained("write", path):

@@ -61,6 +61,15 @@ LOADING: dict[str, Setting] = {
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
 
+_CONTROLLED = {
+    "max_connections setting": "max_connections",
+    "max_worker_processes setting": "max_worker_processes",
+    "max_wal_senders setting": "max_wal_senders",
+    "max_prepared_xacts setting": "max_prepared_transactions",
+    "max_locks_per_xact setting": "max_locks_per_transaction",
+}
+_AT_LEAST = {"max_connections": 40, "max_worker_processes": 8}
+
 
 def tuned(memory_bytes: int, processors: int, free_bytes: int, *, is_copy: bool = False) -> dict[str, Setting]:
     """The settings for so much available memory, so many processors and so much free space.
@@ -86,6 +95,20 @@ def tuned(memory_bytes: int, processors: int, free_bytes: int, *, is_copy: bool 
     settings["max_parallel_workers"] = processors
     settings["max_parallel_maintenance_workers"] = max(0, processors - 1)
     return settings
+
+
+def demanded(control_data: str) -> dict[str, Setting]:
+    """The settings of a cluster by the words of pg_controldata; its recovery needs at least as much.
+
+    Sources: C(pg_controldata.c), whose words are plain with C(LC_ALL=C); C(CheckRequiredParameterValues) in C(xlog.c).
+    """
+    found: dict[str, Setting] = {}
+    for line in control_data.splitlines():
+        label, _separator, value = line.partition(":")
+        name = _CONTROLLED.get(label.strip())
+        if name is not None:
+            found[name] = max(int(value), _AT_LEAST.get(name, 0))
+    return found
 
 
 def configuration(settings: Mapping[str, Setting]) -> str:
