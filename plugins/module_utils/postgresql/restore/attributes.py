@@ -60,9 +60,10 @@ ORDER BY 1, 2
 
 _SETTINGS = """
 SELECT coalesce(pg_get_userbyid(nullif(s.setrole, 0))::text, '') AS role, c.entry
-FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase, LATERAL unnest(s.setconfig) c(entry)
+FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase,
+     LATERAL unnest(s.setconfig) WITH ORDINALITY c(entry, number)
 WHERE d.datname = %(name)s
-ORDER BY 1, 2
+ORDER BY 1, c.number
 """
 
 

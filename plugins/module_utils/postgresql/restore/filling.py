@@ -17,7 +17,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.fen
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.prove import check, prove
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.request import SKIP, RestoreRequest
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.source import Source
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import installations
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.consistency import check_assertions
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.findings import Report
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.levels import (
@@ -28,9 +28,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.leve
     RESTORE,
     SEMANTICS,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.reading import Head
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.restoring import report_problems
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.target import Target, fitting
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.target import Target
 
 
 @dataclass
@@ -66,7 +65,7 @@ def fill(
     request: RestoreRequest,
     chosen: Chosen,
     source: Optional[Source],
-    head: Head,
+    installation: Installation,
     database: str,
     seconds: dict[str, float],
     progress: Progress,
@@ -80,7 +79,7 @@ def fill(
         request: What is wanted.
         chosen: The backup.
         source: Where it is read from; None when the database holds it already.
-        head: What its beginning says of it.
+        installation: Whose pg_restore reads it.
         database: An empty database.
         seconds: Where the duration of the phases goes.
         progress: Where to show it.
@@ -93,11 +92,9 @@ def fill(
     """
     report = Report(CONSISTENCY if request.assertions else SEMANTICS)
     filled = Filled(report)
-    dumped_by = (head.dumped_by or 0) // 10000
-    major = session.server_version_num // 10000
     target = Target(
         {**options, "login_db": database},
-        fitting(installations(request.bin_directory, "pg_restore"), 0, max(major, dumped_by)),
+        installation,
         "restored",
         session.server_version_num,
         restores_roles=False,

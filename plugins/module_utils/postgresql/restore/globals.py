@@ -30,6 +30,7 @@ _GRANT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ATTRIBUTES = ("SUPERUSER", "CREATEROLE", "CREATEDB", "LOGIN", "REPLICATION", "BYPASSRLS")
+_PASSWORD = re.compile(r"\sPASSWORD\s+'")
 _COMPLETE = b"-- PostgreSQL database cluster dump complete"
 
 
@@ -63,6 +64,10 @@ class Globals:
         """What a role may do, for people: such as LOGIN."""
         words = re.sub(r"'(?:[^']|'')*'", "", " ".join(self.roles.get(role, ()))).split()
         return [each for each in _ATTRIBUTES if each in words]
+
+    def lacks_password(self, role: str) -> bool:
+        """Whether a role may log in and nothing says with which password."""
+        return "LOGIN" in self.attributes(role) and not any(_PASSWORD.search(each) for each in self.roles[role])
 
     def memberships_of(self, members: Iterable[str]) -> list[Membership]:
         """Which roles these are to be in."""

@@ -27,7 +27,7 @@ def create_roles(session: Session, roles: Sequence[str], known: Globals, needed:
         needed: Those that the backup cannot do without.
 
     Returns:
-        What could not be made and is not needed, in words.
+        What people must know: what could not be made and is not needed, who has no password.
 
     Raises:
         RunbookError: one that is needed could not be made; none was.
@@ -64,6 +64,8 @@ def create_roles(session: Session, roles: Sequence[str], known: Globals, needed:
                     f"{quote_identifier(membership.member)} was not put into {quote_identifier(membership.granted)}: "
                     f"{error.message}"
                 )
+    if without := [quote_identifier(role) for role in made if known.lacks_password(role)]:
+        notes.append(f"The backup has no passwords: {', '.join(without)} may log in and cannot until a password is set")
     return notes
 
 

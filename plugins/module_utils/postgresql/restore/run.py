@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged
+from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import window_refusal
@@ -37,7 +37,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.pla
     drops_old,
     make_plan,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.preflight import check, obstacles
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.preflight import Obstacle, check, obstacles
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.prove import age_seconds, newest
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.request import (
     SKIP,
@@ -52,8 +52,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.sta
     read_content,
     read_state,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation, installations
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.target import fitting
 
 PURPOSE = "postgresql_restore"
+_DEFAULT_TABLESPACE = "pg_default"
 
 
 def restore(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
@@ -105,7 +108,7 @@ class _Run:
         steps = actions(request, state, plan, chosen.name, known)
         self.notes += [*chosen.notes, *plan.notes]
         if not plan.is_done:
-            self._refuse(state, needs, known, steps)
+            self._refuse(source, state, needs, known, steps)
         restored: Optional[Restored] = None
         if not check_mode:
             for each in plan.drop:
@@ -134,6 +137,11 @@ class _Run:
         needs = needs_of(self.chosen.manifest, self.chosen.census)
         return needs.completed(head.database, head.dumped_from)
 
+    def _programs(self, source: Source) -> Installation:
+        """The installation whose pg_restore reads what pg_dump wrote; raises Undecided."""
+        found = installations(self.request.bin_directory, "pg_restore")
+        return fitting(found, 0, (source.head.dumped_by or 0) // 10000)
+
     def _globals(self) -> Optional[Globals]:
         if self.request.globals == SKIP:
             return None
@@ -149,7 +157,9 @@ class _Run:
             )
         return known
 
-    def _refuse(self, state: State, needs: Needs, known: Optional[Globals], steps: list[dict[str, Any]]) -> None:
+    def _refuse(
+        self, source: Source, state: State, needs: Needs, known: Optional[Globals], steps: list[dict[str, Any]]
+    ) -> None:
         """Raise Refused for everything that stands against it, and note what cannot be told."""
         tablespace = state.live.tablespace_oid if state.live is not None else 0
         headroom = disk_headroom(self.session, self.params, tablespace)
@@ -166,7 +176,12 @@ class _Run:
             self.notes.append(
                 "Encoding or locale will be the backup's, which are not those of the database that is there"
             )
-        check(obstacles(self.request, state, needs, known, headroom), {"changed": False, "actions": steps})
+        found = obstacles(self.request, state, needs, known, headroom)
+        try:
+            self._programs(source)
+        except Undecided as error:
+            found.append(Obstacle("client_too_old", f"{self.chosen.name}: {error.message}."))
+        check(found, {"changed": False, "actions": steps})
         if refusal := window_refusal(self.params):
             raise Refused(
                 f"Nothing was touched: {refusal[0]}. {refusal[1]}", changed=False, actions=steps, code="window"
@@ -209,9 +224,11 @@ class _Run:
         live = state.live
         shape = needs.shape if needs.shape.encoding else live.shape if live is not None else Shape()
         owner = live.owner if live is not None else self.request.owner
+        # The default one must not be named: that takes a privilege that not even the owner has.
+        tablespace = live.tablespace if live is not None and live.tablespace != _DEFAULT_TABLESPACE else None
         self.progress.phase("create", beside)
         with stopwatch(self.seconds, "create"):
-            swap.create(self.session, beside, shape, owner, live.tablespace if live is not None else None)
+            swap.create(self.session, beside, shape, owner, tablespace)
             swap.mark(self.session, beside, self._mark(names.RESTORING))
 
     def _fill(self, source: Optional[Source], begun: Source, beside: str, needs: Needs) -> Filled:
@@ -221,7 +238,7 @@ class _Run:
             self.request,
             self.chosen,
             source,
-            begun.head,
+            self._programs(begun),
             beside,
             self.seconds,
             self.progress,
