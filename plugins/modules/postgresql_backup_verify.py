@@ -199,6 +199,19 @@ options:
         are not backed up beside it is no failure, and owners and privileges are not compared.
     type: bool
     default: false
+  accept:
+    description:
+      - Findings that are known and not to be judged, a code such as V(sequence_behind), or a code with a shell pattern
+        for the object, such as V(constraint_not_validated:public.orders.*).
+      - Weaknesses of the original (a sequence behind its column, a constraint that nobody validated, an invalid index,
+        a disabled trigger, a materialized view without rows) are failures otherwise, because a restored database has
+        them, too.
+      - Possible for V(constraint_not_validated), V(encoding_mismatch), V(matview_unpopulated), V(role_missing),
+        V(sequence_behind), V(structure_differs), V(structure_regression), V(volume_regression) and
+        V(watermark_repeats).
+    type: list
+    elements: str
+    default: []
   bin_directory:
     description:
       - The directory with PostgreSQL's programs. Without it the fitting version is looked for in the usual places.

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import fnmatch
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -57,11 +58,13 @@ class Report:
 
     Args:
         wanted: The level that makes it verified.
+        accept: Codes, alone or with a shell pattern for the object, that do not change the verdict.
 
     """
 
-    def __init__(self, wanted: str) -> None:
+    def __init__(self, wanted: str, accept: Sequence[str] = ()) -> None:
         self.seen = verification(wanted)
+        self._accept = accept
         self.findings: list[Finding] = []
         self.unproven: list[str] = []
 
@@ -70,8 +73,8 @@ class Report:
         return self.seen.wants(level)
 
     def passed(self, level: str, detail: str = "") -> None:
-        """A level holds, unless something else was found at it."""
-        if self.is_clean(level):
+        """A level holds, unless something else was found at it; said once."""
+        if self.is_clean(level) and not any(each["level"] == level for each in self.seen.levels):
             self.seen.passed(level, detail)
 
     def skipped(self, level: str, detail: str) -> None:
@@ -128,6 +131,8 @@ class Report:
         remedy: Optional[str] = None,
     ) -> None:
         at = level or LEVEL_OF[code]
+        if outcome == FAILED and self._is_accepted(code, object_ or ""):
+            outcome = NOTED
         finding = Finding(
             code,
             at,
@@ -147,6 +152,13 @@ class Report:
             self.seen.undecided(at, finding.message, code, object_ or "")
         else:
             self.seen.notes.append(finding.message)
+
+    def _is_accepted(self, code: str, object_: str) -> bool:
+        for each in self._accept:
+            accepted, _colon, shell = each.partition(":")
+            if code == accepted and fnmatch.fnmatchcase(object_, shell or "*"):
+                return True
+        return False
 
     @property
     def verdict(self) -> str:
@@ -191,6 +203,10 @@ class Report:
         """The findings: what is wrong before what is unclear, the easiest level first."""
         weight = {FAILED: 0, ERROR: 1, NOTED: 2}
         return sorted(self.findings, key=lambda each: (weight[each.outcome], LEVELS.index(each.level)))
+
+    def told_levels(self) -> list[dict[str, str]]:
+        """What came of each level, in their order."""
+        return sorted(self.seen.levels, key=lambda each: LEVELS.index(each["level"]))
 
     def told(self) -> list[dict[str, Any]]:
         """The findings for the result; of one code not more than a person reads."""

@@ -21,6 +21,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.progress import
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.manifest import DUMP
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.model import Census
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import connect
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.model import knows_restrict
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.consistency import check_consistency
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.decode import UNCHECKED, code_of, decode
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.findings import Report
@@ -43,12 +44,15 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.rest
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.roles import missing_roles, read_globals
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.semantics import (
+    as_of,
     census_of,
     check_identity,
     check_minimum,
     check_watermarks,
+    check_weaknesses,
     compare_with_manifest,
     compare_with_previous,
+    note_weaknesses,
     scope_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.staging import Staging
@@ -103,7 +107,7 @@ class Proof:
         staging: Optional[Staging] = None,
     ) -> None:
         self.subject = subject
-        self.report = Report(request.level)
+        self.report = Report(request.level, request.accept)
         self.seconds: dict[str, float] = {}
         self.found: Optional[Census] = None
         self.target: Optional[dict[str, Any]] = None
@@ -387,7 +391,7 @@ class Proof:
                 try:
                     with self._timed("server"):
                         target = stack.enter_context(self._target(head))
-                        self._check_target(target)
+                        self._check_target(target, head)
                 except (Stopped, InvalidOption, Refused):
                     raise
                 except RunbookError as error:
@@ -406,8 +410,14 @@ class Proof:
             return self._staging.target(head, self.subject.census)
         return scratch_target(self._request, head, self.subject.census, self.subject.size, self._progress)
 
-    def _check_target(self, target: Target) -> None:
+    def _check_target(self, target: Target, head: Head) -> None:
         self.target = target.as_dict()
+        if head.is_restricted and not knows_restrict(target.installation.version_num):
+            self.report.noted(
+                "client_too_old",
+                f"psql {target.installation.version} of this host does not know the dump's \\restrict lines: restored by "
+                "hand, it needs a newer one",
+            )
         for note in target.notes:
             self.report.leave_open(note)
         with connect(target.options, statement_timeout_seconds=60) as session:
@@ -443,7 +453,7 @@ class Proof:
             f"{sum(loaded.tables.values())} rows",
         )
         if report.wants(SEMANTICS) and report.is_clean(DECODE) and report.is_clean(RESTORE):
-            self._semantics(target, head.database or next(iter(loaded.databases), None))
+            self._semantics(target, head, head.database or next(iter(loaded.databases), None))
         if report.wants(CONSISTENCY) and report.is_clean(SEMANTICS) and report.is_clean(RESTORE):
             with self._timed("consistency"), self._guarded("assertion_error", CONSISTENCY):
                 check_consistency(target, request, report, self._progress)
@@ -477,14 +487,15 @@ class Proof:
         # Whatever became of them is said already; the rest of the backup is to be proven, too.
         make_roles(target, missing)
 
-    def _semantics(self, target: Target, named: Optional[str]) -> None:
+    def _semantics(self, target: Target, head: Head, named: Optional[str]) -> None:
         report, request, subject = self.report, self._request, self.subject
         expected = subject.census
         with self._timed("census"), self._guarded("restore_error", SEMANTICS):
             self._progress.phase("compare", subject.name)
-            self.found = found = census_of(
-                target, expected, request.watermarks, scope_of(subject), request.jobs, self._progress
-            )
+            found = census_of(target, expected, request.watermarks, scope_of(subject), request.jobs, self._progress)
+            if expected is None:
+                found = as_of(found, taken_at=self.taken_at, major=head.dumped_from)
+            self.found = found
             check_identity(request.database, request.system_identifier, expected, named, report)
             proven_by = []
             if report.is_clean(SEMANTICS) and self._previous is not None and self._previous.census is not None:
@@ -506,9 +517,11 @@ class Proof:
                     left_out=tuple(subject.manifest.dump.get("exclude_table_data") or ()) if subject.manifest else (),
                 )
                 proven_by.append("as the database was in the dump's own snapshot")
+            note_weaknesses(expected or found, report)
             if request.minimum:
                 check_minimum(request.minimum, found, report)
                 proven_by.append("not below the minimum")
+            check_weaknesses(found, report)
             if request.watermarks:
                 check_watermarks(request.watermarks, found, self._oldest, report)
             self._conclude(proven_by, found)

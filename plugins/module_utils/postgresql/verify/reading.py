@@ -22,6 +22,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.subj
 _UNBOUNDED = 1 << 62
 _MAJOR = re.compile(r"(\d+)(?:\.(\d+))?")
 _ENCODING = re.compile(rb"SET client_encoding = '([A-Za-z0-9_-]+)'")
+_RESTRICT = re.compile(rb"^\\restrict ", re.MULTILINE)
 # Kinds of content that a server can take.
 RESTORABLE = ("plain", "custom", "tar", "directory")
 
@@ -41,6 +42,8 @@ class Head:
             self.written = dt.datetime.fromisoformat(inspection.written_local)
         found = _ENCODING.search(data)
         self.encoding = found.group(1).decode() if found else None
+        # Lines that only newer programs know.
+        self.is_restricted = kind == "plain" and _RESTRICT.search(data) is not None
 
     def written_at(self, zone: dt.tzinfo) -> Optional[dt.datetime]:
         """When it was written, if the writer's clock was in this timezone; None when it does not say."""

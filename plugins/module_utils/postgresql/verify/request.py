@@ -30,6 +30,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.op
     physical_verify_argument_spec,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.levels import (
+    ACCEPTABLE,
     CONSISTENCY,
     LEVELS,
     SEMANTICS,
@@ -87,6 +88,7 @@ def verify_argument_spec() -> dict[str, dict[str, Any]]:
         "amcheck": {"type": "bool", "default": True},
         "heapallindexed": {"type": "bool", "default": False},
         "ignore_roles": {"type": "bool", "default": False},
+        "accept": {"type": "list", "elements": "str", "default": []},
         "bin_directory": {"type": "path"},
         "scratch_directory": {"type": "path"},
         "staging": {"type": "dict", **_server()},
@@ -172,6 +174,7 @@ class Request:
     amcheck: bool
     heapallindexed: bool
     ignore_roles: bool
+    accept: tuple[str, ...]
     bin_directory: Optional[str]
     scratch_directory: Optional[Path]
     staging: Optional[Mapping[str, Any]]
@@ -228,6 +231,7 @@ def request_from(params: Mapping[str, Any]) -> Request:
         amcheck=params["amcheck"],
         heapallindexed=params["heapallindexed"],
         ignore_roles=params["ignore_roles"],
+        accept=tuple(_acceptance(each) for each in params["accept"]),
         bin_directory=params["bin_directory"] or None,
         scratch_directory=Path(scratch) if scratch else None,
         staging=params["staging"],
@@ -267,10 +271,22 @@ def assertion_from(given: Mapping[str, Any]) -> Assertion:
     return Assertion(given["name"], given["sql"], given["expect"], given["min"], given["max"])
 
 
+def _acceptance(text: str) -> str:
+    code, _colon, shell = text.partition(":")
+    if code not in ACCEPTABLE or (_colon and not shell):
+        raise InvalidOption(
+            "accept",
+            text,
+            f"one of {', '.join(sorted(ACCEPTABLE))}, alone or with a shell pattern for the object, such as "
+            "constraint_not_validated:public.orders.*",
+        )
+    return text
+
+
 def _demands(params: Mapping[str, Any]) -> dict[str, str]:
     """What a backup has to satisfy, as fingerprints: a proof of less, or of something else, is no proof of this."""
     by_level = {
-        SEMANTICS: ("identity", "minimum", "volume_percent", "watermarks", "ignore_roles"),
+        SEMANTICS: ("identity", "minimum", "volume_percent", "watermarks", "ignore_roles", "accept"),
         CONSISTENCY: ("assertions", "amcheck", "heapallindexed"),
     }
     return {

@@ -224,7 +224,7 @@ class _Run:
             "reason": report.reason,
             "findings": report.told(),
             "unproven": report.unproven,
-            "levels": report.seen.levels,
+            "levels": report.told_levels(),
             "notes": report.seen.notes,
             "taken_at": None,
             "age_seconds": None,
@@ -335,7 +335,7 @@ def _record_of(proof: Proof, request: Request, seconds: float) -> Optional[Recor
         content_at=iso(proof.taken_at) if proof.taken_at else None,
         seconds=seconds,
         blocks=proof.blocks if is_foreign else (),
-        levels=tuple(report.seen.levels),
+        levels=tuple(report.told_levels()),
         notes=tuple(report.unproven),
         findings=tuple(report.told()),
         members=proof.members if is_foreign else {},
@@ -355,7 +355,7 @@ def _sampled(record: Record, parts: Sequence[str], report: Report) -> Record:
             level=wrong.level,
             reason=wrong.reason,
             verified_at=now,
-            levels=tuple(wrong.seen.levels),
+            levels=tuple(wrong.told_levels()),
             findings=tuple(wrong.told()),
         )
     if not parts:

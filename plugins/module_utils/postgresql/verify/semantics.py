@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import parse_moment
@@ -22,6 +23,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.mode
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.regressions import regressions
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.take import open_snapshot, take_census
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.weaknesses import weaknesses
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.weaknesses import weaknesses
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import connect
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.findings import Report
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.levels import LEVEL_OF, SEMANTICS
@@ -76,10 +79,51 @@ def compare_with_manifest(
             _take(each, report, "")
 
 
+def check_weaknesses(found: Census, report: Report) -> None:
+    """What a restored database would suffer from, although it is as the original was."""
+    known = {each.code for each in report.findings}
+    for each in weaknesses(found):
+        # What differs from the original is said already.
+        if each.code not in known:
+            _take(each, report, "")
+
+
+def as_of(found: Census, *, taken_at: Optional[dt.datetime], major: Optional[int]) -> Census:
+    """What was found in a copy of an artefact that has no manifest, without what is the scratch server's own."""
+    server = {
+        **found.server,
+        "version_num": major or found.server["version_num"],
+        "system_identifier": None,
+        "lsn": None,
+        "timeline": None,
+        "in_recovery": False,
+    }
+    moment = found.taken_at if taken_at is None else f"{taken_at:%Y-%m-%dT%H:%M:%S.%f}Z"
+    return replace(found, server=server, taken_at=moment)
+
+
 def compare_with_previous(previous: Census, name: str, current: Census, report: Report, volume_percent: float) -> None:
     """This backup against the previous verified one."""
     for each in regressions(previous, current, volume_percent=volume_percent):
         _take(each, report, f" (as against {name})")
+
+
+def note_weaknesses(census: Census, report: Report) -> None:
+    """What is odd in the database itself: its copy has it rightly, and whoever restores it should know.
+
+    What was found to be wrong with the copy is not told twice.
+    """
+    told = {(each.code, each.object) for each in report.findings}
+    for each in weaknesses(census):
+        if (each.code, each.object) not in told:
+            report.noted(
+                each.code,
+                each.detail,
+                object_=each.object,
+                expected=each.expected,
+                found=each.found,
+                level=LEVEL_OF.get(each.code, SEMANTICS),
+            )
 
 
 def check_minimum(minimum: Minimum, found: Census, report: Report) -> None:
