@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.compare_structure import label_of
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.compare_structure import (
+    Pair,
+    label_of,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.compare_surroundings import locale
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.discrepancy import (
     Difference,
     Discrepancy,
@@ -22,6 +26,15 @@ _DATABASE, _TABLE = ("database", "databases"), ("table", "tables")
 _VIEW, _SCHEMA, _EXTENSION = ("view", "views"), ("schema", "schemas"), ("extension", "extensions")
 _GONE = ("was in the previous verified backup and is gone", "were in the previous verified backup and are gone")
 _FEWER = ("has lost rows", "have lost rows")
+_UNPROTECTED = ("has row security no longer", "have row security no longer")
+# What belongs to tables and does something: a migration takes such things away on purpose, so that they are noted.
+_PARTS = (
+    ("constraints", ("constraint", "constraints")),
+    ("indexes", ("index", "indexes")),
+    ("triggers", ("trigger", "triggers")),
+    ("policies", ("policy", "policies")),
+    ("rules", ("rule", "rules")),
+)
 _REQUIRED = ("is required and missing", "are required and missing")
 _TOO_FEW = ("has too few rows", "have too few rows")
 
@@ -32,7 +45,8 @@ def regressions(
     """What the previous verified backup had and this one has not.
 
     Codes: C(identity_mismatch) for the backup of another database, and then nothing else; C(watermark_repeats) for the
-    same backup once more; C(structure_regression); C(volume_regression).
+    same backup once more; C(encoding_mismatch); C(structure_regression); C(volume_regression).
+    C(structure_differs), for constraints, indexes, triggers, policies and row security that are gone, is noted only.
 
     A partitioned table is looked at as a whole: that old partitions are dropped is what they are for.
 
@@ -48,7 +62,9 @@ def regressions(
         return [other]
     differences = [
         *_repeats(previous, current),
+        *locale(Pair(previous, current)),
         *_structure(previous, current),
+        *_parts(previous, current),
         *_volume(previous, current, volume_percent, small_rows),
     ]
     return grouped(differences)
@@ -136,6 +152,22 @@ def _structure(previous: Census, current: Census) -> Iterator[Difference]:
     for name, entry in previous.extensions.items():
         if name not in current.extensions:
             yield Difference("structure_regression", _EXTENSION, None, name, _GONE, entry["version"])
+
+
+def _parts(previous: Census, current: Census) -> Iterator[Difference]:
+    """What tables that are still there have lost."""
+    for topic, label in _PARTS:
+        there = getattr(current, topic)
+        for name, entry in getattr(previous, topic).items():
+            if name not in there and entry["table"] in {**current.tables, **current.views}:
+                yield Difference("structure_differs", label, entry["schema"], name, _GONE, label[0], noted=True)
+    for name, entry in previous.tables.items():
+        found = current.tables.get(name)
+        if found is not None and entry["rls"] != "disabled" and found["rls"] == "disabled":
+            states = entry["rls"], found["rls"]
+            yield Difference(
+                "structure_differs", label_of(entry), entry["schema"], name, _UNPROTECTED, *states, noted=True
+            )
 
 
 def _volume(previous: Census, current: Census, percent: float, small_rows: int) -> Iterator[Difference]:

@@ -1,7 +1,7 @@
 # Copyright: (c) The runbook.ops contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a copy is suspicious for by itself, when there is no census of its original. Pure."""
+"""What a database is suspicious for by itself, whatever its original or its copy is like. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.mode
 
 def weaknesses(found: Census) -> list[Discrepancy]:
     """Sequences behind their columns, constraints that nobody validated, invalid indexes, disabled triggers,
-    materialized views without rows.
+    materialized views without rows, indexes over text that were built by another version of a sort order.
 
     The original may have been like this: each is worth a look, and none proves that the backup is bad.
     """
@@ -62,3 +62,10 @@ def _weaknesses(found: Census) -> Iterator[Difference]:
         if not entry["populated"]:
             what = ("is not populated", "are not populated")
             yield Difference("matview_unpopulated", label_of(entry), entry["schema"], name, what, True, False)
+    for name, entry in found.collations.items():
+        if None not in (entry["recorded"], entry["actual"]) and entry["recorded"] != entry["actual"]:
+            what = ("has another version than its indexes", "have other versions than their indexes")
+            more = f"they were built with {entry['recorded']}, and the server has {entry['actual']}"
+            label = ("collation", "collations")
+            versions = entry["recorded"], entry["actual"]
+            yield Difference("collation_version", label, None, name, what, *versions, more)
