@@ -24,7 +24,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.mode
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.regressions import regressions
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.take import open_snapshot, take_census
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.weaknesses import weaknesses
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.weaknesses import weaknesses
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import connect
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.findings import Report
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.levels import LEVEL_OF, SEMANTICS
@@ -79,12 +78,12 @@ def compare_with_manifest(
             _take(each, report, "")
 
 
-def check_weaknesses(found: Census, report: Report) -> None:
+def check_weaknesses(census: Census, report: Report) -> None:
     """What a restored database would suffer from, although it is as the original was."""
-    known = {each.code for each in report.findings}
-    for each in weaknesses(found):
+    known = {(each.code, each.object) for each in report.findings}
+    for each in weaknesses(census):
         # What differs from the original is said already.
-        if each.code not in known:
+        if (each.code, each.object) not in known:
             _take(each, report, "")
 
 
@@ -106,24 +105,6 @@ def compare_with_previous(previous: Census, name: str, current: Census, report: 
     """This backup against the previous verified one."""
     for each in regressions(previous, current, volume_percent=volume_percent):
         _take(each, report, f" (as against {name})")
-
-
-def note_weaknesses(census: Census, report: Report) -> None:
-    """What is odd in the database itself: its copy has it rightly, and whoever restores it should know.
-
-    What was found to be wrong with the copy is not told twice.
-    """
-    told = {(each.code, each.object) for each in report.findings}
-    for each in weaknesses(census):
-        if (each.code, each.object) not in told:
-            report.noted(
-                each.code,
-                each.detail,
-                object_=each.object,
-                expected=each.expected,
-                found=each.found,
-                level=LEVEL_OF.get(each.code, SEMANTICS),
-            )
 
 
 def check_minimum(minimum: Minimum, found: Census, report: Report) -> None:
