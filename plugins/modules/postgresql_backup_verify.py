@@ -199,13 +199,19 @@ options:
         are not backed up beside it is no failure, and owners and privileges are not compared.
     type: bool
     default: false
+  weaknesses:
+    description:
+      - What is done about weaknesses that the original has, too, and its copy rightly - a sequence behind its column, a
+        constraint that nobody validated, an invalid index, a disabled trigger, a materialized view without rows, an
+        index over text that was built with another version of its sort order.
+      - With V(note), they are findings that do not change the verdict. With V(fail), the backup fails for them.
+    type: str
+    choices: [note, fail]
+    default: note
   accept:
     description:
       - Findings that are known and not to be judged, a code such as V(sequence_behind), or a code with a shell pattern
-        for the object, such as V(constraint_not_validated:public.orders.*).
-      - Weaknesses of the original (a sequence behind its column, a constraint that nobody validated, an invalid index,
-        a disabled trigger, a materialized view without rows) are failures otherwise, because a restored database has
-        them, too.
+        for the object, such as V(structure_regression:public.old_orders), after that table was dropped on purpose.
       - Possible for V(constraint_not_validated), V(encoding_mismatch), V(matview_unpopulated), V(role_missing),
         V(sequence_behind), V(structure_differs), V(structure_regression), V(volume_regression) and
         V(watermark_repeats).

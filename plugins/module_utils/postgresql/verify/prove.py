@@ -35,7 +35,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.leve
     SEMANTICS,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.reading import Head, Reading
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.request import REQUIRED, Request
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.request import FAIL, REQUIRED, Request
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.restoring import (
     make_roles,
     report_problems,
@@ -49,10 +49,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.sema
     check_identity,
     check_minimum,
     check_watermarks,
-    check_weaknesses,
     compare_with_manifest,
     compare_with_previous,
     scope_of,
+    tell_weaknesses,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.staging import Staging
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.subject import Subject
@@ -414,8 +414,8 @@ class Proof:
         if head.is_restricted and not knows_restrict(target.installation.version_num):
             self.report.noted(
                 "client_too_old",
-                f"psql {target.installation.version} of this host does not know the dump's \\restrict lines: restored by "
-                "hand, it needs a newer one",
+                f"psql {target.installation.version} of this host does not know the dump's \\restrict lines: to "
+                "restore it by hand takes a newer one",
             )
         for note in target.notes:
             self.report.leave_open(note)
@@ -520,7 +520,7 @@ class Proof:
                 check_minimum(request.minimum, found, report)
                 proven_by.append("not below the minimum")
             # An index that is invalid in the original is not in its dump.
-            check_weaknesses(expected or found, report)
+            tell_weaknesses(expected or found, report, fails=request.weaknesses == FAIL)
             if request.watermarks:
                 check_watermarks(request.watermarks, found, self._oldest, report)
             self._conclude(proven_by, found)

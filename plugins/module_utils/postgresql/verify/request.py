@@ -38,6 +38,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.leve
 
 # Whether an artefact without a manifest is a backup: auto says no where another one of the repository has one.
 AUTO, REQUIRED, OPTIONAL = "auto", "required", "optional"
+# What is done about weaknesses that the original has, too.
+NOTE, FAIL = "note", "fail"
 _WATERMARK = re.compile(r"[^.\s]+\.[^.]+\.[^.]+")
 _MOST_BLOCKS = 10_000
 
@@ -88,6 +90,7 @@ def verify_argument_spec() -> dict[str, dict[str, Any]]:
         "amcheck": {"type": "bool", "default": True},
         "heapallindexed": {"type": "bool", "default": False},
         "ignore_roles": {"type": "bool", "default": False},
+        "weaknesses": {"type": "str", "default": NOTE, "choices": [NOTE, FAIL]},
         "accept": {"type": "list", "elements": "str", "default": []},
         "bin_directory": {"type": "path"},
         "scratch_directory": {"type": "path"},
@@ -174,6 +177,7 @@ class Request:
     amcheck: bool
     heapallindexed: bool
     ignore_roles: bool
+    weaknesses: str
     accept: tuple[str, ...]
     bin_directory: Optional[str]
     scratch_directory: Optional[Path]
@@ -231,6 +235,7 @@ def request_from(params: Mapping[str, Any]) -> Request:
         amcheck=params["amcheck"],
         heapallindexed=params["heapallindexed"],
         ignore_roles=params["ignore_roles"],
+        weaknesses=params["weaknesses"],
         accept=tuple(_acceptance(each) for each in params["accept"]),
         bin_directory=params["bin_directory"] or None,
         scratch_directory=Path(scratch) if scratch else None,
@@ -286,7 +291,7 @@ def _acceptance(text: str) -> str:
 def _demands(params: Mapping[str, Any]) -> dict[str, str]:
     """What a backup has to satisfy, as fingerprints: a proof of less, or of something else, is no proof of this."""
     by_level = {
-        SEMANTICS: ("identity", "minimum", "volume_percent", "watermarks", "ignore_roles", "accept"),
+        SEMANTICS: ("identity", "minimum", "volume_percent", "watermarks", "ignore_roles", "weaknesses", "accept"),
         CONSISTENCY: ("assertions", "amcheck", "heapallindexed"),
     }
     return {

@@ -78,13 +78,15 @@ def compare_with_manifest(
             _take(each, report, "")
 
 
-def check_weaknesses(census: Census, report: Report) -> None:
-    """What a restored database would suffer from, although it is as the original was."""
-    known = {(each.code, each.object) for each in report.findings}
+def tell_weaknesses(census: Census, report: Report, *, fails: bool) -> None:
+    """What is odd in the database itself: its copy has it rightly, and whoever restores it should know.
+
+    What was found to be wrong with the copy is not told twice. C(fails) judges it.
+    """
+    told = {(each.code, each.object) for each in report.findings}
     for each in weaknesses(census):
-        # What differs from the original is said already.
-        if (each.code, each.object) not in known:
-            _take(each, report, "")
+        if (each.code, each.object) not in told:
+            _take(each if fails else replace(each, noted=True), report, "")
 
 
 def as_of(found: Census, *, taken_at: Optional[dt.datetime], major: Optional[int]) -> Census:
