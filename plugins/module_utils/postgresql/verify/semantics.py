@@ -112,6 +112,15 @@ def compare_with_previous(previous: Census, name: str, current: Census, report: 
 def check_minimum(minimum: Minimum, found: Census, report: Report) -> None:
     """What the user requires of any backup."""
     tables = {name: each for name, each in found.tables.items() if each["kind"] != _PARTITIONED}
+    if not tables and minimum.tables != 0:
+        report.failed(
+            "below_minimum",
+            "it has no table at all",
+            object_="tables",
+            expected=max(1, minimum.tables or 0),
+            found=0,
+        )
+        return
     if minimum.tables is not None and len(tables) < minimum.tables:
         report.failed(
             "below_minimum",
