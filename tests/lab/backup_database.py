@@ -13,7 +13,7 @@ __all__ = ["DATABASE", "Built", "build_backup_database", "megabytes_wanted"]
 # The size of the measurements in the documentation.
 USUAL_MEGABYTES = 1700
 _ENVIRONMENT = "RUNBOOK_BENCH_MEGABYTES"
-_BATCH = 100_000
+_BATCH = 20_000
 # Two rows of the history for one of the items, as the application writes them.
 _AUDIT = """
 INSERT INTO public.audit_logs (actor, action, target, detail, created_at)
