@@ -130,11 +130,14 @@ class Loader:
         text = remark.text
         if text == about.CLUSTER_BEGINS:
             self._is_cluster = True
+            self._begun += 1
+        elif text == about.CLUSTER_COMPLETE:
+            self._completed += 1
         if self._is_skipping:
             return
-        if text in (about.DUMP_BEGINS, about.CLUSTER_BEGINS):
+        if text == about.DUMP_BEGINS:
             self._begun += 1
-        elif text in (about.DUMP_COMPLETE, about.CLUSTER_COMPLETE):
+        elif text == about.DUMP_COMPLETE:
             self._completed += 1
         server, client = about.version_in(text)
         if server:
@@ -345,20 +348,19 @@ class Loader:
 
     # --- the end
     def _check_end(self) -> None:
-        if not self._loaded.statements:
-            self._problems.add(LoadProblem("empty_artefact", "", "there is not one statement in the dump"))
-        elif self._completed < max(1, self._begun):
-            self._problems.add(
-                LoadProblem("marker_missing", "", "the dump has no end mark (database dump complete): it is cut off")
-            )
-        else:
-            self._loaded.is_complete = True
         if self._wishes.database is not None and self._wishes.database not in self._loaded.databases:
             raise Undecided(
                 f"the dump has no part for database {self._wishes.database} "
                 f"(found: {', '.join(self._loaded.databases) or 'none named'})",
                 code="several_databases",
             )
+        if not self._loaded.statements and not self._problems.all():
+            self._problems.add(LoadProblem("empty_artefact", "", "there is not one statement in the dump"))
+        if self._loaded.statements and self._completed < max(1, self._begun):
+            self._problems.add(
+                LoadProblem("marker_missing", "", "the dump has no end mark (database dump complete): it is cut off")
+            )
+        self._loaded.is_complete = self._completed >= max(1, self._begun)
 
     def _finish(self) -> None:
         """Run what comes after the data."""

@@ -48,6 +48,7 @@ _POLL_SECONDS = 0.02
 _LOG_BYTES = 20_000
 # A server without data takes about so much.
 _EMPTY_BYTES = 200 * 1024 * 1024
+_FULL = "No space left on device"
 _COMPLAINT = re.compile(r"\b(?:ERROR|FATAL|PANIC):  ")
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -134,7 +135,15 @@ class ScratchServer:
     def __exit__(
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
+        # A server that cannot write its log of changes ends; whoever worked in it saw only that it was gone.
+        is_full = isinstance(error, RunbookError) and _FULL in self._last_log()
         self.stop()
+        if is_full and getattr(error, "details", {}).get("code") != "no_space":
+            raise Undecided(
+                f"there is no space left in {self.place.directory.parent}, where the scratch server was. Free some, or "
+                "name a place on a larger disk",
+                code="no_space",
+            ) from error
 
     @property
     def options(self) -> dict[str, Any]:
@@ -160,14 +169,16 @@ class ScratchServer:
 
     def log_words(self, lines: int = 3) -> str:
         """The last things the server complained of, as one clause."""
+        told = [line for line in self._last_log().splitlines() if _COMPLAINT.search(line)]
+        return first_words("\n".join(line.split("] ", 1)[-1] for line in told[-lines:])) or "it said nothing"
+
+    def _last_log(self) -> str:
         try:
             with self._log.open("rb") as stream:
                 stream.seek(max(0, self._log.stat().st_size - _LOG_BYTES))
-                text = stream.read().decode("utf-8", "backslashreplace")
+                return stream.read().decode("utf-8", "backslashreplace")
         except OSError:
-            return "it said nothing"
-        told = [line for line in text.splitlines() if _COMPLAINT.search(line)]
-        return first_words("\n".join(line.split("] ", 1)[-1] for line in told[-lines:])) or "it said nothing"
+            return ""
 
     def stop(self) -> None:
         """End it at once, saving nothing, and remove what it had."""
