@@ -111,7 +111,9 @@ class Pair:
     def _granted(self, entry: Entry, other: Entry) -> dict[str, str]:
         """Privileges, without those of owners, of roles that are missing, and those that one of the majors lacks."""
         leave_out = self.missing_roles | {entry.get("owner"), other.get("owner")}
-        granted = {role: rights for role, rights in (entry.get("acl") or {}).items() if role not in leave_out}
+        granted = {role: rights for role, rights in entry.get("acl", {}).items() if role not in leave_out}
+        for column, columns_acl in entry.get("column_acl", {}).items():
+            granted |= {f"{role} on {column}": it for role, it in columns_acl.items() if role not in leave_out}
         if self.crosses(_MAINTAIN):
             granted = {role: rights.replace("m*", "").replace("m", "") for role, rights in granted.items()}
         return {role: rights for role, rights in granted.items() if rights}
@@ -173,7 +175,7 @@ def _table(pair: Pair, name: str, expected: Entry, found: Entry) -> Iterator[Dif
 def _columns(pair: Pair, name: str, expected: Entry, found: Entry) -> Iterator[Difference]:
     wanted, there = expected["columns"], found["columns"]
     if wanted == there:
-        if expected["order"] != found["order"]:
+        if expected["order"] != found["order"] and None not in (expected["order"], found["order"]):
             what = ("has its columns in another order", "have their columns in another order")
             orders = expected["order"], found["order"]
             yield Difference("structure_differs", label_of(expected), expected["schema"], name, what, *orders)
@@ -181,8 +183,6 @@ def _columns(pair: Pair, name: str, expected: Entry, found: Entry) -> Iterator[D
     lines, noted = [], not pair.same_major
     for column in [*wanted, *(each for each in there if each not in wanted)]:
         one, other = wanted.get(column), there.get(column)
-        if pair.ignore_roles and one is not None and other is not None:
-            one, other = one.partition(" grants ")[0], other.partition(" grants ")[0]
         if one != other:
             lines.append(_column(column, one, other))
             noted = noted and one is not None and other is not None and _plain(one) == _plain(other)
@@ -255,7 +255,7 @@ def standing_alone(pair: Pair, topic: str) -> Iterator[Difference]:
         found = there.get(name)
         schema, label = entry.get("schema"), _label(topic, entry)
         if found is None:
-            if not pair.is_told(entry) and not (topic == "default_privileges" and entry["owner"] in pair.missing_roles):
+            if not pair.is_told(entry) and not _is_of_missing_roles(pair, topic, entry):
                 yield Difference("structure_missing", label, schema, name, _MISSING, label[0])
             continue
         yield from pair.redefined(label, schema, name, entry, found)
@@ -268,6 +268,13 @@ def standing_alone(pair: Pair, topic: str) -> Iterator[Difference]:
         if name not in wanted and topic in ("views", "functions", "types", "event_triggers"):
             label = _label(topic, entry)
             yield Difference("structure_differs", label, entry.get("schema"), name, _UNEXPECTED, None, label[0])
+
+
+def _is_of_missing_roles(pair: Pair, topic: str, entry: Entry) -> bool:
+    """Whether what is missing are default privileges of, or for, roles that are missing."""
+    if topic != "default_privileges":
+        return False
+    return entry["owner"] in pair.missing_roles or (bool(entry["acl"]) and pair.missing_roles.issuperset(entry["acl"]))
 
 
 def _label(topic: str, entry: Entry) -> Label:

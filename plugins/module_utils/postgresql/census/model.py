@@ -79,10 +79,11 @@ class Census:
     C(schemas): owner, acl.
     C(tables): schema, kind (C(table), C(partitioned table), C(partition), C(foreign table), C(materialized view)),
     rows (null when not counted; of a partitioned table the sum of its leaves), digest (16 hex digits, null when not
-    asked for), bytes, owner, acl, persistence, columns ({name: definition}), order (fingerprint of their names),
-    definition (fingerprint of partitioning and inheritance), inherits, populated, rls, root (the partitioned table on
-    top), is_extension_member, disabled_constraint_triggers and disabled_partition_triggers (numbers of triggers that
-    do not show as such).
+    asked for), bytes, owner, acl ({role: rights}), column_acl ({column: {role: rights}}), persistence, columns ({name:
+    definition}), order (fingerprint of their names), definition (fingerprint of partitioning and inheritance),
+    inherits, populated, rls, root and parent (of a partition: the partitioned table on top, and the one right above),
+    is_extension_member, disabled_constraint_triggers and disabled_partition_triggers (numbers of triggers that do not
+    show as such).
     C(sequences): schema, last_value, is_called, increment, cycle, owned_by, feeds (columns), and max (their furthest
     value in the direction of the sequence).
     C(large_objects): count, bytes, digest. C(extensions): {name: {version, schema}}.

@@ -139,7 +139,7 @@ def types_of(rows: Iterable[Row], columns: Mapping[int, Sequence[Row]]) -> dict[
     """Types by name; C(columns) are those of composite types, by the oid of their relation."""
     found = {}
     for row in rows:
-        parts = columns_of(columns.get(row["relation"], ()), row["owner"])
+        parts = columns_of(columns.get(row["relation"], ()))
         found[dotted(row["schema"], row["name"])] = {
             "schema": row["schema"],
             "kind": _TYPE_KINDS[row["kind"]],

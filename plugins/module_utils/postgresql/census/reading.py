@@ -66,8 +66,10 @@ def with_rows(
         entry = tables[name]
         entry["rows"] = rows.rows
         entry["digest"] = None if rows.digest is None else digest_text(rows.digest)
-        if entry["root"]:
-            leaves[entry["root"]].append(rows)
+        parent = entry["parent"]
+        while parent is not None:
+            leaves[parent].append(rows)
+            parent = tables[parent]["parent"] if parent in tables else None
         for (column, _downwards), value in zip(_ends(entry, name, fed), rows.ends):
             if value is not None:
                 ends += [(f"{owner}.{dotted(column)}", value) for owner in (name, entry["root"]) if owner]

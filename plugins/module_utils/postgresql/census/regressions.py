@@ -173,7 +173,7 @@ def _parts(previous: Census, current: Census) -> Iterator[Difference]:
 def _volume(previous: Census, current: Census, percent: float, small_rows: int) -> Iterator[Difference]:
     for name, entry in previous.tables.items():
         found = current.tables.get(name)
-        if found is None or entry["kind"] == "partition":
+        if found is None or entry["root"]:
             continue
         before, now = entry["rows"], found["rows"]
         if before is None or now is None or before < small_rows or not _lost(before, now, percent):

@@ -156,12 +156,12 @@ def relations_of(relations: Iterable[Row], columns: Iterable[Row], sources: Iter
     return made
 
 
-def columns_of(columns: Iterable[Row], owner: str) -> dict[str, str]:
+def columns_of(columns: Iterable[Row]) -> dict[str, str]:
     """Each column's definition for people: C(integer not null default 0), in their order."""
-    return {each["name"]: _column(each, owner) for each in columns}
+    return {each["name"]: _column(each) for each in columns}
 
 
-def _column(column: Row, owner: str) -> str:
+def _column(column: Row) -> str:
     words = [column["type"]]
     if column["collation"]:
         words.append(f"collate {column['collation']}")
@@ -173,9 +173,12 @@ def _column(column: Row, owner: str) -> str:
         words.append(f"generated {'stored' if column['generated'] == 's' else 'virtual'} {shown(column['default'])}")
     elif column["default"]:
         words.append(f"default {shown(column['default'])}")
-    if granted := privileges(column["acl"], owner):
-        words.append("grants " + fingerprint(*granted.items()))
     return " ".join(words)
+
+
+def _column_privileges(columns: Iterable[Row], owner: str) -> dict[str, dict[str, str]]:
+    granted = {each["name"]: privileges(each["acl"], owner) for each in columns if each["acl"]}
+    return {name: rights for name, rights in granted.items() if rights}
 
 
 def _view(row: Row, columns: Sequence[Row], sources: Sequence[str]) -> dict[str, Any]:
@@ -183,6 +186,7 @@ def _view(row: Row, columns: Sequence[Row], sources: Sequence[str]) -> dict[str,
         "schema": row["schema"],
         "owner": row["owner"],
         "acl": privileges(row["acl"], row["owner"]),
+        "column_acl": _column_privileges(columns, row["owner"]),
         "definition": fingerprint(
             *(f"{each['name']} {each['type']}" for each in columns), *sources, *row["view_options"]
         ),
@@ -203,8 +207,9 @@ def _table(row: Row, columns: Sequence[Row], names: Mapping[int, str], sources: 
         "bytes": row["bytes"],
         "owner": row["owner"],
         "acl": privileges(row["acl"], row["owner"]),
+        "column_acl": _column_privileges(columns, row["owner"]),
         "persistence": _PERSISTENCES.get(row["persistence"], row["persistence"]),
-        "columns": columns_of(columns, row["owner"]),
+        "columns": columns_of(columns),
         # Objects in JSON have no order. A child's inherited columns come first in the copy, wherever they were.
         "order": None if inherits else fingerprint(*(each["name"] for each in columns)),
         "inherits": inherits,
@@ -219,6 +224,7 @@ def _table(row: Row, columns: Sequence[Row], names: Mapping[int, str], sources: 
         "populated": row["populated"],
         "rls": "forced" if row["rls"] and row["rls_forced"] else "enabled" if row["rls"] else "disabled",
         "root": names.get(row["root"]) if is_partition else None,
+        "parent": parents[0] if is_partition and parents else None,
         "is_extension_member": row["extension"] is not None,
         "disabled_constraint_triggers": row["disabled_constraint_triggers"],
         "disabled_partition_triggers": row["disabled_partition_triggers"],

@@ -1,6 +1,7 @@
 -- A database with one of everything that a backup must bring back. Plain SQL for PostgreSQL 14 and later.
-CREATE ROLE census_app LOGIN;
-CREATE ROLE "Census Reader";
+-- Roles belong to the server, and other databases may have them already.
+DO $$ BEGIN CREATE ROLE census_app LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+DO $$ BEGIN CREATE ROLE "Census Reader"; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 CREATE SCHEMA billing AUTHORIZATION census_app;
 CREATE SCHEMA "Mixed Schema";
 GRANT USAGE ON SCHEMA billing TO "Census Reader";
@@ -36,7 +37,7 @@ INSERT INTO every_type (f4, f8, n, n2, m, b, t, v, c, "char", nm, bo, d, tm, tmz
  ('Infinity', '-Infinity', 'NaN', 0, -0.01, '', '', '', '', '', '', false, 'infinity', '24:00', '00:00+14', '-infinity',
   'infinity', '-1 years 1 sec', NULL, 'null', 'null', '<a/>', '{}', '{}', 'empty', 'empty', '{}', '(,,)', '{}', 'sad',
   '{}', 1, 'q@', '::1', '::/0', NULL, '00000', '', '', '', '(NaN,Infinity)', NULL, NULL, '0/0', NULL, NULL, NULL, 0),
- (-0.0, 4.9e-324, 99999999999999999999999999999999999999.9, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+ ('-0', 4.9e-324, 99999999999999999999999999999999999999.9, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
   '4713-01-01 BC', NULL, NULL, '294276-12-31 23:59:59.999999', '4713-01-02 BC', '178000000 years', NULL, NULL, NULL,
   NULL, '{{1,2},{3,4}}', '[0:1]={a,b}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'n@', NULL, NULL, NULL, NULL,
   NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
