@@ -19,7 +19,7 @@ from lab.postgresql import PostgresServer
 
 DATABASE = "shop"
 PATTERN = "shop-%Y%m%d-%H%M%S.dump"
-ROWS = 3000
+ROWS = 1000
 APP_PASSWORD = "the app's own"
 # What belongs to the database and is in no dump.
 SURROUNDINGS = """
@@ -44,6 +44,17 @@ SELECT lo_from_bytea(0, 'a picture');
 ALTER TABLE orders OWNER TO app;
 GRANT SELECT ON orders TO readers;
 """
+_SURROUNDINGS = r"""
+SELECT json_build_object(
+    'owner', pg_get_userbyid(d.datdba), 'limit', d.datconnlimit,
+    'shape', array[d.encoding::text, d.datcollate, d.datctype],
+    'comment', regexp_replace(shobj_description(d.oid, 'pg_database'), '\n?\[runbook.ops\].*', ''),
+    'privileges', (SELECT string_agg(a.grantee::regrole || a.privilege_type || a.is_grantable, ' ' ORDER BY a::text)
+                   FROM aclexplode(d.datacl) a),
+    'settings', (SELECT json_agg(array[s.setrole::regrole::text, s.setconfig::text] ORDER BY 1)
+                 FROM pg_db_role_setting s WHERE s.setdatabase = d.oid))
+FROM pg_database d WHERE d.datname = '<name>'
+"""
 LATER = "INSERT INTO orders (at, item) VALUES ('2026-01-31 03:00+00', 'later')"
 
 
@@ -61,8 +72,7 @@ def make_shop(server: PostgresServer, rows: int = ROWS) -> None:
     """The database with everything in and around it."""
     make_roles(server)
     server.execute("CREATE DATABASE shop OWNER app")
-    for statement in SURROUNDINGS.strip().splitlines():
-        server.execute(statement)
+    server.execute(SURROUNDINGS)
     run_script(server, CONTENT.format(rows=rows), DATABASE)
 
 
@@ -79,21 +89,10 @@ def databases(server: PostgresServer) -> list[str]:
     return text.splitlines()
 
 
-def surroundings(server: PostgresServer, database: str) -> dict[str, str]:
+def surroundings(server: PostgresServer, database: str) -> dict[str, Any]:
     """What is said of a database in the catalogs, as psql tells it; the mark below its comment left out."""
-    where = f"d.datname = '{database}'"
-    asked = {
-        "owner": f"SELECT pg_get_userbyid(datdba) FROM pg_database d WHERE {where}",
-        "limit": f"SELECT datconnlimit FROM pg_database d WHERE {where}",
-        "privileges": "SELECT string_agg(pg_get_userbyid(a.grantee) || a.privilege_type || a.is_grantable, ' ' ORDER BY"
-        f" 1) FROM pg_database d, aclexplode(datacl) a WHERE {where}",
-        "settings": "SELECT string_agg(setrole::regrole || ' ' || setconfig::text, E'\\n' ORDER BY 1) FROM "
-        f"pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE {where}",
-        "comment": "SELECT regexp_replace(shobj_description(oid, 'pg_database'), E'\\n?\\\\[runbook.ops\\\\].*', '') "
-        f"FROM pg_database d WHERE {where}",
-        "shape": f"SELECT encoding, datcollate, datctype FROM pg_database d WHERE {where}",
-    }
-    return {name: server.psql(statement) for name, statement in asked.items()}
+    told: dict[str, Any] = json.loads(server.psql(_SURROUNDINGS.replace("<name>", database)))
+    return told
 
 
 def drop_all(server: PostgresServer) -> None:

@@ -193,7 +193,7 @@ def test_an_empty_database_is_filled(server: PostgresServer, repository: Path, r
     assert result.get("changed"), result.get("msg")
     assert done(result)[-1] == "drop_old"
     assert (databases(server), server.psql(COUNT, db="shop")) == (["shop"], str(ROWS))
-    assert surroundings(server, "shop")["limit"] == "7"
+    assert surroundings(server, "shop")["limit"] == 7
 
 
 def test_the_old_one_can_go(server: PostgresServer, repository: Path, run_module: Run) -> None:
