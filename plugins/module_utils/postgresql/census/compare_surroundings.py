@@ -20,11 +20,11 @@ _DATABASE, _ROLE = ("database", "databases"), ("role", "roles")
 _EXTENSION, _SCHEMA, _COLLATION = ("extension", "extensions"), ("schema", "schemas"), ("collation", "collations")
 _LOCALE = {"encoding": "encoding", "collate": "sort order", "ctype": "character classes", "locale_provider": "library"}
 _CONTENTS = (
-    ("tables", "tables"),
-    ("views", "views"),
-    ("functions", "functions"),
-    ("sequences", "sequences"),
-    ("types", "types"),
+    ("tables", "table"),
+    ("views", "view"),
+    ("functions", "function"),
+    ("sequences", "sequence"),
+    ("types", "type"),
 )
 
 
@@ -100,8 +100,8 @@ def schemas(pair: Pair) -> Iterator[Difference]:
             word: sum(1 for entry in getattr(pair.expected, field).values() if entry.get("schema") == name)
             for field, word in _CONTENTS
         }
-        listed = ", ".join(f"{count} {word}" for word, count in held.items() if count)
-        more = f"and with it {listed}" if listed else ""
+        listed = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in held.items() if count)
+        more = f"{listed} with it" if listed else ""
         yield Difference("structure_missing", _SCHEMA, None, name, ("is missing", "are missing"), "schema", None, more)
     for name, entry in pair.expected.schemas.items():
         found = pair.found.schemas.get(name)

@@ -125,7 +125,7 @@ def _select(number: int, table: ReadTable) -> Any:
         ends=sql.SQL(", ").join(ends),
         table=sql.Identifier(table.schema, table.name),
         # The extension's own text; pg_dump puts it into its statement the same way.
-        condition=sql.SQL(table.condition.replace("{", "{{").replace("}", "}}")),
+        condition=sql.SQL(table.condition),
     )
 
 
