@@ -122,7 +122,8 @@ def test_clean_onto_production(server: PostgresServer, run_module: Run, tmp_path
     with Writer(server) as writer:
         before = set(writer.acknowledged)
         done = by_hand(server, 'pg_restore --clean --if-exists -d "$PGDATABASE" "$1"', str(path))
-        assert done.returncode == 0, done.stderr
+        # 1 when an order came in between a table and its primary key, which is then missing, too.
+        assert done.returncode in (0, 1), done.stderr
         writer.wait(20)
     # Orders that the application had been told are written are nowhere any more.
     assert before
