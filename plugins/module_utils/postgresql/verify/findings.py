@@ -104,8 +104,9 @@ class Report:
         self._add(NOTED, code, message, **about)
 
     def error(self, error: RunbookError, code: str, **about: Any) -> None:
-        """What was raised, as something that cannot be told; the error's own C(code) wins."""
-        self.undecided(str(error.details.get("code") or code), error.message, **about)
+        """What was raised, as something that cannot be told; the error's own C(code) wins, if it is one of ours."""
+        own = str(error.details.get("code"))
+        self.undecided(own if own in LEVEL_OF else code, error.message, **about)
 
     def leave_open(self, what: str) -> None:
         """Something that nothing here can prove."""

@@ -31,10 +31,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.leve
     CONSISTENCY,
     DECODE,
     FRESH,
+    LEVEL_OF,
     RESTORE,
     SEMANTICS,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.reading import Head, Reading
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.reading import Following, Head, Reading
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.request import FAIL, REQUIRED, Request
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.restoring import (
     make_roles,
@@ -123,6 +124,7 @@ class Proof:
         self._previous = previous
         self._staging = staging
         self._globals: Optional[str] = None
+        self._follower = Following(progress, subject)
         self._oldest = None if request.max_age is None else request.now - dt.timedelta(seconds=request.max_age)
 
     def run(self) -> None:
@@ -202,8 +204,7 @@ class Proof:
         """The moment of an artefact without a manifest, as its header has it."""
         if self.subject.manifest is not None:
             return
-        zone = self._request.rule.zone if self._request.rule else dt.timezone.utc
-        self.taken_at = head.written_at(zone)
+        self.taken_at = head.written_at(self._request.zone)
         if self.taken_at is not None:
             self._check_age("written, by its own header,")
         elif self._oldest is not None and not self._request.watermarks:
@@ -240,7 +241,9 @@ class Proof:
                         self.kind = head.kind
                         self._head_moment(head)
                         report.passed(FRESH, f"taken at {iso(self.taken_at)}" if self.taken_at else "it is there")
-                    self._use(head, reading.chunks, None)
+                    with self._guarded("restore_error"):
+                        reading.follower = self._follower
+                        self._use(head, reading.chunks, None)
             with self._timed("read"), self._guarded("unreadable", DECODE):
                 reading.drain()
         finally:
@@ -400,6 +403,7 @@ class Proof:
                     return
         if directory is not None:
             return
+        self._follower.phase("decode", unit="bytes")
         with self._timed("read"):
             detail = decode(chunks(), head, lambda: fitting_client(request, head))
         report.passed(DECODE, detail)
@@ -434,9 +438,9 @@ class Proof:
         report, request = self.report, self._request
         with self._timed("restore"):
             self._roles(target)
-            loaded = restore(
-                target, chunks(), head.kind, jobs=request.jobs, progress=self._progress, directory=directory
-            )
+            # Of a directory nobody else tells how much of it was read.
+            progress = self._follower if directory is None else self._progress
+            loaded = restore(target, chunks(), head.kind, jobs=request.jobs, progress=progress, directory=directory)
         for phase, seconds in loaded.seconds.items():
             self.seconds[f"restore_{phase}"] = round(seconds, 3)
         # Of an empty database the dump is as it should be; that there is nothing in it is told below.
@@ -555,14 +559,15 @@ class Proof:
         except (Stopped, InvalidOption, Refused):
             raise
         except Damaged as error:
-            self.report.failed(code_of(error), error.message)
+            known = code_of(error)
+            self.report.failed(known if known in LEVEL_OF else "restore_failed", error.message)
             raise _Ended from None
         except RunbookError as error:
-            known = code_of(error)
-            if known == "unreadable":
-                self.report.undecided(code, error.message, level=level)
-            else:
+            known = str(error.details.get("code"))
+            if known in LEVEL_OF:
                 self.report.undecided(known, error.message)
+            else:
+                self.report.undecided(code, error.message, level=level)
             raise _Ended from None
 
     @contextlib.contextmanager

@@ -66,6 +66,49 @@ def version_num(text: Optional[str]) -> Optional[int]:
     return major * 10000 + minor if major >= 10 else major * 10000 + minor * 100
 
 
+class Following(Progress):
+    """The progress of loading, told in bytes of the artefact, whose number is known, instead of bytes of SQL."""
+
+    def __init__(self, progress: Progress, subject: Subject) -> None:
+        super().__init__()
+        self._told = progress
+        self._subject = subject
+        self._loads = False
+
+    def phase(self, name: str, what: str = "", *, total: float | None = None, unit: str = "") -> None:
+        """A phase; that of loading becomes one of restoring the artefact."""
+        self._loads = unit == "bytes" and total is None
+        if self._loads:
+            self._told.phase("restore", self._subject.name, total=self._subject.size, unit="bytes")
+        else:
+            self._told.phase(name, what or self._subject.name, total=total, unit=unit)
+
+    def at(self, done: float, note: str = "", *, total: float | None = None) -> None:
+        """How far it is, unless the one who reads the artefact says that."""
+        if self._loads:
+            self._told.check()
+        else:
+            self._told.at(done, note, total=total)
+
+    def advance(self, amount: float, note: str = "") -> None:
+        """So much more."""
+        if self._loads:
+            self._told.check()
+        else:
+            self._told.advance(amount, note)
+
+    def check(self) -> None:
+        """Whether somebody wants the end."""
+        self._told.check()
+
+    def read(self, count: int) -> None:
+        """So many bytes of the artefact were read."""
+        if self._loads:
+            self._told.at(count)
+        else:
+            self._told.check()
+
+
 class Reading:
     """One artefact that is one file, read once.
 
@@ -79,6 +122,8 @@ class Reading:
     def __init__(self, subject: Subject, decryption: Optional[Decryption], progress: Progress) -> None:
         self._subject = subject
         self._progress = progress
+        # Who shows how far it is, once the artefact is restored.
+        self.follower: Optional[Following] = None
         self._content = Content(subject.open(), decryption=decryption, on_bytes=self._count)
         self._stream: Iterator[bytes] = iter(())
         self._begun: list[bytes] = []
@@ -133,4 +178,7 @@ class Reading:
         self._content.drain()
 
     def _count(self, count: int) -> None:
-        self._progress.at(count)
+        if self.follower is not None:
+            self.follower.read(count)
+        else:
+            self._progress.at(count)

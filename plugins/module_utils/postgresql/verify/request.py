@@ -160,6 +160,7 @@ class Request:
 
     repository: str
     rule: Optional[NamingRule]
+    zone: dt.tzinfo
     name: Optional[str]
     count: int
     ignore: tuple[str, ...]
@@ -218,6 +219,7 @@ def request_from(params: Mapping[str, Any]) -> Request:
     return Request(
         repository=params["repository"] or "",
         rule=NamingRule(pattern, zone(params["timezone"])) if pattern else None,
+        zone=zone(params["timezone"]),
         name=name,
         count=params["count"],
         ignore=tuple(params["ignore"]),

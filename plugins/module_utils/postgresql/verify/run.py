@@ -35,6 +35,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.requ
     Request,
     request_from,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.roles import check_globals
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.staging import Staging, check_staging
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.subject import Subject, load_subject
 
@@ -169,8 +170,9 @@ class _Run:
         if record is not None:
             taken_at = parse_moment(record.content_at) if record.content_at else None
             self._check_age(report, taken_at)
-            levels_again(report, record)
             try:
+                check_globals(subject, report)
+                levels_again(report, record)
                 again, count = read_again(subject, record, self.request.resample, report, self.progress)
                 kept = _sampled(record, again, report)
                 if kept is not record:

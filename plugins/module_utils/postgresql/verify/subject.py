@@ -91,8 +91,17 @@ class Subject:
             return None
 
     def open(self, start: int = 0, length: Optional[int] = None) -> Iterator[bytes]:
-        """Its bytes; of an object, those of the version that was looked at."""
-        return self.depot.open(self.name, start, length, self.stat.version_id if self.stat else None)
+        """Its bytes; of an object, those of the version that was looked at.
+
+        Raises:
+            Undecided: they cannot be read (code unreadable).
+
+        """
+        try:
+            yield from self.depot.open(self.name, start, length, self.stat.version_id if self.stat else None)
+        except Undecided as error:
+            error.details.setdefault("code", "unreadable")
+            raise
 
 
 def load_subject(depot: Depot, records: Depot, name: str) -> Subject:
