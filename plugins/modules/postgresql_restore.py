@@ -313,9 +313,10 @@ actions:
       description:
         - V(drop_leftover), V(create_role), V(create_database), V(load), V(reuse), V(verify), V(fence), V(rename),
           V(carry_over) or V(drop_old).
+        - With a physical backup V(copy), V(replay), V(check) or V(place).
       type: str
     object:
-      description: The database or role.
+      description: The database, the role or the directory.
       type: str
     reason:
       description: From what, to what, or why.
@@ -326,7 +327,10 @@ refused:
   type: list
   elements: dict
 before:
-  description: The server, and the database of that name, before.
+  description:
+    - The server, and the database of that name, before.
+    - With a physical backup, what the data directory was restored from, as C(backup), C(sha256), C(target_time),
+      C(target_inclusive) and C(target_timeline); V(null) when it was not there.
   returned: success
   type: dict
   contains: &state
@@ -358,11 +362,11 @@ after:
   contains: *state
 database:
   description: The name.
-  returned: success
+  returned: success and O(method=dump)
   type: str
 artefact:
   description: The backup.
-  returned: success
+  returned: success and O(method=dump)
   type: dict
   contains:
     name:
@@ -388,7 +392,7 @@ artefact:
       type: dict
 restored:
   description: What the restore came to. V(null) in check mode, and when there was nothing to restore.
-  returned: success
+  returned: success and O(method=dump)
   type: dict
   contains:
     artefact:
@@ -455,7 +459,7 @@ restored:
       type: float
 kept:
   description: All former databases of this name that are still there.
-  returned: success
+  returned: success and O(method=dump)
   type: list
   elements: dict
   contains:
@@ -476,7 +480,43 @@ kept:
       type: int
 undo:
   description: The statements that bring the former database back, for psql in another database.
-  returned: success
+  returned: success and O(method=dump)
+  type: list
+  elements: str
+backup:
+  description: The physical backup.
+  returned: success and O(method=basebackup) or O(method=pgbackrest)
+  type: str
+bytes:
+  description: The bytes that are read.
+  returned: success and O(method=basebackup) or O(method=pgbackrest)
+  type: int
+data_directory:
+  description: The new data directory.
+  returned: success and O(method=basebackup) or O(method=pgbackrest)
+  type: str
+window:
+  description: What can be reached, from the end of the backup (C(from)) to the last commit in the WAL (C(until)).
+  returned: success and O(method=basebackup) or O(method=pgbackrest)
+  type: dict
+recovered:
+  description:
+    - Where the recovery ended, as C(lsn), C(last_commit_at) and C(timeline), and the C(settings) of the private server
+      that did it. V(null) in check mode and when there was nothing to do.
+  returned: success and O(method=basebackup) or O(method=pgbackrest)
+  type: dict
+answers:
+  description: The questions of O(must_see) and O(must_not_see), with C(kind), C(db), C(query), C(rows) and C(holds).
+  returned: success and O(method=basebackup) or O(method=pgbackrest)
+  type: list
+  elements: dict
+seconds:
+  description: The duration of each phase.
+  returned: success and O(method=basebackup) or O(method=pgbackrest)
+  type: dict
+how_to_start:
+  description: What is left to do before the cluster serves anybody.
+  returned: success and O(method=basebackup) or O(method=pgbackrest)
   type: list
   elements: str
 notes:

@@ -505,6 +505,11 @@ def test_the_newest_verified_one(server: PostgresServer, run_module: Run, tmp_pa
     assert result["artefact"]["name"] == first, (result, second)
     assert result["artefact"]["verified"]["is_proven"]
     assert any(second in each for each in result["notes"])
+    # A named one need not be verified: it is proven while it is restored. Unless that is not wanted.
+    named = {"allow_unverified": False, "name": second}
+    assert run_module("postgresql_restore", asked(server, tmp_path, **named), check_mode=True)["changed"]
+    refused = run_module("postgresql_restore", asked(server, tmp_path, **named, verify=False))
+    assert f"{second} is not verified, and verify is false" in refused["msg"]
 
 
 def test_an_old_server_is_refused(server: PostgresServer, run_module: Run, tmp_path: Path) -> None:

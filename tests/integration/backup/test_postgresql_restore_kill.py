@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -124,6 +126,22 @@ def test_killed_during_the_swap(
     again = run_module("postgresql_restore", options)
     assert "reuse" in [each["action"] for each in again["actions"]], again
     assert state(server, before) == "new"
+
+
+def test_interrupted(server: PostgresServer, options: dict[str, Any], run_module: Run) -> None:
+    """Asked to end while it proves, it ends at once, takes away what it made, and says so."""
+    before = reset(server)
+    pause = [{"name": "a long pause", "sql": "SELECT count(*) FROM pg_sleep(100)", "expect": 1}]
+    with started("postgresql_restore", {**options, "assertions": pause, "assertion_timeout": 200}) as process:
+        sleeps = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%%pg_sleep(%s)'"
+        assert until(lambda: bool(server.query(sleeps, (100,))[0][0]), process)
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        assert process.stdout is not None
+        result = json.loads(process.stdout.read())
+    assert result["msg"] == "Stopped by signal SIGTERM. The database shop is as it was."
+    assert (databases(server), state(server, before)) == (["shop"], "old")
+    assert run_module("postgresql_restore", options)["changed"]
 
 
 def loaded(server: PostgresServer) -> str:

@@ -22,12 +22,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.fen
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.globals import Globals
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.names import Mark, joined_comment
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.needs import Needs, Shape
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.packages import package_of
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.plan import actions, make_plan
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.preflight import (
-    check,
-    obstacles,
-    package_of,
-)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.preflight import check, obstacles
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.prove import age_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.request import RestoreRequest
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.state import Neighbour, Server, State
@@ -247,8 +244,8 @@ KNOWN = Globals(roles={"worker": ["CREATE ROLE worker", "ALTER ROLE worker WITH 
             {"content": None},
             {},
             [
-                "exists: The database shop exists and cannot be looked into, because it takes no connections. Set mode "
-                "to swap in order to replace it."
+                "exists: The database shop exists and cannot be looked into, so that it may hold anything. Set mode to "
+                "swap in order to replace it."
             ],
             id="a closed database",
         ),

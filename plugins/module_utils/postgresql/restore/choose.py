@@ -164,6 +164,13 @@ def _named(artefact: Artefact, request: RestoreRequest) -> Artefact:
             "Restore an older verified backup, or set allow_unverified.",
             code="not_verified",
         )
+    is_proven = standing is not None and standing.is_proven
+    if not request.verify and not is_proven and not request.allow_unverified:
+        raise Refused(
+            f"{artefact.name} is not verified, and verify is false: nothing would prove it. Nothing was touched. "
+            f"{_HOW}",
+            code="not_verified",
+        )
     return artefact
 
 

@@ -14,6 +14,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.fence import told
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.globals import Globals
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.needs import Needs, Shape
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.packages import package_of
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.request import (
     APPLY,
     REFUSE,
@@ -21,73 +22,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.req
     RestoreRequest,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.state import Server, State, plain_locale
-
-# Debian's and the PostgreSQL project's packages, where they are not called postgresql-<major>-<extension>.
-_PACKAGES: Mapping[str, str] = {
-    "postgis": "postgresql-{major}-postgis-3",
-    "postgis_topology": "postgresql-{major}-postgis-3",
-    "postgis_raster": "postgresql-{major}-postgis-3",
-    "vector": "postgresql-{major}-pgvector",
-    "pg_cron": "postgresql-{major}-cron",
-    "pg_partman": "postgresql-{major}-partman",
-    "pg_repack": "postgresql-{major}-repack",
-    "pgaudit": "postgresql-{major}-pgaudit",
-    "timescaledb": "timescaledb-2-postgresql-{major}",
-    "plpython3u": "postgresql-plpython3-{major}",
-    "plperl": "postgresql-plperl-{major}",
-    "plperlu": "postgresql-plperl-{major}",
-    "pltcl": "postgresql-pltcl-{major}",
-}
-_CONTRIB = frozenset(
-    (
-        "adminpack",
-        "amcheck",
-        "autoinc",
-        "bloom",
-        "btree_gin",
-        "btree_gist",
-        "citext",
-        "cube",
-        "dblink",
-        "dict_int",
-        "dict_xsyn",
-        "earthdistance",
-        "file_fdw",
-        "fuzzystrmatch",
-        "hstore",
-        "insert_username",
-        "intagg",
-        "intarray",
-        "isn",
-        "lo",
-        "ltree",
-        "moddatetime",
-        "old_snapshot",
-        "pageinspect",
-        "pg_buffercache",
-        "pg_freespacemap",
-        "pg_prewarm",
-        "pg_stat_statements",
-        "pg_surgery",
-        "pg_trgm",
-        "pg_visibility",
-        "pg_walinspect",
-        "pgcrypto",
-        "pgrowlocks",
-        "pgstattuple",
-        "postgres_fdw",
-        "refint",
-        "seg",
-        "sslinfo",
-        "tablefunc",
-        "tcn",
-        "tsm_system_rows",
-        "tsm_system_time",
-        "unaccent",
-        "uuid-ossp",
-        "xml2",
-    )
-)
 
 
 class Obstacle(NamedTuple):
@@ -141,13 +75,6 @@ def missing_roles(state: State, known: Optional[Globals]) -> list[str]:
     """Roles that the restore has to make: those of the globals that the server lacks, in the order of the file."""
 
     return [] if known is None else [name for name in known.roles if name not in state.server.roles]
-
-
-def package_of(extension: str, major: int) -> str:
-    """The package that brings an extension, on Debian and Ubuntu."""
-    if extension in _CONTRIB:
-        return f"postgresql-{major} (contrib)"
-    return _PACKAGES.get(extension, f"postgresql-{major}-{extension.replace('_', '-')}").format(major=major)
 
 
 def _of_the_server(request: RestoreRequest, server: Server, needs: Needs, headroom: Headroom) -> Iterator[Obstacle]:
@@ -253,7 +180,7 @@ def _of_the_target(request: RestoreRequest, state: State) -> Iterator[Obstacle]:
     if not request.is_swap and state.content is None:
         yield Obstacle(
             "exists",
-            f"The database {name} exists and cannot be looked into, because it takes no connections. "
+            f"The database {name} exists and cannot be looked into, so that it may hold anything. "
             "Set mode to swap in order to replace it.",
         )
     elif not request.is_swap and not state.is_empty:

@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import window_refusal
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.common.present import present
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.manifest import DUMP
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session, connect
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError, quote_identifier
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.headroom import disk_headroom
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.session import maintenance_session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.entry import restore_to_moment
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore import names, swap
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.choose import Chosen, choose
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.fence import APPLICATION, stopwatch
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.fence import stopwatch
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.filling import Filled, fill
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.globals import Globals, parse_globals
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.names import Mark, named
@@ -52,6 +51,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.sta
     read_content,
     read_state,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.trouble import given_up, unknown_when_lost
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation, installations
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.target import fitting
 
@@ -253,7 +253,7 @@ class _Run:
         ready = f"The restored database is ready as {beside}: run this again, and it goes on from there"
         if refusal := window_refusal(self.params):
             raise Refused(f"{request.database} was not replaced: {refusal[0]}. {refusal[1]} {ready}.", code="window")
-        with stopwatch(self.seconds, "swap"):
+        with stopwatch(self.seconds, "swap"), unknown_when_lost():
             return swap.put_in_place(
                 self.session,
                 self.params,
@@ -276,39 +276,9 @@ class _Run:
         swap.drop(self.session, name)
         return True
 
-    @contextlib.contextmanager
-    def _given_up(self, beside: str) -> Iterator[None]:
-        """When anything fails, drop the half-restored database, or mark it, and say that the other is as it was."""
-        try:
-            yield
-        except BaseException as error:
-            self._give_up(beside, error)
-            raise
-
-    def _give_up(self, beside: str, error: BaseException) -> None:
-        kept = None
-        try:
-            with contextlib.ExitStack() as stack:
-                session = self.session
-                if not session.is_open:
-                    session = stack.enter_context(
-                        connect(
-                            self.params, application_name=APPLICATION, statement_timeout_seconds=600.0, read_only=False
-                        )
-                    )
-                if self.request.keep_failed:
-                    swap.mark(session, beside, self._mark(names.FAILED))
-                    kept = beside
-                else:
-                    swap.drop(session, beside)
-        except RunbookError:
-            # The next run finds it by its mark.
-            kept = beside
-        if isinstance(error, RunbookError):
-            about = f"The database {quote_identifier(self.request.database)} is as it was"
-            left = f"; {beside} was left behind" if kept else ""
-            error.message = f"{error.message.rstrip('.')}. {about}{left}."
-            error.details.update(changed=False, kept_failed=kept)
+    def _given_up(self, beside: str) -> contextlib.AbstractContextManager[None]:
+        failed = self._mark(names.FAILED) if self.request.keep_failed else None
+        return given_up(self.session, self.params, beside, self.request.database, failed)
 
     def _mark(self, state: str) -> Mark:
         return Mark(state, self.request.database, self.chosen.name, self.chosen.key, iso(self.moment))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import Unavailable
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Row, Session, connect
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.attributes import (
     Attributes,
@@ -52,7 +53,9 @@ _HAS_ICU = "SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i') AS
 _DATABASES = """
 SELECT d.oid::bigint AS oid, d.datname::text AS name, shobj_description(d.oid, 'pg_database') AS comment,
        d.datallowconn AS allows_connections, pg_has_role(d.datdba, 'MEMBER') AS is_ours,
-       CASE WHEN has_database_privilege(d.oid, 'CONNECT') THEN pg_database_size(d.oid) END AS size_bytes
+       CASE WHEN has_database_privilege(d.oid, 'CONNECT')
+                 AND (d.datname = %(name)s OR d.datname ~ '_(restore|before)_[0-9]{8}t[0-9]{6}z$')
+            THEN pg_database_size(d.oid) END AS size_bytes
 FROM pg_database d ORDER BY d.datname
 """
 _BOUND = """
@@ -176,20 +179,28 @@ class State:
 def read_state(session: Session, options: Mapping[str, Any], database: str) -> State:
     """Everything a restore depends on; nothing is locked and nothing is changed."""
     server = _server(session)
-    neighbours = [_neighbour(row) for row in session.query(_DATABASES)]
+    neighbours = [_neighbour(row) for row in session.query(_DATABASES, {"name": database})]
     live = read_attributes(session, database)
     return State(
         server=server,
         live=live,
         live_size_bytes=next((each.size_bytes for each in neighbours if each.name == database), None),
         live_is_ours=any(each.is_ours for each in neighbours if each.name == database),
-        content=None if live is None or not live.allows_connections else read_content(options, database),
+        content=None if live is None else _content(options, database),
         sessions=() if live is None else tuple(grouped(read_sessions(session, [live.oid]))),
         bound=tuple((row["kind"], row["name"]) for row in session.query(_BOUND, {"name": database})),
         prepared=tuple(row["gid"] for row in session.query(_PREPARED, {"name": database})),
         beside=tuple(each for each in neighbours if _is_about(each, database, BESIDE)),
         kept=tuple(each for each in neighbours if _is_about(each, database, BEFORE)),
     )
+
+
+def _content(options: Mapping[str, Any], database: str) -> Optional[Mapping[str, int]]:
+    """What the live database holds; None when it lets nobody in. Whether that matters is for others to say."""
+    try:
+        return read_content(options, database)
+    except Unavailable:
+        return None
 
 
 def read_content(options: Mapping[str, Any], database: str) -> Mapping[str, int]:
