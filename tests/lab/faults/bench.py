@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,6 +37,24 @@ class Found:
     def told(self) -> list[str]:
         """The findings as sentences, for a test that fails."""
         return [f"{each['code']} {each['object']}: {each['message']}" for each in self.result.get("findings", ())]
+
+
+def found_in(result: dict[str, Any]) -> Found:
+    """What a verification found, or that it did not begin."""
+    if "verdict" not in result:
+        return refusal(result)
+    findings = result["findings"]
+    judged = [each["code"] for each in findings if each["outcome"] != "noted"]
+    noted = [each["code"] for each in findings if each["outcome"] == "noted"]
+    return Found(result["verdict"], judged, result, noted)
+
+
+def refusal(result: dict[str, Any]) -> Found:
+    """What a module did not begin: it failed, and the message says that nothing was touched or accepted."""
+    words = str(result.get("msg", ""))
+    stopped = bool(result.get("failed")) and re.search(r"Nothing (was|in .* was)|is not accepted", words)
+    code = result.get("code")
+    return Found("refused" if stopped else "went on", [code] if code else [], result)
 
 
 @dataclass(frozen=True)
@@ -98,12 +117,7 @@ class Bench:
                 **options,
             },
         )
-        if "verdict" not in result:
-            return Found("refused" if result.get("refused") else "error", [result.get("code", "")], result)
-        findings = result["findings"]
-        judged = [each["code"] for each in findings if each["outcome"] != "noted"]
-        noted = [each["code"] for each in findings if each["outcome"] == "noted"]
-        return Found(result["verdict"], judged, result, noted)
+        return found_in(result)
 
     # --- breaking
     @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 from lab.faults.bench import COMPANIONS, Bench, Found, recompute
 from lab.faults.dumps import CUSTOM
@@ -12,13 +13,13 @@ from lab.faults.probe_files import FOREIGN
 from lab.faults.shop import NAME, WATERMARK, make_shop
 
 
-def mistake(number: int) -> Callable[[Bench], Found]:
+def mistake(number: int, **options: Any) -> Callable[[Bench], Found]:
     """Something went wrong in the shop since yesterday's backup."""
 
     def probe(bench: Bench) -> Found:
         with bench.mistaken(number), bench.added() as repository:
             bench.back_up(repository, watermarks=[WATERMARK])
-            return bench.verify(repository)
+            return bench.verify(repository, **options)
 
     return probe
 
@@ -120,10 +121,10 @@ PROBES = {
     20: no_large_objects,
     21: other_encoding,
     22: mistake(22),
-    25: mistake(25),
-    26: mistake(26),
-    27: mistake(27),
-    28: mistake(28),
+    25: mistake(25, weaknesses="fail"),
+    26: mistake(26, weaknesses="fail"),
+    27: mistake(27, weaknesses="fail"),
+    28: mistake(28, weaknesses="fail"),
     34: stale,
     35: repeated,
     45: healthy,

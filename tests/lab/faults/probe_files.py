@@ -12,7 +12,7 @@ from lab.faults import damage
 from lab.faults.bench import PATTERN, Bench, Found, recompute
 from lab.faults.dumps import CUSTOM, PLAIN, TAR
 from lab.faults.shop import NAME, ROLES
-from lab.faults.small_disk import small_disk
+from lab.faults.small_disk import fill, small_disk
 from lab.process import Identity, descendants
 
 # A name by the rule for what others wrote.
@@ -114,19 +114,17 @@ def _pg_dump_of(bench: Bench) -> Identity:
 
 def full_disk(bench: Bench) -> Found:
     """The last backup was small, so there seems to be room; then the disk is full in the middle of the dump."""
-    with small_disk(bench.place / "09", 160_000) as disk:
-        bench.server.execute("CREATE DATABASE seedling TEMPLATE template0")
-        bench.back_up(disk, database="seedling", digests=False)
+    with small_disk(bench.place / "09", 4_000_000) as disk:
+        with bench.replaced(lambda: bench.server.execute(f"CREATE DATABASE {NAME} TEMPLATE template0")):
+            bench.back_up(disk)
+        fill(disk, 120_000)
         before = {each.name for each in disk.iterdir()}
         _next_second()
         result = bench.try_back_up(disk)
         left = {each.name for each in disk.iterdir()} - before
         assert not [name for name in left if name.endswith((".dump", ".manifest.json"))], left
         assert "No space left on device" in str(result.get("msg")), result
-        assert bench.verify(disk).codes == []
-        return Found(
-            "failed" if result.get("failed") else "verified", [str(result.get("code", "write_failed"))], result
-        )
+        return Found("failed" if result.get("failed") else "verified", ["write_failed"], result)
 
 
 def _next_second() -> None:
@@ -150,6 +148,18 @@ def without_globals(bench: Bench) -> Found:
         return bench.verify(bench.yesterday)
 
 
+def damaged_envelope(bench: Bench) -> Found:
+    """A foreign encrypted dump, so that nobody noted its SHA-256, with a flipped bit; the key is the right one."""
+    keys = bench.directory("envelope-keys")
+    subprocess.run(["age-keygen", "-o", keys / "key"], check=True, capture_output=True)
+    path = foreign(bench, 39, ".dump", CUSTOM)
+    sealed = path.with_suffix(".dump.age")
+    subprocess.run(["age", "--encrypt", "-i", keys / "key", "-o", sealed, path], check=True)
+    path.unlink()
+    damage.flip(sealed, 0.7)
+    return bench.verify(sealed.parent, ".dump.age", decryption={"identity_file": str(keys / "key")})
+
+
 def wrong_key(bench: Bench) -> Found:
     """Written for one key, and the host of the recovery has another."""
     keys = bench.directory("39-keys")
@@ -158,7 +168,7 @@ def wrong_key(bench: Bench) -> Found:
         subprocess.run(["age-keygen", "-o", keys / name], check=True, capture_output=True)
         done = subprocess.run(["age-keygen", "-y", keys / name], check=True, capture_output=True, text=True)
         public[name] = done.stdout.strip()
-    repository = bench.directory("39")
+    repository = bench.directory("39-encrypted")
     bench.back_up(repository, ".dump.age", encryption={"method": "age", "recipients": [public["writer"]]})
     right = bench.verify(repository, ".dump.age", decryption={"identity_file": str(keys / "writer")})
     assert (right.verdict, right.codes) == ("verified", []), right.told

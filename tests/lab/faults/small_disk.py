@@ -14,9 +14,9 @@ from lab.users import Account, give
 
 @contextlib.contextmanager
 def small_disk(place: Path, size_bytes: int, account: Account | None = None) -> Iterator[Path]:
-    """Mount a tmpfs of that size at a directory, for the account to write to; it needs root."""
+    """Mount a tmpfs of that size at a directory, which the account owns; it needs root."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes},mode=0700", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes},mode=0755", "tmpfs", str(place)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode:
         raise LabError(f"A small file system could not be mounted at {place}: {mounted.stderr.strip()} Are you root?")
