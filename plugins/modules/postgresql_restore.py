@@ -94,20 +94,10 @@ options:
         manifest. What is restored is proven in any case as far as something says what must be in it.
     type: bool
     default: false
-  login_db:
-    description:
-      - The database to log in to meanwhile. It cannot be the one that is restored.
-    type: str
-    default: postgres
-  connect_timeout:
-    description:
-      - Seconds to wait for a connection, to the server and to the object store.
-      - If the value is not specified in the task, environment variable E(PGCONNECT_TIMEOUT) will be used instead.
-    type: int
-    default: 5
   database:
     description:
       - The name that the restored database gets. Required for O(method=dump).
+      - It cannot be O(login_db), which the session is in while names change.
     type: str
   source_database:
     description:
