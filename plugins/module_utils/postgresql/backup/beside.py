@@ -112,6 +112,8 @@ class CensusBeside:
                 watermarks=self._request.watermarks,
                 progress=self._progress,
                 session_factory=self._factory,
+                # One session reads faster than one pg_dump compresses.
+                jobs=self._request.jobs,
                 scope=self._request.selection.scope,
                 sequences=self._sequences,
             )

@@ -31,10 +31,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import R
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.manifest import GLOBALS_SUFFIX
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.published import entry_names
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 
 # A writer of another host that has not come to an end by then is dead.
 _DEAD_AFTER = dt.timedelta(days=1)
 _ENDING_SECONDS = 30.0
+# How soon the server notices that a client is gone.
+_NOTICED = "5s"
 _END_SESSIONS = """
 SELECT count(pg_terminate_backend(a.pid)) AS ended FROM pg_stat_activity a
 WHERE a.application_name = %(name)s AND a.datname = current_database() AND a.usename = current_user
@@ -95,6 +98,21 @@ def end_sessions(session: Session, name: str) -> int:
     while ended and session.query(_SESSIONS, {"name": name})[0]["left_over"] and time.monotonic() < deadline:
         time.sleep(0.1)
     return ended
+
+
+def end_with_us(session: Session, *, in_transaction: bool) -> None:
+    """Have the server end what it does for us when we are gone; not every system can notice that."""
+    settings = {"client_connection_check_interval": _NOTICED}
+    if not in_transaction:
+        with contextlib.suppress(QueryError):
+            session.configure(settings)
+        return
+    session.query("SAVEPOINT watched")
+    try:
+        session.configure(settings, for_transaction=True)
+    except QueryError:
+        session.query("ROLLBACK TO SAVEPOINT watched")
+    session.query("RELEASE SAVEPOINT watched")
 
 
 def _remove(depot: Depot, artefact: str) -> None:

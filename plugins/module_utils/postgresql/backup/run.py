@@ -18,16 +18,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.guards import c
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.beside import CensusBeside
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.compression import (
-    ZSTD,
-    chosen,
-    program_argv,
-)
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.dump import Plan
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.globals import globals_name, read_globals
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.leftovers import (
     application_name,
     end_sessions,
+    end_with_us,
     noted,
     sweep,
 )
@@ -37,6 +33,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.mani
     Part,
     manifest_name,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.planning import (
+    actions_for,
+    expected_size,
+    plan_for,
+    version_note,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.publish import publish
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.published import (
     Published,
@@ -44,7 +46,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.publ
     read_published,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.request import Request, request_from
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.room import check_room, expected_bytes
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.room import check_room
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.source import Source, look_at
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.telling import facts, result
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.writing import (
@@ -57,11 +59,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.writ
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.model import Census
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.take import open_snapshot, read_sequences
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session, connect
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import (
-    choose_installation,
-    installations,
-    libpq_environment,
-)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import libpq_environment
 
 _LOOK_SECONDS = 300.0
 _TURN_SECONDS = 0.2
@@ -99,18 +97,15 @@ class _Run:
         with self._connect() as session:
             source = look_at(session, request.selection)
         self.notes += source.notes
-        plan = self._plan(source)
-        if plan.installation.major > source.version_num // 10000:
-            self.notes.append(
-                f"pg_dump {plan.installation.version} dumps PostgreSQL {_version(source.version_num)}: such a dump may "
-                f"need PostgreSQL {plan.installation.major} to be restored."
-            )
+        plan = plan_for(request, source)
+        if note := version_note(plan, source):
+            self.notes.append(note)
         artefact = request.rule.name(request.now)
         # What a killed run left under this name is removed before the new one is written.
         if self.depot.stat(artefact + PENDING_SUFFIX) is None:
             self._check_name(artefact)
         self._check_room(source, plan, last)
-        actions = self._actions(source, plan)
+        actions = actions_for(request, self.depot, source, plan)
         if refusal := window_refusal(self.params):
             raise Refused(f"No backup was taken: {refusal[0]}. {refusal[1]}", changed=False, actions=actions)
         told: dict[str, Any] = {"changed": True, "actions": actions, "before": last, "after": None, "backup": None}
@@ -139,16 +134,6 @@ class _Run:
         # The moment in it is by the server's clock.
         return -_CLOCKS_DIFFER_SECONDS <= (self.request.now - last.taken_at).total_seconds() <= self.request.max_age
 
-    def _plan(self, source: Source) -> Plan:
-        request = self.request
-        installation = choose_installation(installations(request.bin_directory), source.version_num)
-        if request.globals:
-            installation.program("pg_dumpall")
-        if request.is_plain:
-            by_program = request.compression == ZSTD
-            return Plan(installation, request.compression, tuple(program_argv(request.level)) if by_program else ())
-        return Plan(installation, chosen(request.compression, installation))
-
     def _check_name(self, artefact: str) -> None:
         for name in (artefact, manifest_name(artefact)):
             if self.depot.stat(name) is not None or (self.request.is_directory and self.depot.members(name)):
@@ -158,41 +143,11 @@ class _Run:
                 )
 
     def _check_room(self, source: Source, plan: Plan, last: Optional[Published]) -> None:
-        is_like = last is not None and last.manifest.method == DUMP and self._is_like(last.manifest, plan)
-        self._expected = expected_bytes(
-            source.bytes,
-            source.heap_bytes,
-            compressed=plan.is_compressed,
-            last_bytes=last.bytes if last is not None and is_like else None,
-        )
+        self._expected = expected_size(self.request, source, plan, last)
         check_room(self.depot.location, self.depot.free_bytes(), self._expected, self.request.min_free_bytes)
         if self.request.is_directory and self.depot.kind != "directory":
             place = work_place(self.request.work_directory, self.depot.location).parent
             check_room(str(place), free_bytes(place), self._expected, self.request.min_free_bytes)
-
-    def _is_like(self, manifest: Manifest, plan: Plan) -> bool:
-        """Whether a backup was taken in the way in which the new one will be, so that it tells the size."""
-        known = {"format": self.request.format, "compression": plan.compression, **self.request.selection.as_dict()}
-        return all(manifest.dump.get(name) == value for name, value in known.items())
-
-    def _actions(self, source: Source, plan: Plan) -> list[dict[str, Any]]:
-        request = self.request
-        target = self.depot.address(request.rule.pattern)
-        how = [f"format {request.format}", f"compression {plan.compression}"]
-        if request.encryption is not None:
-            how.append(f"encrypted by {request.encryption.method}")
-        if request.selection.is_partial:
-            how.append("in part")
-        what = "rows and digests" if request.digests else "rows"
-        actions = [
-            {"action": "dump", "object": source.database, "reason": f"to {target}, {', '.join(how)}"},
-            {"action": "count", "object": source.database, "reason": f"{what} of every table in the same snapshot"},
-        ]
-        if request.globals:
-            reason = "with the roles' passwords" if request.role_passwords else "without the roles' passwords"
-            actions.append({"action": "globals", "object": globals_name(target, request.encryption), "reason": reason})
-        actions.append({"action": "publish", "object": manifest_name(target), "reason": "last, when all else is there"})
-        return actions
 
     def _clean(self) -> None:
         """Make good what runs before this one could not; the lock says that they are dead."""
@@ -229,7 +184,7 @@ class _Run:
                     "compression": plan.compression,
                     "compression_level": request.level,
                     "client_version": plan.installation.version,
-                    "server_version": _version(source.version_num),
+                    "server_version": source.version,
                     "standby": source.in_recovery,
                     "jobs": request.jobs,
                     **request.selection.as_dict(),
@@ -246,18 +201,21 @@ class _Run:
         request, name = self.request, application_name(self.depot.location)
 
         def log_in() -> Session:
-            return connect(
+            session = connect(
                 self.params,
                 application_name=name,
                 statement_timeout_seconds=0,
                 lock_timeout_seconds=request.lock_seconds,
             )
+            end_with_us(session, in_transaction=False)
+            return session
 
         with libpq_environment(self.params, application_name=name) as environment:
             with open_snapshot(self.params, application_name=name, lock_timeout_seconds=request.lock_seconds) as (
                 session,
                 snapshot,
             ):
+                end_with_us(session, in_transaction=True)
                 sequences = read_sequences(session, request.selection.scope)
                 with CensusBeside(session, request, sequences, log_in) as beside:
                     self.progress.phase("dump", source.database, total=self._expected, unit="bytes")
@@ -304,7 +262,3 @@ class _Run:
         self.progress.phase("globals", source.server)
         data = read_globals(plan.installation, source.database, environment, passwords=request.role_passwords)
         return write_small(self.depot, globals_name(artefact, request.encryption), data, request.encryption)
-
-
-def _version(number: int) -> str:
-    return f"{number // 10000}.{number % 10000}"

@@ -79,6 +79,11 @@ class Source:
     heap_bytes: int
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def version(self) -> str:
+        """The server's version for people."""
+        return f"{self.version_num // 10000}.{self.version_num % 10000}"
+
 
 def look_at(session: Session, selection: Selection) -> Source:
     """The database of a session, once nothing speaks against dumping it.
