@@ -19,6 +19,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import I
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.place import ScratchPlace
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation
 
 BACKUP_MANIFEST = "backup_manifest"
@@ -46,7 +47,14 @@ def check_options(given: Mapping[str, Any]) -> None:
 def arguments(given: Mapping[str, Any], installation: Installation, target: Path) -> list[str]:
     """The command line."""
     argv = [
-        *(installation.program("pg_basebackup"), "--pgdata", str(target), "--format", "tar", "--no-password"),
+        *(
+            installation.program("pg_basebackup"),
+            "--pgdata",
+            str(target.absolute()),
+            "--format",
+            "tar",
+            "--no-password",
+        ),
         *("--wal-method", given["wal_method"], "--checkpoint", given["checkpoint"], "--label", given["label"]),
         *("--manifest-checksums", "SHA256"),
     ]
@@ -75,7 +83,13 @@ def copy_cluster(
     """
     application = f"runbook.ops {secrets.token_hex(4)}"
     progress.phase("copy", "the cluster", unit="bytes")
-    with Child(arguments(given, installation, target), environment={**environment, "PGAPPNAME": application}) as child:
+    argv = arguments(given, installation, target)
+    # It forks a process for the WAL that outlives it when it is killed, with a slot and both connections held for ever.
+    # Whatever works in a scratch place is ended with this process.
+    with (
+        ScratchPlace() as place,
+        Child(argv, environment={**environment, "PGAPPNAME": application}, cwd=place.directory) as child,
+    ):
         while child.poll() is None:
             time.sleep(_POLL_SECONDS)
             for row in session.query(_PROGRESS, (application,)):

@@ -52,31 +52,38 @@ def destination_from(params: Mapping[str, Any], tablespaces: Sequence[Mapping[st
         raise InvalidOption("data_directory", given or "", "an absolute path that does not exist yet, or is empty")
     account = choose_account(params.get("data_owner") if os.geteuid() == 0 else None)
     data = Path(given)
+    places = _mapped(params, tablespaces)
+    everything = [data, *places.values()]
+    for place in everything:
+        for other in everything:
+            if place is not other and (place == other or other in place.parents):
+                raise InvalidOption("tablespaces", str(place), "directories that do not lie in each other")
     _check_new(data, "data_directory", account)
-    mapped = {str(Path(old)): Path(str(new)) for old, new in (params.get("tablespaces") or {}).items()}
+    for place in places.values():
+        _check_new(place, "tablespaces", account)
+    return Destination(data, places, account)
+
+
+def _mapped(params: Mapping[str, Any], tablespaces: Sequence[Mapping[str, Any]]) -> dict[str, Path]:
+    """The new directory of every tablespace, by its number."""
+    given = {str(Path(old)): Path(str(new)) for old, new in (params.get("tablespaces") or {}).items()}
     known = {str(each["location"]): each for each in tablespaces}
-    for old in mapped:
+    for old in given:
         if old not in known:
             raise InvalidOption(
                 "tablespaces", old, f"locations of the backup's tablespaces: {', '.join(known) or 'it has none'}"
             )
     places: dict[str, Path] = {}
     for location, each in known.items():
-        place = mapped.get(location)
+        place = given.get(location)
         if place is None or not place.is_absolute():
             raise InvalidOption(
                 "tablespaces",
-                dict(params.get("tablespaces") or {}),
+                {old: str(new) for old, new in given.items()},
                 f"a new absolute directory for every tablespace; {each['name']} at {location} has none",
             )
-        _check_new(place, "tablespaces", account)
         places[each["oid"]] = place
-    everything = [data, *places.values()]
-    for place in everything:
-        for other in everything:
-            if place is not other and (place == other or other in place.parents):
-                raise InvalidOption("tablespaces", str(place), "directories that do not lie in each other")
-    return Destination(data, places, account)
+    return places
 
 
 def is_marked(data: Path, marker: str) -> Optional[str]:

@@ -25,6 +25,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.wa
     Names,
     Piece,
     parse_lsn,
+    parse_segment,
     segment_name,
     show_lsn,
 )
@@ -36,6 +37,7 @@ _LINE = re.compile(
     r"lsn: ([0-9A-F]+/[0-9A-F]+),.*desc: (?:COMMIT|ABORT)\w* .*?"
     r"(\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d+))? UTC"
 )
+_NAME = re.compile(r"\b[0-9A-F]{24}\b")
 _POSITION = re.compile(r"\b([0-9A-F]+/[0-9A-F]{1,8})\b")
 
 
@@ -188,9 +190,10 @@ def _commit(line: str) -> Commit | None:
 
 
 def _segment_of(words: str, chain: Chain, batch: Sequence[Piece]) -> str:
-    """The segment that the last position in a message lies in; the first of the batch, if it names none."""
-    for text in _POSITION.findall(words):
-        number = parse_lsn(text) // chain.size
+    """The segment that a message names, or that its position lies in; the first of the batch, if it names none."""
+    numbers = [found[1] for name in _NAME.findall(words) if (found := parse_segment(name, chain.size))]
+    numbers += [parse_lsn(text) // chain.size for text in _POSITION.findall(words)]
+    for number in numbers:
         for piece in batch:
             if piece.number == number:
                 return piece.name

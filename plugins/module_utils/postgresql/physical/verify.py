@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -30,7 +31,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.re
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.subject import PhysicalBackup
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.findings import Report
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.known import levels_again, why_anew
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.levels import LEVELS
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.levels import LEVELS, reaches
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.request import Request, request_from
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.subject import Subject, load_subject
 
@@ -244,9 +245,14 @@ def _asked(params: Mapping[str, Any]) -> str:
 
 
 def _why_anew(subject: Subject, request: Request, params: Mapping[str, Any], held: str) -> Optional[str]:
+    record = subject.record
+    if record is not None and record.is_verified and record.level and reaches(record.wanted_level, request.level):
+        # Where nothing was asked of the content, the proof ends below the level that was wanted.
+        level = min(record.level, request.level, key=LEVELS.index)
+        request = dataclasses.replace(request, level=level)
     if reason := why_anew(subject, request):
         return reason
-    demands: Mapping[str, str] = subject.record.demands if subject.record is not None else {}
+    demands: Mapping[str, str] = record.demands if record is not None else {}
     if not held or demands.get(_WAL) != held:
         return "the WAL archive has changed since it was verified"
     return None if demands.get(_QUESTIONS) == _asked(params) else "other things were asked of it then"

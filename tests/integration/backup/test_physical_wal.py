@@ -1,0 +1,195 @@
+"""WAL archives that are whole, with holes, damaged, compressed, of several timelines; and the documented archive_command."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab.physical import Shop, archive_command, codes, shop
+
+ModuleRunner = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def history() -> Iterator[Shop]:
+    """A base backup and four segments behind it."""
+    with shop() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def taken(run_module: ModuleRunner, history: Shop) -> str:
+    name = run_module("postgresql_backup", history.backup_options())["backup"]["name"]
+    for _number in range(4):
+        history.insert(5)
+        history.switch()
+    return str(name)
+
+
+@pytest.fixture
+def copy(history: Shop, taken: str, tmp_path: Path) -> Path:
+    """A copy of the archive that a test may spoil."""
+    assert taken
+    place = tmp_path / "wal"
+    shutil.copytree(history.archive, place)
+    return place
+
+
+def verified(run_module: ModuleRunner, made: Shop, archive: Path, **more: Any) -> dict[str, Any]:
+    options = made.verify_options(wal_archive=str(archive), level="decode", record=False, **more)
+    return run_module("postgresql_backup_verify", options)
+
+
+def names(archive: Path) -> list[str]:
+    return sorted(path.name for path in archive.iterdir() if len(path.name) == 24)
+
+
+def test_a_whole_archive_is_read_to_its_last_commit(run_module: ModuleRunner, history: Shop, copy: Path) -> None:
+    proven = verified(run_module, history, copy)
+    assert proven["verdict"] == "verified", proven["findings"]
+    [artefact] = proven["artefacts"]
+    last = history.server.query("SELECT max(id) FROM orders")[0][0]
+    assert artefact["window"]["until"] >= history.committed_at(last).replace("+00:00", "Z")
+    assert artefact["wal"]["last"] == names(copy)[-1]
+    assert artefact["wal"]["segments"] >= 4
+
+
+def test_29_a_missing_segment_is_a_gap_with_a_lost_window(run_module: ModuleRunner, history: Shop, copy: Path) -> None:
+    gone = names(copy)[-3]
+    (copy / gone).unlink()
+    # What looks at the copy alone sees nothing.
+    assert len(names(copy)) > 3
+    proven = verified(run_module, history, copy)
+    assert (proven["verdict"], codes(proven)) == ("failed", ["wal_gap"])
+    [finding] = proven["findings"]
+    assert finding["object"] == gone
+    assert finding["message"].startswith(f"{gone} is missing in {copy}, and later segments are there. Moments from 2")
+    assert finding["message"].endswith("are lost")
+    [artefact] = proven["artefacts"]
+    # Up to there it still leads.
+    assert artefact["wal"]["gaps"] == [{"first": gone, "last": gone, "count": 1}]
+    assert artefact["window"]["last_segment"] < gone
+
+
+@pytest.mark.parametrize("damage", ["flip", "short", "zeros", "other"])
+def test_30_a_damaged_segment_is_found_by_reading_it(
+    run_module: ModuleRunner, history: Shop, copy: Path, damage: str
+) -> None:
+    bad = copy / names(copy)[-2]
+    data = bytearray(bad.read_bytes())
+    # In the middle of the records; behind the last one there are zeros.
+    used = len(bytes(data).rstrip(b"\0"))
+    if damage == "flip":
+        data[used // 2] ^= 0x01
+    elif damage == "short":
+        del data[used // 2 :]
+    elif damage == "zeros":
+        data[:] = bytes(len(data))
+    else:
+        data = bytearray((copy / names(copy)[-3]).read_bytes())
+    bad.write_bytes(data)
+    proven = verified(run_module, history, copy)
+    assert (proven["verdict"], codes(proven)) == ("failed", ["wal_invalid"])
+    assert proven["findings"][0]["object"] in (bad.name, names(copy)[-3])
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_compressed_segments_are_read_and_replayed(
+    run_module: ModuleRunner, history: Shop, copy: Path, suffix: str
+) -> None:
+    for name in names(copy):
+        path = copy / name
+        if suffix == ".gz":
+            path.with_name(name + suffix).write_bytes(gzip.compress(path.read_bytes(), 1))
+            path.unlink()
+        else:
+            subprocess.run(["zstd", "-q", "--rm", path], check=True)
+    last = history.server.query("SELECT max(id) FROM orders")[0][0]
+    proven = run_module(
+        "postgresql_backup_verify",
+        history.verify_options(
+            wal_archive=str(copy),
+            level="semantics",
+            record=False,
+            must_see=[{"query": f"SELECT 1 FROM orders WHERE id = {last}"}],
+        ),
+    )
+    assert proven["verdict"] == "verified", proven["findings"]
+    # Cut off, it does not count as a segment that is there.
+    bad = next(path for path in copy.iterdir() if path.name == names_of(copy, suffix)[-1])
+    bad.write_bytes(bad.read_bytes()[:-200])
+    proven = verified(run_module, history, copy)
+    assert (proven["verdict"], codes(proven)) == ("failed", ["wal_invalid"])
+
+
+def names_of(archive: Path, suffix: str) -> list[str]:
+    return sorted(path.name for path in archive.iterdir() if path.name.endswith(suffix))
+
+
+def test_an_archive_of_another_cluster_or_without_segments_is_no_verdict(
+    run_module: ModuleRunner, history: Shop, taken: str, tmp_path: Path
+) -> None:
+    assert taken
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    proven = verified(run_module, history, empty)
+    assert (proven["verdict"], codes(proven)) == ("error", ["wal_unreadable"])
+    alien = tmp_path / "alien"
+    alien.mkdir()
+    source = history.archive / history.segments()[-1]
+    data = bytearray(source.read_bytes())
+    data[24] ^= 0xFF
+    (alien / source.name).write_bytes(data)
+    proven = verified(run_module, history, alien)
+    assert (proven["verdict"], codes(proven)) == ("error", ["identity_mismatch"])
+
+
+# --- the documented archive_command
+
+
+def archived(command: str, segment: Path) -> int:
+    """Run the command as the server does; its exit status."""
+    line = command.replace("%p", str(segment)).replace("%f", segment.name)
+    return subprocess.run(["sh", "-c", line], check=False, capture_output=True).returncode
+
+
+def test_the_documented_archive_command_never_overwrites_and_may_be_repeated(tmp_path: Path) -> None:
+    archive, source = tmp_path / "wal", tmp_path / "pg_wal"
+    archive.mkdir()
+    source.mkdir()
+    command = archive_command(archive)
+    segment = source / "000000010000000000000001"
+    segment.write_bytes(b"one" * 1000)
+    assert archived(command, segment) == 0
+    assert (archive / segment.name).read_bytes() == segment.read_bytes()
+    # A crash between the copy and the answer has the server repeat it.
+    assert archived(command, segment) == 0
+    # Half a copy of a run that was killed is in nobody's way.
+    (archive / f".{segment.name}.tmp").write_bytes(b"half")
+    assert archived(command, segment) == 0
+    segment.write_bytes(b"two" * 1000)
+    assert archived(command, segment) != 0
+    assert (archive / segment.name).read_bytes() == b"one" * 1000
+    (archive / segment.name).unlink()
+    assert archived(command, segment) == 0
+    assert os.listdir(archive) == [segment.name]
+    # The manual's way takes the second one for the first.
+    assert archived(f"cp %p {archive}/%f", source / segment.name) == 0
+    segment.write_bytes(b"six" * 1000)
+    assert archived(f"cp %p {archive}/%f", segment) == 0
+    assert (archive / segment.name).read_bytes() == b"six" * 1000
+    full = tmp_path / "full"
+    full.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", full], check=True)
+    try:
+        segment.write_bytes(b"x" * 100_000)
+        assert archived(archive_command(full), segment) != 0
+        assert not (full / segment.name).exists()
+    finally:
+        subprocess.run(["umount", full], check=True)
