@@ -101,6 +101,10 @@ CREATE TABLE by_mood (id int, m mood NOT NULL) PARTITION BY HASH (m);
 CREATE TABLE by_mood_0 PARTITION OF by_mood FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE by_mood_1 PARTITION OF by_mood FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 INSERT INTO by_mood SELECT g, (ARRAY['sad', 'it''s ok', 'happy']::mood[])[g % 3 + 1] FROM generate_series(1, 300) g;
+CREATE TABLE regions (code char(2), name text) PARTITION BY LIST (code);
+CREATE TABLE regions_kr PARTITION OF regions FOR VALUES IN ('KR');
+CREATE TABLE regions_other PARTITION OF regions FOR VALUES IN ('JP', 'DE', NULL);
+INSERT INTO regions VALUES ('KR', 'Korea'), ('JP', 'Japan'), (NULL, 'nowhere');
 CREATE TABLE refers_to_partitioned (at timestamptz, device int, FOREIGN KEY (at, device) REFERENCES measured);
 
 CREATE TABLE parent (id int PRIMARY KEY, name text);

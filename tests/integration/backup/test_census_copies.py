@@ -215,7 +215,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "large object changed": ("SELECT lo_put(90001, 1500000, '!')", [("content_mismatch", "large objects")]),
     "large object added": ("SELECT lo_create(0)", [("structure_differs", "large objects")]),
     "table dropped": ("DROP TABLE notes", [("structure_missing", "public.notes")]),
-    "partition dropped": ("DROP TABLE by_mood_1", [("structure_missing", "public.by_mood_1")]),
+    "partition dropped": ("DROP TABLE regions_kr", [("structure_missing", "public.regions_kr")]),
     "many tables dropped": (
         "DROP TABLE notes, descending, dropped_column, no_columns, empty_table, booked, scratch_pad",
         [("structure_missing", "public.*")],

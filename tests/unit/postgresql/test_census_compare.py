@@ -16,10 +16,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.mode
     Watermark,
     census_from,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.regressions import (
-    regressions,
-    requirements,
-)
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.regressions import regressions
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.weaknesses import weaknesses
 
 Mapping = dict[str, Any]
@@ -703,21 +700,6 @@ def test_how_much_may_be_gone() -> None:
     fewer = changed(*LATER, put("tables|public.customers|rows", 60))
     assert regressions(ORIGINAL, fewer, volume_percent=41) == []
     assert len(regressions(ORIGINAL, fewer, volume_percent=40)) == 1
-
-
-def test_what_the_user_requires() -> None:
-    assert requirements(ORIGINAL, minimum_rows=1667, tables=["public.orders"], table_rows={"public.tiny": 4}) == []
-    found = requirements(ORIGINAL, minimum_rows=1668, tables=["public.gone"], table_rows={"public.tiny": 5})
-    assert [(each.code, each.detail) for each in found] == [
-        (
-            "below_minimum",
-            "The database shop has too few rows: at least 1668 required, and it has 9 tables with 1667 rows.",
-        ),
-        ("below_minimum", "The table public.gone is required and missing: with at least 1 row."),
-        ("below_minimum", "The table public.tiny has too few rows: 4 of at least 5."),
-    ]
-    (one,) = requirements(changed(put("tables", {})))
-    assert one.detail == "The database shop has too few rows: at least 1 required, and it has no table at all."
 
 
 # --- out of a manifest

@@ -62,6 +62,11 @@ class Scope:
         """Whether what belongs to no schema is dumped, too: extensions, publications, casts."""
         return not self.schemas
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is left out."""
+        return not self.schemas and not self.exclude_schemas
+
     def covers(self, schema: str) -> bool:
         """Whether a schema belongs to it."""
         return (not self.schemas or schema in self.schemas) and schema not in self.exclude_schemas
@@ -92,7 +97,7 @@ class Census:
     C(default_privileges), C(others): schema, definition, owner. A C(text) is the fingerprint of a definition that
     another major version writes otherwise.
     C(collations): {name: {recorded, actual}}, the database's own under the name C(default).
-    C(roles): names of those that own or are granted anything here.
+    C(roles): names of those that own or are granted anything of this, or that policies name.
     C(watermarks): {C(public.orders.created_at): newest value as ISO 8601, null when there is none}.
     """
 

@@ -1,11 +1,11 @@
 # Copyright: (c) The runbook.ops contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A backup's census held against that of the previous verified backup, and against what the user requires. Pure."""
+"""A backup's census held against that of the previous verified backup. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.compare_structure import (
     Pair,
@@ -17,13 +17,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.disc
     Discrepancy,
     grouped,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.model import Census, Entry
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.model import Census
 
 # A table that had fewer rows than this may lose any share of them: queues and sessions come and go.
 SMALL_ROWS = 100
 
-_DATABASE, _TABLE = ("database", "databases"), ("table", "tables")
-_VIEW, _SCHEMA, _EXTENSION = ("view", "views"), ("schema", "schemas"), ("extension", "extensions")
+_DATABASE, _VIEW = ("database", "databases"), ("view", "views")
+_SCHEMA, _EXTENSION = ("schema", "schemas"), ("extension", "extensions")
 _GONE = ("was in the previous verified backup and is gone", "were in the previous verified backup and are gone")
 _FEWER = ("has lost rows", "have lost rows")
 _UNPROTECTED = ("has row security no longer", "have row security no longer")
@@ -35,8 +35,6 @@ _PARTS = (
     ("policies", ("policy", "policies")),
     ("rules", ("rule", "rules")),
 )
-_REQUIRED = ("is required and missing", "are required and missing")
-_TOO_FEW = ("has too few rows", "have too few rows")
 
 
 def regressions(
@@ -193,35 +191,3 @@ def _lost(before: int, now: int, percent: float) -> bool:
 
 def _loss(before: int, now: int) -> str:
     return f"{before} in the previous verified backup, {now} now ({100.0 * (before - now) / before:.0f} % fewer)"
-
-
-def requirements(
-    current: Census, *, minimum_rows: int = 1, tables: Collection[str] = (), table_rows: Mapping[str, int] | None = None
-) -> list[Discrepancy]:
-    """What the user requires of any backup. Code: C(below_minimum).
-
-    Args:
-        current: The census.
-        minimum_rows: So many rows in all tables together at least; 0 for a database that may be empty.
-        tables: Names of tables that must be there with at least one row, C(public.orders).
-        table_rows: Tables with their least number of rows.
-
-    """
-    wanted = {**dict.fromkeys(tables, 1), **(table_rows or {})}
-    differences = []
-    total = current.row_count
-    if total < minimum_rows:
-        name = str(current.database["name"])
-        held = f"{len(current.tables)} tables with {total} rows" if current.tables else "no table at all"
-        more = f"at least {minimum_rows} required, and it has {held}"
-        differences.append(Difference("below_minimum", _DATABASE, None, name, _TOO_FEW, minimum_rows, total, more))
-    for name, least in wanted.items():
-        entry: Entry | None = current.tables.get(name)
-        schema = None if entry is None else entry["schema"]
-        if entry is None:
-            more = f"with at least {least} row{'' if least == 1 else 's'}"
-            differences.append(Difference("below_minimum", _TABLE, schema, name, _REQUIRED, least, None, more))
-        elif entry["rows"] is not None and entry["rows"] < least:
-            more = f"{entry['rows']} of at least {least}"
-            differences.append(Difference("below_minimum", _TABLE, schema, name, _TOO_FEW, least, entry["rows"], more))
-    return grouped(differences)

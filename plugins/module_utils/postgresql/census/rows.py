@@ -12,15 +12,14 @@ copy computes them anew.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-try:
+# Without the driver nothing here is called: connecting says what is missing.
+with contextlib.suppress(ImportError):
     from psycopg2 import sql
-except ImportError:
-    # client.connect says so to people.
-    sql = None  # type: ignore[assignment]
 
 # What stands for NULL in the chain. No text of the user's is the same as this one.
 _NULL = "\x01NULL 2f6c1a54-7d0e-4c0b-9a55-0c9b5d1f3e77\x01"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
@@ -15,11 +16,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.snap
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Row, Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.health.section import compose
 
-try:
+# Without the driver nothing here is called: connecting says what is missing.
+with contextlib.suppress(ImportError):
     from psycopg2 import sql
-except ImportError:
-    # client.connect says so to people.
-    sql = None  # type: ignore[assignment]
 
 # Two ways a sequence feeds a column: it is owned by it (serial, identity), or the column's default calls nextval().
 # On a standby an unlogged sequence cannot be read.

@@ -14,11 +14,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client impo
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.session import check_direct
 
-try:
+# Without the driver nothing here is called: connecting says what is missing.
+with contextlib.suppress(ImportError):
     from psycopg2 import sql
-except ImportError:
-    # client.connect says so to people.
-    sql = None  # type: ignore[assignment]
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 

@@ -120,7 +120,7 @@ def take_census(
         )
         structure = _structure(catalog, made)
         collations = surroundings.collations_of(catalog.rows(surroundings.COLLATIONS), base)
-        roles = {row["name"] for row in catalog.rows(surroundings.ROLES)}
+        roles = {row["name"] for row in catalog.rows(surroundings.ROLES)} if whole.is_everything else set()
     newest = read_watermarks(session, watermarks, on_wait=shown.check)
     prepare_reading(session)
     shown.phase("census", "large objects")
@@ -199,8 +199,10 @@ def _structure(catalog: _Catalog, made: relations.Relations) -> dict[str, Topic]
 
 
 def _owners(topics: Iterable[Topic]) -> set[str]:
+    """Roles that own something in the census, are granted something, or are named by policies."""
     entries = [entry for topic in topics for entry in topic.values()]
     owners = {str(entry["owner"]) for entry in entries if entry.get("owner")}
-    granted = {role for entry in entries for role in entry.get("acl") or ()} - {"public"}
+    granted = {role for entry in entries for key in ("acl", "roles") for role in entry.get(key, ())}
+    granted |= {role for entry in entries for acl in entry.get("column_acl", {}).values() for role in acl}
     # Names that begin with pg_ are the server's own.
-    return {name for name in owners | granted if not name.startswith("pg_")}
+    return {name for name in owners | granted - {"public"} if not name.startswith("pg_")}

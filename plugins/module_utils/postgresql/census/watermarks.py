@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Optional
@@ -15,11 +16,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.snap
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 
-try:
+# Without the driver nothing here is called: connecting says what is missing.
+with contextlib.suppress(ImportError):
     from psycopg2 import sql
-except ImportError:
-    # client.connect says so to people.
-    sql = None  # type: ignore[assignment]
 
 # An index answers in milliseconds; without one the whole table is read.
 SECONDS = 300.0
