@@ -41,6 +41,7 @@ PREFIX = "runbook_verify_"
 _APPLICATION = "runbook.ops verify"
 _WARDEN_SECONDS = 10.0
 _DROP_ATTEMPTS = 5
+_LOCK_SECONDS = 300.0
 
 
 def check_staging(request: Request, identifiers: Mapping[str, str]) -> None:
@@ -185,7 +186,13 @@ def _drop_for_sure(options: Mapping[str, Any], name: str) -> None:
 
 
 def _connect(options: Mapping[str, Any]) -> Session:
-    return connect(options, application_name=_APPLICATION, statement_timeout_seconds=0, read_only=False)
+    return connect(
+        options,
+        application_name=_APPLICATION,
+        statement_timeout_seconds=0,
+        lock_timeout_seconds=_LOCK_SECONDS,
+        read_only=False,
+    )
 
 
 def _key(name: str) -> int:
@@ -230,8 +237,10 @@ def _watch(reader: int, options: Mapping[str, Any], name: str) -> None:
         while piece := os.read(reader, 16):
             said += piece
         for _attempt in range(0 if said else _DROP_ATTEMPTS):
-            with contextlib.suppress(Exception):
-                _drop_for_sure(options, name)
+            with contextlib.suppress(Exception), _connect(options) as session:
+                # The killed run's session may still be making the database; when it has ended, its lock is free.
+                session.query("SELECT pg_advisory_lock(%s, %s)", (LOCK_CLASS, _key(name)))
+                drop_database(session, name)
                 break
             time.sleep(1)
     finally:
