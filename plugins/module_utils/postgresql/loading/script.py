@@ -27,7 +27,6 @@ _TAG_BYTES = 256
 _COMMENT_END = re.compile(rb"/\*|\*/")
 _IDENTIFIER_BYTE = re.compile(rb"[\w$\x80-\xff]")
 _OLD_STRINGS = re.compile(rb"SET\s+standard_conforming_strings\s*(?:=|TO)\s*'?(on|off)'?\s*;", re.I)
-_ROWS_END = re.compile(rb"(?<=\n)\\\.\r?\n")
 _BOM = b"\xef\xbb\xbf"
 # The longest word that is looked for; so much is looked at again when more comes.
 _OVERLAP_BYTES = 8
@@ -261,14 +260,14 @@ class Script:
                 self._at = data.index(b"\n") + 1
                 self._data = data
                 return
-            end = _ROWS_END.search(data)
-            cut = end.start() if end else data.rfind(b"\n") + 1
+            end = _rows_end(data)
+            cut = end[0] if end else data.rfind(b"\n") + 1
             if cut:
                 yield b"".join([*held, data[:cut]]) if held else data[:cut]
                 held = []
             self._data, self._at = data, cut
             if end:
-                self._at = end.end()
+                self._at = end[1]
                 return
             if not cut and len(data) > _TAG_BYTES:
                 # A row longer than a chunk: kept in parts, because joining them every time takes time squared.
@@ -277,3 +276,16 @@ class Script:
             if not self._more():
                 what = str(self._entry) if self._entry else ""
                 raise Damaged("the dump is cut off in the middle of its rows", code="marker_missing", object=what)
+
+
+def _rows_end(data: bytes) -> Optional[tuple[int, int]]:
+    """Where a line begins and ends that ends the rows, if there is one after the first line.
+
+    Searched for without a pattern: it is done over every byte of a dump, and C(bytes.find) is ten times as fast.
+    """
+    at = data.find(b"\n\\.")
+    while at >= 0:
+        if data.startswith((b"\n", b"\r\n"), at + 3):
+            return at + 1, data.index(b"\n", at + 3) + 1
+        at = data.find(b"\n\\.", at + 1)
+    return None
