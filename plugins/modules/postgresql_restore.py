@@ -118,6 +118,7 @@ options:
   keep_old:
     description:
       - Whether the former database is kept. With V(false), what was written since the backup is lost.
+      - A former one that was kept goes, too, when a later run with V(false) finds the same backup in place.
     type: bool
     default: true
   keep_failed:
@@ -245,7 +246,7 @@ notes:
     do.
   - The login must be able to create databases, to end sessions and, for missing roles, to create roles. It must own the
     database that is replaced. A superuser can all of that.
-  - A former database is never dropped by a later run. RV(kept) lists them all.
+  - Former databases of other restores are never dropped. RV(kept) lists them all.
   - What was written to the former database since the backup is in it, and nowhere else. RV(undo) brings it back.
 seealso:
   - module: runbook.ops.postgresql_backup

@@ -100,7 +100,7 @@ def test_swap(server: PostgresServer, repository: Path, run_module: Run) -> None
     result = run_module("postgresql_restore", options)
     assert result.get("changed"), result.get("msg")
     assert result["actions"] == checked["actions"]
-    assert done(result) == IN_PLACE
+    assert (done(result), result["notes"]) == (IN_PLACE, [])
     restored = result["restored"]
     old = restored["old_database"]
     assert databases(server) == ["shop", old]
@@ -147,6 +147,7 @@ def test_versions(major: int, run_module: Run, tmp_path: Path) -> None:
         result = run_module("postgresql_restore", asked(other, tmp_path))
         assert result.get("changed"), result.get("msg")
         assert result["restored"]["verdict"] == "verified"
+        assert not any("locale" in each for each in result["notes"])
         assert (other.psql(COUNT, db="shop"), surroundings(other, "shop")) == ("200", before)
         assert other.psql(COUNT, db=result["restored"]["old_database"]) == "201"
         assert not run_module("postgresql_restore", asked(other, tmp_path))["changed"]
@@ -199,6 +200,13 @@ def test_an_empty_database_is_filled(server: PostgresServer, repository: Path, r
 def test_the_old_one_can_go(server: PostgresServer, repository: Path, run_module: Run) -> None:
     result = run_module("postgresql_restore", asked(server, repository, keep_old=False))
     assert (databases(server), result["restored"]["old_database"], result["undo"]) == (["shop"], None, [])
+    assert done(result)[-1] == "drop_old"
+    # Kept by one run, it goes by a later one that does not want it, as after a run that was killed just before.
+    kept = run_module("postgresql_restore", asked(server, repository, force=True))["restored"]["old_database"]
+    assert databases(server) == ["shop", kept]
+    dropped = run_module("postgresql_restore", asked(server, repository, keep_old=False))
+    assert (done(dropped), dropped["restored"], databases(server)) == (["drop_old"], None, ["shop"])
+    assert not run_module("postgresql_restore", asked(server, repository, keep_old=False))["changed"]
 
 
 def test_roles_come_first(repository: Path, run_module: Run) -> None:

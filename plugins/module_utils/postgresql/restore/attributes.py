@@ -150,7 +150,8 @@ def _shape(row: Row) -> Shape:
         encoding=row["encoding"],
         collate=columns["datcollate"],
         ctype=columns["datctype"],
-        provider=provider_of(columns.get("datlocprovider")),
+        # Before 15 there was one.
+        provider=provider_of(columns.get("datlocprovider", "c")),
         locale=columns.get("datlocale") or columns.get("daticulocale"),
     )
 

@@ -145,7 +145,8 @@ def _why_left_alone(neighbour: Neighbour) -> Optional[str]:
 
 def _to_be_dropped(request: RestoreRequest, state: State, key: str) -> Sequence[Neighbour]:
     """What the run that put this backup in place was to drop, and did not come to."""
-    if not drops_old(request):
+    # An empty one that a run was ended before dropping does no harm, and may not be empty any more.
+    if request.keep_old or not request.is_swap:
         return ()
     return [
         each
