@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import (
@@ -145,7 +146,7 @@ class BucketDepot:
 
 
 class ObjectSink:
-    """An object on its way, a part at a time."""
+    """An object on its way, a part at a time: while one is being sent, whoever writes fills the next one."""
 
     def __init__(self, store: Store, bucket: str, key: str, name: str) -> None:
         self._store = store
@@ -156,16 +157,19 @@ class ObjectSink:
         self._buffer = bytearray()
         self._upload: Optional[MultipartUpload] = None
         self._parts = 0
+        self._sender = ThreadPoolExecutor(max_workers=1)
+        self._on_its_way: Optional[Future[None]] = None
 
     def __enter__(self) -> ObjectSink:
         return self
 
     def __exit__(self, *_details: object) -> None:
+        self._sender.shutdown()
         if self._upload is not None:
             self._upload.abort()
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes; a full part is sent."""
+        """Take the next bytes; a full part is sent. What went wrong with one is raised with the next."""
         self._hashes.update(data)
         self._buffer += data
         while len(self._buffer) >= self._part_bytes:
@@ -179,8 +183,15 @@ class ObjectSink:
     def _send(self, part: bytes) -> None:
         if self._upload is None:
             self._upload = self._store.begin_upload(self._bucket, self._key)
-        self._upload.send(part)
+        self._settle()
+        self._on_its_way = self._sender.submit(self._upload.send, part)
         self._parts += 1
+
+    def _settle(self) -> None:
+        """Wait for the part that is being sent."""
+        sent, self._on_its_way = self._on_its_way, None
+        if sent is not None:
+            sent.result()
 
     def commit(self) -> Stored:
         """Send what is left, and have the object appear."""
@@ -189,5 +200,6 @@ class ObjectSink:
         else:
             if self._buffer:
                 self._send(bytes(self._buffer))
+            self._settle()
             version = self._upload.complete()
         return Stored(self._name, self._hashes.bytes, self._hashes.sha256, self._hashes.blocks, version)
