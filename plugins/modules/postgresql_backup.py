@@ -242,7 +242,7 @@ actions:
       description: V(dump), V(count), V(globals) or V(publish) with O(method=dump).
       type: str
     object:
-      description: The database, or the address of what is written, as the naming rule has it.
+      description: The database and its server, or the address of what is written, as the naming rule has it.
       type: str
     reason:
       description: What it consists of.
@@ -293,6 +293,12 @@ backup:
       type: str
     database:
       description: The database.
+      type: str
+    server:
+      description: The address that was logged in to. The manifest does not have it.
+      type: str
+    system_identifier:
+      description: The number that the cluster got when it was made, which tells it from every other one.
       type: str
     method:
       description: The value of O(method).

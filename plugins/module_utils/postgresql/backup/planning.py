@@ -68,10 +68,11 @@ def actions_for(request: Request, depot: Depot, source: Source, plan: Plan) -> l
         how.append(f"encrypted by {request.encryption.method}")
     if request.selection.is_partial:
         how.append("in part")
+    database = f"{source.database} at {source.server}"
     what = "rows and digests" if request.digests else "rows"
     actions = [
-        {"action": "dump", "object": source.database, "reason": f"to {target}, {', '.join(how)}"},
-        {"action": "count", "object": source.database, "reason": f"{what} of every table in the same snapshot"},
+        {"action": "dump", "object": database, "reason": f"to {target}, {', '.join(how)}"},
+        {"action": "count", "object": database, "reason": f"{what} of every table in the same snapshot"},
     ]
     if request.globals:
         reason = "with the roles' passwords" if request.role_passwords else "without the roles' passwords"

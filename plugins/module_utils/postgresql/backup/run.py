@@ -116,7 +116,10 @@ class _Run:
             self._clean()
             self._check_name(artefact)
             manifest = self._backup(artefact, source, plan)
-            told |= {"after": read_published(self.depot, artefact), "backup": facts(manifest, self.depot)}
+            told |= {
+                "after": read_published(self.depot, artefact),
+                "backup": facts(manifest, self.depot, source.server),
+            }
         return result(**told, notes=self.notes)
 
     def _connect(self) -> Session:

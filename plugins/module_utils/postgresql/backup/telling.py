@@ -14,8 +14,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.mani
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.published import NONE_SHOWN, Published
 
 
-def facts(manifest: Manifest, depot: Depot) -> dict[str, Any]:
-    """A new backup: its manifest without what is long."""
+def facts(manifest: Manifest, depot: Depot, server: str) -> dict[str, Any]:
+    """A new backup of a server with this address: its manifest without what is long."""
     census = manifest.census or {}
     tables = [each for each in census["tables"].values() if each["kind"] != "partitioned table"]
     return {
@@ -24,6 +24,8 @@ def facts(manifest: Manifest, depot: Depot) -> dict[str, Any]:
         "manifest": depot.address(manifest_name(manifest.name)),
         "globals": None if manifest.globals is None else depot.address(manifest.globals.name),
         "database": census["database"]["name"],
+        "server": server,
+        "system_identifier": census["server"].get("system_identifier"),
         "method": manifest.method,
         "taken_at": manifest.taken_at,
         "started_at": manifest.started_at,
