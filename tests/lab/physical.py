@@ -102,7 +102,7 @@ class Shop:
 
     def segments(self) -> list[str]:
         """The names of the segments in the archive."""
-        return sorted(path.name for path in self.archive.iterdir() if re.fullmatch(r"[0-9A-F]{24}", path.name[:24]))
+        return sorted(path.name for path in self.archive.iterdir() if re.fullmatch(r"[0-9A-F]{24}", path.name))
 
 
 def eventually(holds: Any, what: str) -> None:

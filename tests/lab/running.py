@@ -62,10 +62,10 @@ def lab_command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def running_lab(system: str, scenario: str, directory: Path, size: str = "small") -> Iterator[Running]:
+def running_lab(system: str, scenario: str, directory: Path, size: str = "small", *options: str) -> Iterator[Running]:
     """A lab of a system, by default the smallest, and afterwards nothing of it."""
     where = [system, "--directory", str(directory)]
-    up = lab_command("up", *where, "--scenario", scenario, "--size", size)
+    up = lab_command("up", *where, "--scenario", scenario, "--size", size, *options)
     assert up.returncode == 0, up.stdout + up.stderr
     try:
         inventories = ["-i", str(INVENTORIES / system), "-i", str(directory / "inventory")]

@@ -33,7 +33,7 @@ from lab.serve import ExporterProcess, SessionsProcess, StubProcess
 from lab.server import Server
 from lab.state import MARK, Member, State, claim, load
 from lab.systems import System
-from lab.users import give, ordinary_account
+from lab.users import can_enter, give, ordinary_account, scratch_directory
 
 OPTIONAL = ("prometheus",)
 # Takes backups: it may read everything and change nothing.
@@ -198,6 +198,7 @@ class Lab:
             if role
         }
         self.token = secrets.token_urlsafe(24)
+        self.archive = self.options.directory / "wal"
 
     # --- servers
     def _common(self, name: str) -> dict[str, Any]:
@@ -312,16 +313,18 @@ class Lab:
         """Settings with which the server keeps its WAL, for recoveries to a moment in time."""
         if not self.options.wal_archive:
             return {}
-        place = self._archive
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        give(place, ordinary_account())
+        account = ordinary_account()
+        if account is not None and not can_enter(self.options.directory, account):
+            # The server's account could write nothing there.
+            self.archive = scratch_directory("rbl-wal-", account)
+            self.state.extra_directories.append(str(self.archive))
+        else:
+            self.archive.mkdir(mode=0o700, parents=True, exist_ok=True)
+            give(self.archive, account)
+        place = self.archive
         partial = f"{place}/.%f.partial"
         command = f'test ! -f "{place}/%f" && cp "%p" "{partial}" && mv "{partial}" "{place}/%f"'
         return {"wal_level": "replica", "archive_mode": "on", "archive_command": command, "archive_timeout": "5s"}
-
-    @property
-    def _archive(self) -> Path:
-        return self.options.directory / "wal"
 
     def _recovery(self, server: PostgresServer) -> dict[str, Any]:
         """Where this lab's backups go, and the logins that write and restore them."""
@@ -332,7 +335,7 @@ class Lab:
             "postgresql_restore_password": server.password,
         }
         if self.options.wal_archive:
-            found["postgresql_wal_archive"] = str(self._archive)
+            found["postgresql_wal_archive"] = str(self.archive)
             found["postgresql_base_backup_repository"] = str(self.options.directory / "base-backups")
         return found
 

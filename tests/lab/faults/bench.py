@@ -17,6 +17,7 @@ from lab.faults.dumps import Source
 from lab.faults.mistakes import MISTAKES, copy_database, make_mistake
 from lab.faults.shop import NAME, WATERMARK, make_shop
 from lab.postgresql import PostgresServer
+from lab.users import scratch_directory
 
 RunModule = Callable[..., dict[str, Any]]
 # Every backup of a repository has a name of its own; the newest name is the newest backup.
@@ -62,7 +63,7 @@ class Bench:
     """Servers, places, and a way to run modules.
 
     ``yesterday`` is a repository with one verified backup of the shop; cases add today's to it, and take it away.
-    ``today`` is another healthy backup of the shop, which cases copy and break.
+    ``today`` is another healthy backup of the shop, which cases copy and break. ``kept`` has what cases share.
     """
 
     run: RunModule
@@ -71,6 +72,14 @@ class Bench:
     yesterday: Path
     today: Path
     now: dt.datetime
+    kept: dict[str, Any] = field(default_factory=dict)
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def shared(self, name: str, make: Callable[[], contextlib.AbstractContextManager[Any]]) -> Any:
+        """What is made by the first case that asks for it, and ends with the bench."""
+        if name not in self.kept:
+            self.kept[name] = self.stack.enter_context(make())
+        return self.kept[name]
 
     @property
     def source(self) -> Source:
@@ -171,6 +180,21 @@ def recompute(artefact: Path, **changes: Any) -> None:
     digest = hashlib.sha256(data).hexdigest()
     manifest.update({"bytes": len(data), "sha256": digest, "blocks": [digest], **changes})
     path.write_text(json.dumps(manifest, indent=1), encoding="ascii")
+
+
+@contextlib.contextmanager
+def fault_bench(run: RunModule) -> Iterator[Bench]:
+    """A bench with a server and a place of its own."""
+    place = scratch_directory("rbl-matrix-")
+    # The accounts of scratch servers go through it.
+    place.chmod(0o755)
+    try:
+        with PostgresServer() as server:
+            bench = make_bench(run, server, place)
+            with bench.stack:
+                yield bench
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def make_bench(run: RunModule, server: PostgresServer, place: Path) -> Bench:

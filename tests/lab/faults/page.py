@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lab.faults.cases import CASES, ERROR, REFUSED, VERIFIED, Case
-from lab.faults.measure import Answers, measure
+from lab.faults.measure import Answers, measure, newer_installation, programs_without_restrict
 from lab.faults.rivals import GZIP, LIST, PGBACKREST, RESTORE, TEXT_ONLY, Answer
+from lab.installations import default_installation
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "backup_faults.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+VERSIONS_BEGIN, VERSIONS_END = "<!-- versions: begin -->", "<!-- versions: end -->"
 TOOLS = (GZIP, LIST, RESTORE, PGBACKREST)
+HEALTHY = 45
 CAUGHT, MISSED, TEXT, SILENT, NOT_APPLICABLE = "caught", "missed", "text only", "silent", "–"
 
 
 def ours(case: Case) -> str:
     """What the collection's modules say; test_fault_matrix.py proves each line."""
+    if case.number == HEALTHY:
+        return f"**{SILENT}**"
     if case.verdict == VERIFIED:
-        return (
-            f"**{SILENT}**" if case.code is None and case.number == max(each.number for each in CASES) else "**proven**"
-        )
-    word = {ERROR: "error", REFUSED: "refused"}.get(case.verdict, CAUGHT)
-    return f"**{word}**" + (f" `{case.code}`" if case.code else "")
+        return f"**noted** `{case.code}`" if case.code else "**proven off**"
+    said = {ERROR: "error", REFUSED: "refused"}.get(case.verdict, CAUGHT)
+    return f"**{said}**" + (f" `{case.code}`" if case.code else "")
 
 
 def word(answer: Answer, case: Case) -> str:
     """One word for an answer."""
     if answer.objected:
         return CAUGHT
-    if case.verdict == VERIFIED and case.number != 42:
+    if case.number == HEALTHY:
         return SILENT
     return TEXT if answer.status == TEXT_ONLY else MISSED
 
@@ -62,17 +68,38 @@ def rendered(answers: Answers) -> str:
     return "\n".join(lines) + "\n"
 
 
-def measured_part(text: str) -> str:
-    """The measured part of a page as it is."""
-    found = re.search(re.escape(BEGIN) + r"\n(.*?)" + re.escape(END), text, re.DOTALL)
+def versions() -> str:
+    """What was measured, on which a reader must know it depends."""
+    gzip = first_line(["gzip", "--version"])
+    backrest = first_line(["pgbackrest", "version"])
+    postgresql = [str(each.version) for each in (default_installation(), newer_installation())]
+    old = first_line([str(programs_without_restrict() / "psql"), "--version"])
+    collection = importlib.import_module("ansible_collections.community.postgresql")
+    [place] = collection.__path__
+    manifest = json.loads((Path(place) / "MANIFEST.json").read_text(encoding="utf-8"))
+    return (
+        f"{gzip}; {backrest}; community.postgresql {manifest['collection_info']['version']}; PostgreSQL "
+        f"{' and '.join(postgresql)}; {old} in case 24."
+    )
+
+
+def first_line(argv: Sequence[str]) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+
+
+def part(text: str, begin: str = BEGIN, end: str = END) -> str:
+    """The part of a page between two marks."""
+    found = re.search(re.escape(begin) + r"\n(.*?)" + re.escape(end), text, re.DOTALL)
     if found is None:
-        raise ValueError(f"{PAGE} has no part between {BEGIN} and {END}.")
+        raise ValueError(f"{PAGE} has no part between {begin} and {end}.")
     return found.group(1)
 
 
 def main() -> int:
     text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(text.replace(measured_part(text), rendered(measure())), encoding="utf-8")
+    text = text.replace(part(text), rendered(measure()))
+    text = text.replace(part(text, VERSIONS_BEGIN, VERSIONS_END), f"{versions()}\n")
+    PAGE.write_text(text, encoding="utf-8")
     return 0
 
 
