@@ -39,6 +39,23 @@ with ScratchServer(installations(sys.argv[2], "initdb")[0], place=Path(sys.argv[
         session.query("CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 30000000) AS g")
 """
 
+# The same as whoever runs it, or as an ordinary account when that is root; the interpreter must be one that it may run.
+ORDINARY = """
+import os, pwd, shutil, sys
+from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.server import ScratchServer
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import installations
+if os.geteuid() == 0:
+    nobody = pwd.getpwnam("nobody")
+    os.setgroups([])
+    os.setgid(nobody.pw_gid)
+    os.setuid(nobody.pw_uid)
+    sys.executable = "/usr/bin/python3"
+with ScratchServer(installations(sys.argv[1], "initdb")[0], progress=Progress()) as server:
+    with server.connect() as session:
+        print(server.place.account.uid, session.query("SELECT current_user::text AS name")[0]["name"], server.directory)
+"""
+
 
 @pytest.fixture
 def place() -> Iterator[Path]:
@@ -215,6 +232,14 @@ def test_a_place_that_the_account_cannot_enter(place: Path) -> None:
     hidden.rmdir()
     with pytest.raises(RunbookError, match="is not a directory that can be written to"):
         ScratchPlace(hidden)
+
+
+def test_an_ordinary_account_needs_no_root() -> None:
+    command = [sys.executable, "-c", ORDINARY, bin_of(15)]
+    uid, name, directory = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert int(uid) != 0
+    assert name == "postgres"
+    assert not Path(directory).exists()
 
 
 def test_stopped_while_it_starts(place: Path) -> None:
