@@ -17,6 +17,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.model import (
     skipped_entry,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule
+from ansible_collections.runbook.ops.plugins.module_utils.backup.record import members_identity
 from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import Meter
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
 from ansible_collections.runbook.ops.plugins.module_utils.object_store.client import Store
@@ -68,7 +69,8 @@ class BucketRepository:
                     break
                 for listed in page:
                     gathered.add(listed)
-        entries = [_with_state(each, state) for each in gathered.entries(with_versions=with_versions)]
+        are_versions_told = with_versions or state == "disabled"
+        entries = gathered.entries(with_versions=with_versions, are_versions_told=are_versions_told)
         deleted = gathered.deleted() if with_versions else None
         return Listing(entries, stopped is None, stopped, state, deleted, skipped)
 
@@ -99,7 +101,7 @@ class _Gathered:
         self._rule = rule
         self._prefix = prefix
         self._entries: dict[str, Entry] = {}
-        self._directories: dict[str, dict[str, int]] = {}
+        self._directories: dict[str, dict[str, Entry]] = {}
         self._written: dict[str, dt.datetime] = {}
         self._versions: dict[str, int] = {}
         self._deleted: list[DeleteMarker] = []
@@ -110,11 +112,7 @@ class _Gathered:
         if not name or (name.endswith("/") and not listed.size_bytes):
             return  # what consoles make to show a folder
         artefact = self._rule.artefact_of(name)
-        if artefact is not None and artefact != name:
-            self._directories.setdefault(artefact, {})[name[len(artefact) + 1 :]] = listed.size_bytes
-            self._written[artefact] = max(self._written.get(artefact, listed.modified_at), listed.modified_at)
-            return
-        self._entries[name] = Entry(
+        entry = Entry(
             name,
             listed.size_bytes,
             listed.modified_at,
@@ -124,6 +122,11 @@ class _Gathered:
             checksum_algorithms=listed.checksum_algorithms,
             storage_class=listed.storage_class,
         )
+        if artefact is not None and artefact != name:
+            self._directories.setdefault(artefact, {})[name[len(artefact) + 1 :]] = entry
+            self._written[artefact] = max(self._written.get(artefact, listed.modified_at), listed.modified_at)
+            return
+        self._entries[name] = entry
 
     def add_versions(self, versions: list[Version], markers: list[DeleteMarker]) -> None:
         for version in versions:
@@ -136,15 +139,21 @@ class _Gathered:
         self.keys += len(markers)
         self._deleted += [marker for marker in markers if marker.is_latest]
 
-    def entries(self, *, with_versions: bool) -> list[Entry]:
+    def entries(self, *, with_versions: bool, are_versions_told: bool) -> list[Entry]:
         files = [
-            entry._replace(version_count=self._versions.get(name, 1)) if with_versions else entry
+            entry._replace(
+                version_count=self._versions.get(name, 1) if with_versions else None,
+                state=_state(entry, are_versions_told=are_versions_told),
+            )
             for name, entry in self._entries.items()
         ]
-        directories = [
-            Entry(name, sum(members.values()), self._written[name], self._prefix + name, members=members)
-            for name, members in self._directories.items()
-        ]
+        directories = []
+        for name, members in self._directories.items():
+            sizes = {member: entry.size_bytes or 0 for member, entry in members.items()}
+            states = {member: _state(entry, are_versions_told=True) for member, entry in members.items()}
+            state = {"members": members_identity(states)} if are_versions_told else None
+            total = sum(sizes.values())
+            directories.append(Entry(name, total, self._written[name], self._prefix + name, members=sizes, state=state))
         return files + directories
 
     def deleted(self) -> list[dict[str, Any]]:
@@ -163,14 +172,12 @@ class _Gathered:
         return sorted(found, key=lambda each: str(each["deleted_at"]), reverse=True)
 
 
-def _with_state(entry: Entry, versioning: str | None) -> Entry:
-    """The entry with what C(Stat.identity) will say of it; of a version only where the listing tells it."""
-    if entry.members is not None:
-        return entry
+def _state(entry: Entry, *, are_versions_told: bool) -> dict[str, Any]:
+    """What C(Stat.identity) will say of an object; of its version only where the listing tells it."""
     state: dict[str, Any] = {"etag": entry.etag, "bytes": entry.size_bytes}
-    if entry.version_id is not None or versioning == "disabled":
+    if are_versions_told:
         state["version_id"] = None if entry.version_id == "null" else entry.version_id
-    return entry._replace(state=state)
+    return state
 
 
 def _store_skip(section: str, error: StoreError, action: str) -> dict[str, str]:

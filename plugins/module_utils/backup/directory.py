@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.backup.model import (
@@ -20,6 +21,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.model import (
     skipped_entry,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule
+from ansible_collections.runbook.ops.plugins.module_utils.backup.record import members_identity
 from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import Meter
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import Unavailable
 
@@ -92,9 +94,12 @@ class DirectoryRepository:
         size: int | None = status.st_size
         members: dict[str, int] | None = None
         problem: str | None = None
+        more: dict[str, Any] = {}
         if stat.S_ISDIR(status.st_mode):
-            members, problem = _members(item.path)
+            states, problem = _members(item.path)
+            members = {name: found["bytes"] for name, found in states.items()}
             size = sum(members.values()) if problem is None else None
+            more["members"] = members_identity(states)
         elif not stat.S_ISREG(status.st_mode):
             size, problem = None, "it is neither a file nor a directory"
         return Entry(
@@ -107,7 +112,7 @@ class DirectoryRepository:
             link_target=target,
             identity=(status.st_dev, status.st_ino),
             problem=problem,
-            state=None if size is None else state_of(status, size),
+            state=None if size is None else {**state_of(status, size), **more},
         )
 
     def _link_target(self, path: str) -> str | None:
@@ -157,16 +162,16 @@ def _is_directory(item: os.DirEntry[str]) -> bool:
         return False
 
 
-def _members(path: str) -> tuple[dict[str, int], str | None]:
+def _members(path: str) -> tuple[dict[str, dict[str, int]], str | None]:
     """Files of a directory, and of those below it, by name; names that are no text cannot be pg_dump's."""
-    members: dict[str, int] = {}
+    members: dict[str, dict[str, int]] = {}
     try:
         for place, _directories, files in os.walk(path, onerror=_raise):
             prefix = "" if place == path else os.path.relpath(place, path).replace(os.sep, "/") + "/"
             for name in files:
                 status = os.stat(os.path.join(place, name))  # noqa: PTH116, PTH118  (may be no text)
                 if stat.S_ISREG(status.st_mode):
-                    members[prefix + name] = status.st_size
+                    members[prefix + name] = state_of(status, status.st_size)
     except OSError as error:
         return members, f"it cannot be listed: {error.strerror}"
     return members, None

@@ -267,7 +267,9 @@ class _Run:
             self.is_changed = True
 
     def _has_changed(self, artefact: Artefact) -> bool:
-        state = artefact.entry.state
+        members, state = artefact.entry.members, artefact.entry.state
+        if members is not None:
+            return self.depot.members(artefact.name) != dict(members)
         if state is None:
             return False
         found = self.depot.stat(artefact.name)

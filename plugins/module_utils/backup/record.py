@@ -9,6 +9,7 @@ that is why parts of it are read again from time to time.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -84,6 +85,17 @@ def parse_record(data: bytes | None) -> Record | None:
         return Record(**known)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def members_identity(identities: Mapping[str, Optional[Mapping[str, Any]]]) -> str:
+    """The identity of a directory in one word: that of its files, C(Stat.identity) by name; None for one that is gone.
+
+    A directory is the same only if nobody has written to any of its files, which its own time of writing does not tell.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(identities):
+        digest.update(json.dumps([name, identities[name]], sort_keys=True, default=str).encode())
+    return digest.hexdigest()
 
 
 def record_name(artefact: str) -> str:

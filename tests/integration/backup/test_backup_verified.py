@@ -14,7 +14,7 @@ from lab.redis import RedisServer
 from lab.s3 import S3Server
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import open_depot
-from ansible_collections.runbook.ops.plugins.module_utils.backup.record import Record, record_name
+from ansible_collections.runbook.ops.plugins.module_utils.backup.record import Record, members_identity, record_name
 
 pytestmark = pytest.mark.xdist_group("backup")
 
@@ -98,10 +98,15 @@ def test_swapped_under_its_manifest(run_module: RunModule, redis_backups: Path, 
 
 def verify(options: dict[str, Any], name: str, verdict: str, records: dict[str, Any] | None = None) -> None:
     """Keep the record that a verification keeps."""
-    seen = open_depot(options).stat(name)
+    depot = open_depot(options)
+    seen = depot.stat(name)
     assert seen is not None
+    identity = dict(seen.identity)
+    if seen.is_directory:
+        found = {member: depot.stat(f"{name}/{member}") for member in depot.members(name)}
+        identity["members"] = members_identity({each: stat and stat.identity for each, stat in found.items()})
     record = Record(
-        name, seen.bytes, "ab" * 32, seen.identity, verdict, "restore", "semantics", None, "2026-01-31T05:00:00Z"
+        name, seen.bytes, "ab" * 32, identity, verdict, "restore", "semantics", None, "2026-01-31T05:00:00Z"
     )
     open_depot(records or options).put(record_name(name), record.as_bytes())
 

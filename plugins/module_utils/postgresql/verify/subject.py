@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,12 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot, Stat
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
-from ansible_collections.runbook.ops.plugins.module_utils.backup.record import Record, parse_record, record_name
+from ansible_collections.runbook.ops.plugins.module_utils.backup.record import (
+    Record,
+    members_identity,
+    parse_record,
+    record_name,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.manifest import (
     GLOBALS_SUFFIX,
     Manifest,
@@ -144,12 +148,10 @@ def _of_members(depot: Depot, subject: Subject) -> dict[str, str]:
     """A directory is the same only if nobody has written to any of its files."""
     if not subject.is_directory:
         return {}
-    digest = hashlib.sha256()
-    for member in sorted(subject.members):
-        found = depot.stat(f"{subject.name}/{member}")
-        identity = None if found is None else {**found.identity, "bytes": found.bytes}
-        digest.update(json.dumps([member, identity], sort_keys=True, default=str).encode())
-    return {"members": digest.hexdigest()}
+    found = {member: depot.stat(f"{subject.name}/{member}") for member in subject.members}
+    return {
+        "members": members_identity({name: None if stat is None else stat.identity for name, stat in found.items()})
+    }
 
 
 def _read_manifest(subject: Subject) -> None:
