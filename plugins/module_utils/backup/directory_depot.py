@@ -17,6 +17,7 @@ from typing import BinaryIO
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import BLOCK_BYTES, Hashes, Stat, Stored
 from ansible_collections.runbook.ops.plugins.module_utils.backup.directory import state_of
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
+from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import LOCK_NAME, PARTIAL_SUFFIX
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import (
     CHUNK_BYTES,
     PRIVATE,
@@ -27,9 +28,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.files import (
     write_file,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
-
-_LOCK = ".runbook.lock"
-_PARTIAL = ".partial"
 
 
 class DirectoryDepot:
@@ -62,7 +60,7 @@ class DirectoryDepot:
     def partial(self, name: str) -> Path:
         """Where a directory that a program writes by itself lies until it is complete; C(adopt) gives it its name."""
         path = self._root / name
-        return path.with_name(f".{path.name}{_PARTIAL}")
+        return path.with_name(f".{path.name}{PARTIAL_SUFFIX}")
 
     def adopt(self, name: str) -> None:
         """Give a complete partial directory its name."""
@@ -163,7 +161,7 @@ class DirectoryDepot:
         with explained("delete", path), contextlib.suppress(FileNotFoundError):
             if path.is_dir() and not path.is_symlink():
                 # Under its own name half a directory would still look like a backup.
-                doomed = path.with_name(f".{path.name}{_PARTIAL}")
+                doomed = path.with_name(f".{path.name}{PARTIAL_SUFFIX}")
                 path.replace(doomed)
                 shutil.rmtree(doomed)
             else:
@@ -177,8 +175,8 @@ class DirectoryDepot:
     def sweep(self, is_ours: Callable[[str], bool]) -> list[str]:
         """Remove what killed runs left."""
         removed = []
-        for path in sorted(self._root.rglob(f".*{_PARTIAL}")):
-            name = path.relative_to(self._root).with_name(path.name[1 : -len(_PARTIAL)]).as_posix()
+        for path in sorted(self._root.rglob(f".*{PARTIAL_SUFFIX}")):
+            name = path.relative_to(self._root).with_name(path.name[1 : -len(PARTIAL_SUFFIX)]).as_posix()
             if is_ours(name):
                 with explained("remove", path):
                     if path.is_dir():
@@ -191,7 +189,7 @@ class DirectoryDepot:
     @contextlib.contextmanager
     def lock(self, what: str) -> Iterator[None]:
         """Keep a second run away."""
-        with locked(self._root / _LOCK, what):
+        with locked(self._root / LOCK_NAME, what):
             yield
 
 
@@ -200,7 +198,7 @@ class FileSink:
 
     def __init__(self, path: Path, name: str) -> None:
         self._path = path
-        self._partial = path.with_name(f".{path.name}{_PARTIAL}")
+        self._partial = path.with_name(f".{path.name}{PARTIAL_SUFFIX}")
         self._name = name
         self._hashes = Hashes()
         with explained("write", self._partial):

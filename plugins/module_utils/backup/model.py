@@ -16,6 +16,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import (
     MANIFEST_SUFFIX,
     NamingRule,
     Period,
+    is_of_writers,
     is_pointer,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.backup.record import Record
@@ -146,7 +147,7 @@ def sort_out(entries: Iterable[Entry], rule: NamingRule) -> Contents:
             artefacts[companion[0]].companions[companion[1]] = entry
         elif is_pointer(entry.name):
             pointers.append(entry)
-        elif entry.name.rsplit("/", 1)[-1] != "lost+found":
+        elif entry.name.rsplit("/", 1)[-1] != "lost+found" and not is_of_writers(entry.name):
             unrecognised.append(entry)
     return Contents(list(artefacts.values()), pointers, unrecognised)
 

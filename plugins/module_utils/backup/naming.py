@@ -19,6 +19,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import I
 MANIFEST_SUFFIX = ".manifest.json"
 # There while a backup is being written, and afterwards when its writer was killed.
 PENDING_SUFFIX = ".pending.json"
+# What a directory of backups has beside them: the lock of those who write, and what they have not finished.
+LOCK_NAME = ".runbook.lock"
+PARTIAL_SUFFIX = ".partial"
 COMPANION_SUFFIXES = (
     MANIFEST_SUFFIX,
     ".md5",
@@ -142,6 +145,12 @@ class NamingRule:
 def is_pointer(name: str) -> bool:
     """Whether a name claims to stand for the newest backup, as C(latest.sql.gz) does."""
     return bool(_POINTER.search(name.rsplit("/", 1)[-1]))
+
+
+def is_of_writers(name: str) -> bool:
+    """Whether a file is there for those who write backups, or is one that they have not finished."""
+    last = name.rsplit("/", 1)[-1]
+    return last == LOCK_NAME or (last.startswith(".") and last.endswith(PARTIAL_SUFFIX))
 
 
 def zone(name: str, option: str = "timezone") -> ZoneInfo:

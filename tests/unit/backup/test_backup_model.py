@@ -213,6 +213,8 @@ def test_sort_out() -> None:
         "s-20261399.gz",
         "s-20260129.gz.part",
         "lost+found",
+        ".runbook.lock",
+        ".storebridge-20260131.sql.gz.partial",
     ]
     contents = sort_out([Entry(name, 1, NOW) for name in names], CLOCKS.rule)
     assert [each.name for each in contents.artefacts] == ["s-20260131.gz"]
