@@ -342,6 +342,12 @@ def test_the_age_of_a_foreign_dump_is_that_of_its_content(
     # It is as good a backup as before.
     assert record_of(tmp_path / "latest.dump")["verdict"] == "verified"
 
+    # The bytes alone are not proven without a digest, but their age is.
+    young = verify(tmp_path, name="latest.dump", level="fresh", max_age="26h", force=True, record=False)
+    assert (young["verdict"], outcomes(only(young))) == ("verified", {"fresh": "passed"})
+    no_digest = verify(tmp_path, name="latest.dump", level="bytes", max_age="26h", force=True, record=False)
+    assert (no_digest["verdict"], codes(no_digest)) == ("error", ["no_digest"])
+
     source.dump(tmp_path / "plain.sql")
     silent = verify(tmp_path, name="plain.sql", level="decode", max_age="26h")
     assert (silent["verdict"], codes(silent)) == ("error", ["stale"])

@@ -76,10 +76,10 @@ class Following(Progress):
         self._loads = False
 
     def phase(self, name: str, what: str = "", *, total: float | None = None, unit: str = "") -> None:
-        """A phase; that of loading becomes one of restoring the artefact."""
+        """A phase; one of so many bytes as nobody knows is counted in bytes of the artefact."""
         self._loads = unit == "bytes" and total is None
         if self._loads:
-            self._told.phase("restore", self._subject.name, total=self._subject.size, unit="bytes")
+            self._told.phase(name, self._subject.name, total=self._subject.size, unit="bytes")
         else:
             self._told.phase(name, what or self._subject.name, total=total, unit=unit)
 

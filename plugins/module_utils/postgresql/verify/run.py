@@ -27,7 +27,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.know
     why_anew,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.levels import LEVELS
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.prove import Previous, Proof
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.proof import Previous, Proof
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.prove import prove
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.request import (
     AUTO,
     OPTIONAL,
@@ -142,7 +143,7 @@ class _Run:
         if manifest == AUTO:
             manifest = REQUIRED if chosen.writes_manifests else OPTIONAL
         proof = Proof(subject, self.request, self.progress, manifest=manifest, previous=previous, staging=staging)
-        proof.run()
+        prove(proof)
         seconds = {**proof.seconds, "total": round(time.monotonic() - began, 3)}
         record = _record_of(proof, self.request, seconds["total"])
         written = record is not None and self._write(subject, record, proof.report)
