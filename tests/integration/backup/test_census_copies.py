@@ -58,7 +58,9 @@ def original(fifteen: PostgresServer) -> Census:
 
 
 def findings(expected: Census, found: Census, **options: bool) -> list[tuple[str, str]]:
-    return [(each.code, each.object) for each in compare(expected, found, **options) if not each.noted]
+    """Codes and objects; in brackets what is noted only."""
+    told = compare(expected, found, **options)
+    return [(each.code, f"({each.object})" if each.noted else each.object) for each in told]
 
 
 @pytest.mark.parametrize(("source", "target"), [(14, 15), (14, 18), (15, 17), (17, 18), (18, 18)])
@@ -233,7 +235,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "body of a function changed": (
         "CREATE OR REPLACE FUNCTION atomic(a int, b int DEFAULT 2 + 3) RETURNS int LANGUAGE sql IMMUTABLE "
         "BEGIN ATOMIC SELECT a - b; END",
-        [("structure_differs", "public.atomic(a integer, b integer)")],
+        [("structure_differs", "(public.atomic(a integer, b integer))")],
     ),
     "function of another owner": (
         "ALTER FUNCTION touch() OWNER TO census_app",
@@ -243,6 +245,10 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "view changed": (
         "CREATE OR REPLACE VIEW numbers AS SELECT 7 AS n",
         [("structure_differs", "public.numbers")],
+    ),
+    "query of a view changed": (
+        "CREATE OR REPLACE VIEW guarded WITH (security_barrier) AS SELECT id FROM single WHERE id > 7",
+        [("structure_differs", "(public.guarded)")],
     ),
     "view unguarded": ("ALTER VIEW guarded RESET (security_barrier)", [("structure_differs", "public.guarded")]),
     "privilege revoked": (

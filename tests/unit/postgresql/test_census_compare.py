@@ -445,8 +445,8 @@ CASES: dict[str, tuple[list[Change], list[tuple[str, str]]]] = {
         [("structure_differs", "The policy public.orders.own is defined otherwise.")],
     ),
     "view missing": ([drop("views|public.paid")], [("structure_missing", "The view public.paid is missing.")]),
-    "view otherwise": (
-        [put("views|public.paid|text", "u")],
+    "view of other columns or tables": (
+        [put("views|public.paid|definition", "e"), put("views|public.paid|text", "u")],
         [("structure_differs", "The view public.paid is defined otherwise.")],
     ),
     "function missing": (
@@ -516,6 +516,20 @@ def test_what_says_something_about_the_server_is_noted() -> None:
         ("structure_differs", True, "The extension hstore has another version: 1.8 in the original, 1.9 here."),
         ("collation_version", True, "The collation default has another version: 2.36 in the original, 2.41 here."),
     ]
+
+
+def test_what_may_be_the_same_in_other_words_is_noted() -> None:
+    (one,) = compare(ORIGINAL, changed(put("views|public.paid|text", "u")))
+    assert (one.code, one.noted, one.detail) == (
+        "structure_differs",
+        True,
+        "The view public.paid is defined otherwise.",
+    )
+    valid = put("indexes|public.events.at", part("public.events", valid=True, is_partitioned=True))
+    invalid = put("indexes|public.events.at", part("public.events", valid=False, is_partitioned=True))
+    foreign = put("tables|public.events_2|kind", "foreign table")
+    assert [each.noted for each in compare(changed(valid), changed(invalid))] == [False]
+    assert [each.noted for each in compare(changed(valid, foreign), changed(invalid, foreign))] == [True]
 
 
 def test_another_major_may_write_definitions_in_other_words() -> None:
