@@ -5,19 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 
+from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.backup.inspect import EMPTY, NO_MARKER
 from ansible_collections.runbook.ops.plugins.module_utils.backup.model import Entry, Listing
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.choose import chosen_of
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.choose import Chosen, chosen_of
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.consistency import holds, single_value
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.decode import code_of
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.findings import Report
@@ -33,7 +34,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.requ
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.roles import missing_roles, roles_in
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.semantics import split_name
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.subject import Subject
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.target import fitting
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.telling import artefact_facts, whole_result
 from ansible_collections.runbook.ops.plugins.modules import postgresql_backup_verify
 
 NOW = dt.datetime(2026, 1, 31, 12, 0, tzinfo=dt.timezone.utc)
@@ -222,6 +225,63 @@ def test_every_option_is_documented() -> None:
         assert documented[name].get("default") == spec.get("default"), name
         assert documented[name].get("choices") == spec.get("choices"), name
         assert set(documented[name].get("suboptions", {})) == set(spec.get("options", {})), name
+
+
+class Shelf:
+    """What a depot is asked for when results are told."""
+
+    kind = "directory"
+    location = "/backups"
+
+    def address(self, name: str) -> str:
+        return f"/backups/{name}"
+
+
+def told(*reports: Report) -> dict[str, Any]:
+    artefacts = [
+        artefact_facts(Subject(f"shop-{number}.dump", cast(Depot, Shelf())), each, "semantics", None)
+        for number, each in enumerate(reports)
+    ]
+    return whole_result(
+        location="/backups",
+        request=request(),
+        changed=False,
+        actions=[],
+        before={},
+        after={},
+        chosen=Chosen([each["name"] for each in artefacts]),
+        artefacts=artefacts,
+        seconds=1.0,
+    )
+
+
+def test_what_is_documented_is_returned() -> None:
+    seen = report()
+    seen.failed("stale", "it is old")
+    documented = yaml.safe_load(postgresql_backup_verify.RETURN)
+    result = told(seen)
+    # Physical backups return more of their own.
+    assert set(result) - {"changed"} <= set(documented)
+    assert set(result["artefacts"][0]) == set(documented["artefacts"]["contains"])
+    assert set(result["findings"][0]) == set(documented["findings"]["contains"])
+
+
+def test_the_worst_of_several_counts() -> None:
+    good, unclear, bad = report("fresh"), report("fresh"), report("fresh")
+    good.passed("fresh")
+    unclear.undecided("unreadable", "403", level="fresh")
+    bad.failed("stale", "it is old")
+    assert [told(*each)["verdict"] for each in ([good], [good, unclear], [unclear, bad, good])] == [
+        "verified",
+        "error",
+        "failed",
+    ]
+    assert told(good, good)["level"] == "fresh"
+    assert told(good, bad)["level"] is None
+    assert told(good, bad)["reason"] == "fresh: it is old"
+    nothing = told()
+    assert (nothing["verdict"], nothing["findings"][0]["code"]) == ("failed", "no_artefact")
+    assert nothing["reason"] == "fresh: there is no backup shop-%Y%m%d.dump in /backups"
 
 
 # --- which artefacts

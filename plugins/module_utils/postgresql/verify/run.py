@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
@@ -14,10 +13,9 @@ from typing import Any, Optional
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot, open_depot
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.backup.record import Record, record_name
-from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import ERROR, FAILED, VERIFIED
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, parse_moment, utc_now
+from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import VERIFIED
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, parse_moment
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import outcome
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.choose import Chosen, choose
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.findings import Report
@@ -26,9 +24,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.know
     read_again,
     why_anew,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.levels import LEVELS
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.proof import Previous, Proof
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.prove import prove
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.remember import (
+    record_of,
+    sampled_record,
+    shown,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.request import (
     AUTO,
     OPTIONAL,
@@ -39,10 +41,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.requ
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.roles import check_globals
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.staging import Staging, check_staging
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.subject import Subject, load_subject
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.telling import artefact_facts, whole_result
 
 # How far back a verified backup is looked for to compare with.
 _LOOK_BACK = 30
-_WORST_FIRST = (FAILED, ERROR, VERIFIED)
 
 
 def verify_backups(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
@@ -89,10 +91,20 @@ class _Run:
         check_staging(self.request, _identifiers(subjects))
         reasons = {each.name: why_anew(each, self.request) for each in subjects}
         actions = [self._action(each, reasons[each.name]) for each in subjects]
-        before = {each.name: _shown(each.record) for each in subjects}
+        before = {each.name: shown(each.record) for each in subjects}
         if check_mode:
             changed = any(reasons[each.name] is not None for each in subjects) and self.request.record
-            return self._result(changed, actions, before, None, chosen, [], time.monotonic() - began)
+            return whole_result(
+                location=self.depot.location,
+                request=self.request,
+                changed=changed,
+                actions=actions,
+                before=before,
+                after=None,
+                chosen=chosen,
+                artefacts=[],
+                seconds=time.monotonic() - began,
+            )
         done: list[dict[str, Any]] = []
         changed = False
         with contextlib.ExitStack() as stack:
@@ -109,8 +121,18 @@ class _Run:
                     entry, written = self._prove(subject, previous, chosen, staging)
                 done.insert(0, entry)
                 changed = changed or written
-        after = {each.name: _shown(each.record) for each in subjects}
-        return self._result(changed, actions, before, after, chosen, done, time.monotonic() - began)
+        after = {each.name: shown(each.record) for each in subjects}
+        return whole_result(
+            location=self.depot.location,
+            request=self.request,
+            changed=changed,
+            actions=actions,
+            before=before,
+            after=after,
+            chosen=chosen,
+            artefacts=done,
+            seconds=time.monotonic() - began,
+        )
 
     def _action(self, subject: Subject, reason: Optional[str]) -> dict[str, Any]:
         if reason is None:
@@ -145,9 +167,9 @@ class _Run:
         proof = Proof(subject, self.request, self.progress, manifest=manifest, previous=previous, staging=staging)
         prove(proof)
         seconds = {**proof.seconds, "total": round(time.monotonic() - began, 3)}
-        record = _record_of(proof, self.request, seconds["total"])
+        record = record_of(proof, self.request, seconds["total"])
         written = record is not None and self._write(subject, record, proof.report)
-        entry = self._entry(subject, proof.report)
+        entry = self._facts(subject, proof.report)
         entry |= {
             "taken_at": iso(proof.taken_at) if proof.taken_at else None,
             "age_seconds": self._age(proof.taken_at),
@@ -175,12 +197,12 @@ class _Run:
                 check_globals(subject, report)
                 levels_again(report, record)
                 again, count = read_again(subject, record, self.request.resample, report, self.progress)
-                kept = _sampled(record, again, report)
+                kept = sampled_record(record, again, report)
                 if kept is not record:
                     written = self._write(subject, kept, report) and not kept.is_verified
             except Undecided as error:
                 report.error(error, "unreadable")
-        entry = self._entry(subject, report)
+        entry = self._facts(subject, report)
         entry |= {
             "taken_at": iso(taken_at) if taken_at else None,
             "age_seconds": self._age(taken_at),
@@ -215,84 +237,9 @@ class _Run:
             return False
         return True
 
-    # --- the result
-    def _entry(self, subject: Subject, report: Report) -> dict[str, Any]:
-        record = subject.record
-        return {
-            "name": subject.name,
-            "address": subject.address,
-            "verdict": report.verdict,
-            "level": report.level,
-            "wanted_level": self.request.level,
-            "reason": report.reason,
-            "findings": report.told(),
-            "unproven": report.unproven,
-            "levels": report.told_levels(),
-            "notes": report.seen.notes,
-            "taken_at": None,
-            "age_seconds": None,
-            "bytes": subject.size if subject.stat else None,
-            "sha256": None,
-            "version_id": subject.stat.version_id if subject.stat else None,
-            "has_manifest": subject.manifest is not None,
-            "kind": None,
-            "is_unchanged": False,
-            "verified_at": record.verified_at if record is not None and record.is_verified else None,
-            "record": self.records.address(record_name(subject.name)) if self.request.record else None,
-            "seconds": {},
-            "read": {"bytes": 0, "content_bytes": 0},
-            "target": None,
-            "tables": None,
-            "rows": None,
-        }
-
-    def _result(
-        self,
-        changed: bool,
-        actions: Sequence[Mapping[str, Any]],
-        before: Mapping[str, Any],
-        after: Optional[Mapping[str, Any]],
-        chosen: Chosen,
-        artefacts: list[dict[str, Any]],
-        seconds: float,
-    ) -> dict[str, Any]:
-        whole = Report(self.request.level)
-        if not chosen.names and not chosen.deleted:
-            pattern = self.request.rule.pattern if self.request.rule else self.request.name
-            whole.failed("no_artefact", f"there is no backup {pattern} in {self.depot.location}", object_=pattern)
-        for problem in chosen.problems:
-            whole.undecided("unreadable", problem)
-        findings = [
-            *whole.told(),
-            *({**each, "artefact": entry["name"]} for entry in artefacts for each in entry["findings"]),
-        ]
-        verdicts = [entry["verdict"] for entry in artefacts] + ([] if whole.is_good else [whole.verdict])
-        verdict = next((each for each in _WORST_FIRST if each in verdicts), None)
-        worst = next((entry for entry in artefacts if entry["verdict"] == verdict), None)
-        levels = [entry["level"] for entry in artefacts]
-        return outcome(
-            changed=changed,
-            actions=actions,
-            before=before,
-            after=after,
-            diff={"before": dict(before), "after": dict(after if after is not None else before)},
-            repository=self.depot.location,
-            verdict=verdict,
-            level=_lowest(levels),
-            wanted_level=self.request.level,
-            reason=whole.reason if not whole.is_good else worst["reason"] if worst else None,
-            findings=findings,
-            artefacts=artefacts,
-            seconds=round(seconds, 3),
-            bytes_read=sum(entry["read"]["bytes"] for entry in artefacts),
-        )
-
-
-def _lowest(levels: Sequence[Optional[str]]) -> Optional[str]:
-    known = [level for level in levels if level is not None]
-    if not known or len(known) < len(levels):
-        return None
-    return min(known, key=LEVELS.index)
+    def _facts(self, subject: Subject, report: Report) -> dict[str, Any]:
+        address = self.records.address(record_name(subject.name)) if self.request.record else None
+        return artefact_facts(subject, report, self.request.level, address)
 
 
 def _as_previous(subject: Subject) -> Optional[Previous]:
@@ -309,58 +256,3 @@ def _identifiers(subjects: Sequence[Subject]) -> dict[str, str]:
         for each in subjects
         if each.census is not None and each.census.server.get("system_identifier")
     }
-
-
-def _shown(record: Optional[Record]) -> dict[str, Any]:
-    if record is None:
-        return {"verdict": None, "level": None, "verified_at": None}
-    return {"verdict": record.verdict, "level": record.level, "verified_at": record.verified_at}
-
-
-def _record_of(proof: Proof, request: Request, seconds: float) -> Optional[Record]:
-    """What is to be remembered of a proof; None when nothing is known for sure."""
-    subject = proof.subject
-    report = proof.report.of_the_artefact()
-    if report.verdict == ERROR or subject.stat is None:
-        return None
-    is_foreign = subject.manifest is None
-    return Record(
-        artefact=subject.name,
-        size_bytes=subject.size,
-        sha256=proof.sha256 or "",
-        identity=subject.identity,
-        verdict=report.verdict,
-        level=report.level,
-        wanted_level=request.level,
-        reason=report.reason,
-        verified_at=iso(utc_now()),
-        manifest_sha256=subject.manifest_sha256,
-        content_at=iso(proof.taken_at) if proof.taken_at else None,
-        seconds=seconds,
-        blocks=proof.blocks if is_foreign else (),
-        levels=tuple(report.told_levels()),
-        notes=tuple(report.unproven),
-        findings=tuple(report.told()),
-        members=proof.members if is_foreign else {},
-        census=proof.found.as_dict() if is_foreign and proof.found is not None else None,
-        demands=request.demands,
-    )
-
-
-def _sampled(record: Record, parts: Sequence[str], report: Report) -> Record:
-    """The record after parts were read again: with the moment, or with what was found to be wrong."""
-    now = iso(utc_now())
-    wrong = report.of_the_artefact()
-    if wrong.verdict == FAILED:
-        return dataclasses.replace(
-            record,
-            verdict=FAILED,
-            level=wrong.level,
-            reason=wrong.reason,
-            verified_at=now,
-            levels=tuple(wrong.told_levels()),
-            findings=tuple(wrong.told()),
-        )
-    if not parts:
-        return record
-    return dataclasses.replace(record, sampled={**record.sampled, **dict.fromkeys(parts, now)})
