@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from lab.faults import damage, probe_content, probe_files, probe_guards, probe_hosts, probe_physical, probe_store
-from lab.faults.bench import Bench, Found, make_bench, recompute
+from lab.faults.bench import Bench, Found, fault_bench, recompute
 from lab.faults.cases import CASES, VERIFIED, Case
 from lab.faults.shop import NAME, WATERMARK
-from lab.postgresql import PostgresServer
-from lab.users import scratch_directory
 
 pytestmark = pytest.mark.xdist_group("faults")
 
@@ -28,14 +25,8 @@ PROBES: dict[int, Callable[[Bench], Found]] = {
 
 @pytest.fixture(scope="module")
 def bench(run_module: Callable[..., dict[str, Any]]) -> Iterator[Bench]:
-    place = scratch_directory("rbl-matrix-")
-    # The accounts of scratch servers go through it.
-    place.chmod(0o755)
-    try:
-        with PostgresServer() as server:
-            yield make_bench(run_module, server, place)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    with fault_bench(run_module) as made:
+        yield made
 
 
 def test_there_are_forty_five_cases_and_a_probe_for_each() -> None:

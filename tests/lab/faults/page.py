@@ -97,8 +97,8 @@ def part(text: str, begin: str = BEGIN, end: str = END) -> str:
 
 def main() -> int:
     text = PAGE.read_text(encoding="utf-8")
-    text = text.replace(part(text), rendered(measure()))
-    text = text.replace(part(text, VERSIONS_BEGIN, VERSIONS_END), f"{versions()}\n")
+    for begin, end, new in ((BEGIN, END, rendered(measure())), (VERSIONS_BEGIN, VERSIONS_END, f"{versions()}\n")):
+        text = text.replace(f"{begin}\n{part(text, begin, end)}{end}", f"{begin}\n{new}{end}")
     PAGE.write_text(text, encoding="utf-8")
     return 0
 

@@ -124,7 +124,8 @@ def full_disk(bench: Bench) -> Found:
         left = {each.name for each in disk.iterdir()} - before
         assert not [name for name in left if name.endswith((".dump", ".manifest.json"))], left
         assert "No space left on device" in str(result.get("msg")), result
-        return Found("failed" if result.get("failed") else "verified", ["write_failed"], result)
+        code = result.get("code")
+        return Found("failed" if result.get("failed") else "verified", [code] if code else [], result)
 
 
 def _next_second() -> None:

@@ -25,7 +25,7 @@ GZIP, LIST, RESTORE, PGBACKREST = "gzip -t", "pg_restore --list", "postgresql_db
 TEXT_ONLY = "exit 0, only in its text"
 POSTGRESQL_DB = "ansible_collections.community.postgresql.plugins.modules.postgresql_db"
 # A tool that has said nothing for so long hangs.
-PATIENCE = 10.0
+PATIENCE = 20.0
 
 
 @dataclass(frozen=True)
