@@ -77,8 +77,8 @@ options:
         type: float
         default: 86400.0
 notes:
-  - A server that archives into a directory needs an C(archive_command) that shows a segment only when it is whole and on
-    the disk, that never writes over different content, and that may be repeated. With coreutils,
+  - A server that archives into a directory needs an C(archive_command) that shows a segment only when it is whole and
+    on the disk, that never writes over different content, and that may be repeated. With coreutils,
     C(if test -e /var/backups/wal/%f; then cmp -s %p /var/backups/wal/%f; else cp %p /var/backups/wal/.%f.tmp && sync
     /var/backups/wal/.%f.tmp && ln /var/backups/wal/.%f.tmp /var/backups/wal/%f && rm /var/backups/wal/.%f.tmp && sync
     /var/backups/wal; fi)

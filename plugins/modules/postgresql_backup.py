@@ -229,6 +229,22 @@ EXAMPLES = r"""
     min_free_bytes: 10737418240
   become: true
   become_user: postgres
+
+- name: Copy the whole cluster, so that with its WAL archive it can be brought to any moment afterwards
+  runbook.ops.postgresql_backup:
+    method: basebackup
+    login_user: backup
+    login_password: "{{ backup_password }}"
+    repository: /var/backups/postgresql
+    name_pattern: base-%Y%m%dT%H%M%S
+    wal_archive: /var/backups/wal
+
+- name: Have pgBackRest take a full backup on Sundays and what has changed on the other days
+  runbook.ops.postgresql_backup:
+    method: pgbackrest
+    pgbackrest:
+      stanza: main
+      type: "{{ 'full' if now().isoweekday() == 7 else 'incr' }}"
 """
 
 RETURN = r"""
@@ -239,13 +255,19 @@ actions:
   elements: dict
   contains:
     action:
-      description: V(dump), V(count), V(globals) or V(publish) with O(method=dump).
+      description:
+        - V(dump), V(count), V(globals) or V(publish) with O(method=dump).
+        - V(copy), V(encrypt), V(upload) or V(publish) with O(method=basebackup).
+        - V(backup) with O(method=pgbackrest).
       type: str
     object:
       description: The database and its server, or the address of what is written, as the naming rule has it.
       type: str
     reason:
       description: What it consists of.
+      type: str
+    statement:
+      description: Of a physical backup, the replication command or the command line.
       type: str
 refused:
   description: Always empty; what is refused fails the task, because there is only one thing to do.
@@ -372,6 +394,17 @@ backup:
     partial:
       description: Whether something was left out on purpose.
       type: bool
+    members:
+      description: Of a base backup, its files below O(name_pattern)'s name.
+      type: list
+      elements: str
+    physical:
+      description:
+        - Of a base backup, C(system_identifier), C(server_version), C(timeline), C(start_lsn), C(stop_lsn),
+          C(wal_segments) that it needs, C(tablespaces), C(checksums), C(cluster_bytes) and more.
+        - Of one by pgBackRest, C(type), C(wal_first), C(wal_last), C(references) to the backups that it builds on,
+          C(cluster_bytes) and C(repo).
+      type: dict
 notes:
   description: What a reader must know, such as C(pg_dump)'s warnings and what was left by a run that was killed.
   returned: success

@@ -402,6 +402,23 @@ EXAMPLES = r"""
       login_host: db.example.com
       login_user: monitoring
       login_password: "{{ monitoring_password }}"
+
+- name: Prove the newest base backup and the WAL behind it by starting a copy of the cluster
+  runbook.ops.postgresql_backup_verify:
+    method: basebackup
+    repository: /var/backups/postgresql
+    name_pattern: base-%Y%m%dT%H%M%S
+    wal_archive: /var/backups/wal
+    level: consistency
+    must_see:
+      - db: storebridge
+        query: SELECT 1 FROM orders
+
+- name: Judge pgBackRest's newest backup, whose verify ends with status 0 whatever it finds
+  runbook.ops.postgresql_backup_verify:
+    method: pgbackrest
+    pgbackrest:
+      stanza: main
 """
 
 RETURN = r"""
@@ -449,6 +466,9 @@ findings:
           V(encoding_mismatch), V(collation_version), V(sequence_behind), V(constraint_not_validated),
           V(matview_unpopulated), V(role_missing), V(extension_missing).
         - At V(consistency), V(page_corruption), V(assertion_failed), V(assertion_error).
+        - Of physical backups also V(wal_gap), V(wal_invalid) and V(wal_unreadable) at V(decode),
+          V(recovery_ended_early) and V(archive_mode_on) at V(restore), V(must_see), V(must_not_see) and V(question_error) at V(semantics),
+          V(pgbackrest_error) and V(pgbackrest_unknown) at V(bytes).
       type: str
     level:
       description: The level that does not hold.
@@ -558,6 +578,26 @@ artefacts:
     rows:
       description: Rows in it; null when they were not counted.
       type: int
+    method:
+      description: Of a physical backup, the value of O(method).
+      type: str
+    window:
+      description: Of a physical backup, what can be reached, from its own end (C(from)) to the last commit in the WAL
+        (C(until)), and the C(last_segment) up to there.
+      type: dict
+    wal:
+      description: Of a physical backup with a WAL archive, C(archive), C(timeline), C(segments) that were read,
+        C(first), C(last) and C(gaps). Null without an archive.
+      type: dict
+    recovered:
+      description: Of a physical backup that was started, C(lsn), C(last_commit_at), C(timeline), C(seconds) and the
+        C(settings) that the private server itself told. Null when it was not.
+      type: dict
+    answers:
+      description: Of a physical backup, the questions of O(must_see) and O(must_not_see), with C(kind), C(db),
+        C(query), C(rows), C(holds) and C(error).
+      type: list
+      elements: dict
 actions:
   description: One entry a backup, with C(action), V(verify), V(sample) or V(look), C(object) and C(reason). The same in
     check mode.

@@ -291,6 +291,21 @@ EXAMPLES = r"""
     keep_old: false
     must_not_be:
       system_identifier: ["7301234567890123456"]
+
+- name: Bring the whole cluster back to the moment before rows were deleted, in a new directory
+  runbook.ops.postgresql_restore:
+    method: basebackup
+    repository: /var/backups/postgresql
+    name_pattern: base-%Y%m%dT%H%M%S
+    wal_archive: /var/backups/wal
+    target_time: "2026-01-31T09:14:00+09:00"
+    data_directory: /var/lib/postgresql/15/recovered
+    must_see:
+      - db: storebridge
+        query: SELECT 1 FROM orders WHERE id = 4711
+    must_not_see:
+      - db: storebridge
+        query: SELECT 1 FROM audit_log WHERE action = 'delete all orders'
 """
 
 RETURN = r"""

@@ -37,7 +37,7 @@ class RestShop(Shop):
         return {"method": "pgbackrest", "pgbackrest": self.rest, "bin_directory": str(self.bin), **self.more, **more}
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """pgBackRest as its account would call it."""
+        """PgBackRest as its account would call it."""
         program = ["pgbackrest", f"--config={self.config}", f"--stanza={STANZA}"]
         return run_as(self.server.account, [*program, *arguments], env={"PATH": os.environ["PATH"]})
 

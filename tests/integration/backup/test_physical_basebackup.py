@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
@@ -268,7 +267,7 @@ def test_too_little_room_is_seen_beforehand(run_module: ModuleRunner, one: Shop,
         refused = run_module("postgresql_backup", one.backup_options(repository=str(small)))
         assert refused["failed"]
         assert refused["code"] == "no_space"
-        assert os.listdir(small) == []
+        assert list(small.iterdir()) == []
     finally:
         subprocess.run(["umount", small], check=True)
 

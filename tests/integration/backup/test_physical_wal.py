@@ -1,9 +1,8 @@
-"""WAL archives that are whole, with holes, damaged, compressed, of several timelines; and the documented archive_command."""
+"""WAL archives that are whole, with holes, damaged, compressed; and the documented archive_command."""
 
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -178,7 +177,7 @@ def test_the_documented_archive_command_never_overwrites_and_may_be_repeated(tmp
     assert (archive / segment.name).read_bytes() == b"one" * 1000
     (archive / segment.name).unlink()
     assert archived(command, segment) == 0
-    assert os.listdir(archive) == [segment.name]
+    assert [path.name for path in archive.iterdir()] == [segment.name]
     # The manual's way takes the second one for the first.
     assert archived(f"cp %p {archive}/%f", source / segment.name) == 0
     segment.write_bytes(b"six" * 1000)

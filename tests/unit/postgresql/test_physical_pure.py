@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 import pytest
+
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.basebackup import check_options
@@ -95,7 +96,12 @@ def archive(*segments: tuple[int, int]) -> Any:
         ([(1, 2)], [Branch(1, 0)], 0, []),
         # The segment where a timeline branches off is the new one's.
         ([(1, 3), (2, 4), (2, 5)], [Branch(1, 0, 4 * SIZE + 99), Branch(2, 4 * SIZE + 99)], 3, []),
-        ([(1, 3), (1, 4), (2, 5)], [Branch(1, 0, 4 * SIZE + 99), Branch(2, 4 * SIZE + 99)], 3, ["000000020000000000000004"]),
+        (
+            [(1, 3), (1, 4), (2, 5)],
+            [Branch(1, 0, 4 * SIZE + 9), Branch(2, 4 * SIZE + 9)],
+            3,
+            ["000000020000000000000004"],
+        ),
         # Segments of a branch that was left say nothing.
         ([(1, 3), (1, 9), (2, 4)], [Branch(1, 0, 4 * SIZE), Branch(2, 4 * SIZE)], 2, []),
         # Its history is there, its first segment is not.

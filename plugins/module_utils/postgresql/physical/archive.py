@@ -123,11 +123,7 @@ class WalArchive:
             InvalidOption: the wanted one does not descend from the backup's.
 
         """
-        wanted = timeline
-        if target == LATEST:
-            wanted = max([timeline, *names.histories])
-        else:
-            wanted = _number(target)
+        wanted = max([timeline, *names.histories]) if target == LATEST else _number(target)
         if wanted == 1 or (wanted == timeline and wanted not in names.histories):
             if wanted != timeline:
                 raise InvalidOption("target_timeline", target, f"the backup's timeline {timeline}, or one after it")
@@ -183,10 +179,6 @@ def open_archive(params: Mapping[str, Any], decryption: Optional[Decryption] = N
 
 
 def _number(text: str) -> int:
-    try:
-        number = int(text)
-        if number < 1:
-            raise ValueError(text)
-    except ValueError:
-        raise InvalidOption("target_timeline", text, "latest, or the number of a timeline, such as 2") from None
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise InvalidOption("target_timeline", text, "latest, or the number of a timeline, such as 2")
+    return int(text)

@@ -1,7 +1,7 @@
 # Copyright: (c) The runbook.ops contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running C(pg_basebackup): what it is told, how far it is, what it left. It writes archives (C(-Ft)) into a directory."""
+"""Running C(pg_basebackup): what it is told, how far it is, what it left. It writes archives into a directory."""
 
 from __future__ import annotations
 
@@ -112,9 +112,9 @@ def copy_cluster(
 def read_backup_manifest(data: bytes) -> dict[str, Any]:
     """PostgreSQL's own manifest, which lists the files of a cluster and the WAL that it needs; raises Damaged."""
     try:
-        found: dict[str, Any] = json.loads(data)
-        if "Files" not in found or "WAL-Ranges" not in found:
-            raise ValueError
-    except (ValueError, TypeError):
-        raise Damaged("its backup_manifest is not one that PostgreSQL wrote") from None
+        found: Any = json.loads(data)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not {"Files", "WAL-Ranges"} <= found.keys():
+        raise Damaged("its backup_manifest is not one that PostgreSQL wrote")
     return found

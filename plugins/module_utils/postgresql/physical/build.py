@@ -96,7 +96,8 @@ def check_room(destination: Destination, cluster_bytes: int) -> None:
     free = free_bytes(destination.data.parent)
     if free < needed:
         raise Undecided(
-            f"The cluster needs about {needed} bytes in {destination.data.parent}, and {free} are free there. Nothing was "
+            f"The cluster needs about {needed} bytes in {destination.data.parent}, and {free} are free there. "
+            "Nothing was "
             "touched. Free some, or name a place on a larger disk",
             code="no_space",
         )
@@ -105,8 +106,8 @@ def check_room(destination: Destination, cluster_bytes: int) -> None:
 def build(building: Building, destination: Destination, marker: Mapping[str, Any], progress: Progress) -> Built:
     """Build a cluster and give it its place.
 
-    Until then it lies in a directory named C(runbook-scratch-…) beside, which disappears with this process: nothing that
-    could be taken for a server is left by a run that is killed.
+    Until then it lies in a directory named C(runbook-scratch-…) beside, which disappears with this process: a run that
+    is killed leaves nothing that could be taken for a server.
 
     Raises:
         Unreached, WalMissing, Damaged, Undecided: it could not be recovered.
@@ -149,7 +150,8 @@ def build(building: Building, destination: Destination, marker: Mapping[str, Any
             wrong = [each for each in answers if not each.holds]
             if wrong:
                 raise RunbookError(
-                    f"The cluster was recovered to {state.lsn}, and {wrong[0].problem}. It was not kept. Choose another "
+                    f"The cluster was recovered to {state.lsn}, and {wrong[0].problem}. It was not kept. Choose "
+                    "another "
                     "moment.",
                     answers=[each.as_dict() for each in answers],
                     last_commit_at=None if state.last_commit_at is None else state.last_commit_at.isoformat(),

@@ -100,13 +100,15 @@ def _check_new(place: Path, option: str, account: Account) -> None:
     if place.is_dir() and any(place.iterdir()):
         what = "a database cluster" if (place / "PG_VERSION").exists() else "files"
         raise Refused(
-            f"{place} holds {what}. Nothing was touched: a restore never writes into what is there. Name a new directory "
+            f"{place} holds {what}. Nothing was touched: a restore never writes into what is there. Name a new "
+            "directory "
             f"in {option}, and switch over to it when it was looked at."
         )
     if not place.parent.is_dir():
         raise InvalidOption(option, str(place), f"a directory in one that exists; {place.parent} does not")
     if not can_enter(place.parent, account):
         raise Refused(
-            f"The account {account.name}, which the server is to run as, cannot enter {place.parent}. Nothing was touched. "
+            f"The account {account.name}, which the server is to run as, cannot enter {place.parent}. Nothing was "
+            "touched. "
             "Correct the modes of the directories above (chmod o+x), or name another place."
         )

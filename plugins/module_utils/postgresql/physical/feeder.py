@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Handing WAL to a server that recovers: its C(restore_command) asks, this process fetches.
 
-The command is a few lines of shell that write a name into one pipe and read an answer from another: the server's account
-needs neither the archive's credentials nor the right to read it, and no secret stands in any command line.
+The command is a few lines of shell that write a name into one pipe and read an answer from another: the server's
+account needs neither the archive's credentials nor the right to read it, and no secret stands in any command line.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
@@ -70,10 +70,39 @@ def named(depot: Depot, name: str) -> Found:
     data = depot.get(place)
     if data is None:
         raise RunbookError(
-            f"{depot.address(name)} has no manifest ({place}): it is no complete backup. Choose another one, or take one "
+            f"{depot.address(name)} has no manifest ({place}): it is no complete backup. Choose another one, or "
+            "take one "
             "with runbook.ops.postgresql_backup."
         )
     manifest = parse_manifest(data, depot.address(place))
     if manifest.method != BASEBACKUP or manifest.physical is None:
         raise RunbookError(f"{depot.address(name)} is a backup by method {manifest.method}, not a base backup.")
     return Found(name, manifest)
+
+
+def shown(depot: Depot, found: Optional[Found]) -> dict[str, Any]:
+    """A backup as C(before) and C(after) tell of it."""
+    if found is None:
+        return {"name": None, "address": None, "taken_at": None, "bytes": None}
+    return {
+        "name": found.name,
+        "address": depot.address(found.name),
+        "taken_at": found.manifest.taken_at,
+        "bytes": found.manifest.bytes,
+    }
+
+
+def facts(depot: Depot, found: Found) -> dict[str, Any]:
+    """A new backup as the result tells of it."""
+    manifest = found.manifest
+    return {
+        **shown(depot, found),
+        "manifest": depot.address(manifest_name(found.name)),
+        "method": manifest.method,
+        "started_at": manifest.started_at,
+        "finished_at": manifest.finished_at,
+        "sha256": manifest.sha256,
+        "encryption": (manifest.encryption or {}).get("method"),
+        "members": sorted(manifest.members),
+        "physical": dict(manifest.physical or {}),
+    }

@@ -1,7 +1,7 @@
 # Copyright: (c) The runbook.ops contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Proving a physical backup, level by level: bytes, PostgreSQL's own manifest, the chain of WAL, a recovery really done."""
+"""Proving a physical backup, level by level: bytes, PostgreSQL's own manifest, the WAL, a recovery really done."""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ SELECT pg_is_in_recovery() AS is_in_recovery,
 """
 _PROOF = """
 SELECT name, setting FROM pg_settings
-WHERE name IN ('archive_mode', 'archive_command', 'listen_addresses', 'primary_conninfo', 'primary_slot_name') ORDER BY name
+WHERE name IN ('archive_mode', 'archive_command', 'listen_addresses', 'primary_conninfo', 'primary_slot_name')
+ORDER BY name
 """
 _STOP_SECONDS = 3600.0
 

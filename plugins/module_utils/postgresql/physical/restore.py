@@ -17,7 +17,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import D
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule, zone
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
-from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.archive import WalArchive, open_archive
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.base_copy import BaseCopy, subject_of
@@ -44,6 +44,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.re
     Unreached,
     WalMissing,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.restore_result import actions_of, told
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.subject import PhysicalBackup, Subject
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.wal import parse_lsn, show_lsn
 
@@ -85,7 +86,8 @@ def _choose(params: Mapping[str, Any], depot: Depot, moment: Moment) -> Found:
         first = candidates[0]
         raise Refused(
             f"{precise(moment.at) if moment.at else ''} cannot be reached: the oldest backup here ({first.name}) was "
-            f"complete at {precise(first.stopped_at)}, and a backup can only be brought forward. Nothing was touched. Choose a "
+            f"complete at {precise(first.stopped_at)}, and a backup can only be brought forward. Nothing was "
+            "touched. Choose a "
             "later moment, or a repository with an older backup.",
             code="target_before_backup",
             window=window(subject_of(depot, first), None),
@@ -166,7 +168,8 @@ class Restore:
         if not self.subject.carries_wal and not reach.chain.reaches(self.subject.stop_lsn):
             raise Refused(
                 f"The archive does not hold the WAL that {self.subject.name} needs to be consistent (from "
-                f"{show_lsn(self.subject.start_lsn)} to {show_lsn(self.subject.stop_lsn)}). Nothing was touched. Choose "
+                f"{show_lsn(self.subject.start_lsn)} to {show_lsn(self.subject.stop_lsn)}). Nothing was touched. "
+                "Choose "
                 "another backup.",
                 code="wal_gap",
                 window=self._window,
@@ -204,7 +207,8 @@ class Restore:
             return
         if built.lsn is None or parse_lsn(built.lsn) < newest.lsn:
             self.notes.append(
-                f"Replaying ended at {built.lsn}, before the last commit of the archive ({precise(newest.at)}): the WAL "
+                f"Replaying ended at {built.lsn}, before the last commit of the archive ({precise(newest.at)}): the "
+                "WAL "
                 "between them cannot be read. Run runbook.ops.postgresql_backup_verify."
             )
 
@@ -212,7 +216,8 @@ class Restore:
         faults = [each for each in self.backup.examine(self.progress, target) if not each.is_noted]
         if faults:
             raise RunbookError(
-                f"{faults[0].object} is damaged ({faults[0].code}): {faults[0].detail}. Nothing was put in place. Choose "
+                f"{faults[0].object} is damaged ({faults[0].code}): {faults[0].detail}. Nothing was put in place. "
+                "Choose "
                 "another backup.",
                 code=faults[0].code,
             )
@@ -264,86 +269,6 @@ class Restore:
             bytes_=self.subject.bytes,
             major=self.subject.major,
         )
-
-
-def actions_of(source: str, target: str, wanted: str, destination: Destination) -> list[dict[str, Any]]:
-    """What a restore does, in order; the same in check mode."""
-    actions = [
-        {"action": "copy", "object": target, "reason": f"from {source}"},
-        {"action": "replay", "object": target, "reason": f"to {wanted}, in a private server that archives nothing"},
-        {"action": "check", "object": target, "reason": "must_see and must_not_see"},
-    ]
-    for path in destination.tablespaces.values():
-        actions.append({"action": "place", "object": str(path), "reason": f"for {destination.account.name}"})
-    return [*actions, {"action": "place", "object": target, "reason": f"for {destination.account.name}"}]
-
-
-def told(
-    params: Mapping[str, Any],
-    marker: Mapping[str, Any],
-    *,
-    changed: bool,
-    actions: Sequence[Mapping[str, Any]],
-    before: Optional[Mapping[str, Any]],
-    built: Optional[Built],
-    window: Mapping[str, Any],
-    notes: Sequence[str],
-    bytes_: int,
-    major: int,
-) -> dict[str, Any]:
-    """The result of a restore to a moment."""
-    is_planned = changed and built is None
-    after: Optional[dict[str, Any]] = None if is_planned else {**marker}
-    if before is not None and not changed:
-        after = dict(before)
-    recovered = None
-    if built is not None:
-        last = built.last_commit_at
-        recovered = {
-            "lsn": built.lsn,
-            "last_commit_at": None if last is None else precise(last),
-            "timeline": built.timeline,
-            "settings": built.proof,
-        }
-        after = {**marker, "lsn": built.lsn, "timeline": built.timeline}
-    target = str(params["data_directory"])
-    return outcome(
-        changed=changed,
-        actions=actions,
-        before=before,
-        after=after,
-        backup=marker["backup"],
-        bytes=bytes_,
-        data_directory=target,
-        window=dict(window),
-        recovered=recovered,
-        answers=[] if built is None else [each.as_dict() for each in built.answers],
-        seconds={} if built is None else built.seconds,
-        how_to_start=[] if built is None else how_to_start(target, major, has_configuration=built.has_configuration),
-        notes=list(notes),
-        diff={
-            "before": f"{(before or {}).get('target_time', 'nothing')}\n",
-            "after": f"{marker['target_time']} from {marker['backup']}\n",
-        },
-    )
-
-
-def how_to_start(data: str, major: int, *, has_configuration: bool) -> list[str]:
-    """What is left to do, in order, for people."""
-    steps = []
-    if not has_configuration:
-        steps.append(
-            f"The backup carries no postgresql.conf, as on Debian, where it lies in /etc/postgresql/{major}/: copy that "
-            "directory from the old host or from its backup, and set data_directory in it."
-        )
-    steps += [
-        "Look at its settings before it starts: port, listen_addresses, shared_preload_libraries and pg_hba.conf are those "
-        "of the old server.",
-        f"Start it as its own account: pg_ctl -D {data} -w start",
-        "archive_mode is off in postgresql.auto.conf, so that it does not archive into the old server's archive. Give it an "
-        "archive of its own, ALTER SYSTEM RESET archive_mode, restart it, and take a base backup at once.",
-    ]
-    return steps
 
 
 def _path(text: Optional[str]) -> Optional[Path]:

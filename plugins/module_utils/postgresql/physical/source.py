@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +38,17 @@ _TABLESPACES = """
 SELECT oid::text AS oid, spcname AS name, pg_tablespace_location(oid) AS location
 FROM pg_tablespace WHERE pg_tablespace_location(oid) <> '' ORDER BY oid
 """
+
+
+_ARCHIVER = """
+SELECT failed_count, last_failed_wal, last_failed_time, last_archived_time,
+       last_failed_time IS NOT NULL
+       AND (last_archived_time IS NULL OR last_failed_time > last_archived_time) AS is_failing
+FROM pg_stat_archiver
+"""
+# Files with this suffix wait for the archive_command. Only pg_monitor may look.
+_WAITING = "SELECT count(*) AS waiting FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'"
+_MANY_WAITING = 10
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,8 @@ def look_at(
             "The size of the cluster is not known beforehand, so that the room for it was not checked: "
             f'GRANT pg_read_all_stats TO "{found["login_user"]}" lets us ask.'
         )
+    if found["archive_mode"] != "off":
+        notes += _archiver(session)
     if found["is_standby"]:
         notes.append("The server is a standby: the backup is complete when its primary has written enough WAL.")
     return Source(
@@ -117,6 +131,23 @@ def look_at(
         bytes=size,
         tablespaces=tablespaces,
     ), notes
+
+
+def _archiver(session: Session) -> list[str]:
+    """What is wrong with the archiving that a later restore relies on."""
+    found = session.query(_ARCHIVER)[0]
+    notes = []
+    if found["is_failing"]:
+        notes.append(
+            f"Archiving fails: {found['last_failed_wal']} could not be archived at "
+            f"{found['last_failed_time']:%Y-%m-%dT%H:%M:%SZ}, and none was since. Until that is corrected no moment "
+            "behind it can be reached. The server's log has the archive_command's own words."
+        )
+    with contextlib.suppress(QueryError):
+        waiting = session.query(_WAITING)[0]["waiting"]
+        if waiting > _MANY_WAITING:
+            notes.append(f"{waiting} WAL segments wait to be archived: the archive is behind by so much.")
+    return notes
 
 
 def _identify(installation: Installation, environment: Mapping[str, str]) -> tuple[str, int]:

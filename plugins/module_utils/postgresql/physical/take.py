@@ -5,21 +5,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import hashlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot, Hashes, open_depot
+from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot, open_depot
 from ansible_collections.runbook.ops.plugins.module_utils.backup.directory_depot import DirectoryDepot
 from ansible_collections.runbook.ops.plugins.module_utils.backup.encryption import (
-    SUFFIXES,
     Encryption,
-    encrypted,
     encryption_from,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
@@ -39,7 +34,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.progress import
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.manifest import (
     BASEBACKUP,
     Manifest,
-    Part,
     manifest_bytes,
     manifest_name,
     members_sha256,
@@ -52,7 +46,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.ba
     copy_cluster,
     read_backup_manifest,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.found import Found, newest
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.found import Found, facts, newest, shown
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.publish import Publisher
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.reach import precise
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.source import Source, look_at
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.wal import (
@@ -72,10 +67,9 @@ _PROGRAM = "pg_basebackup"
 _PACKED_SHARE = 0.5
 _MARGIN = 1.2
 _STATEMENT_SECONDS = 60.0
-# What pg_basebackup wrote, before it is encrypted.
-_PLAIN = ".plain"
 _NO_CENSUS = (
-    "A physical backup cannot be compared with counts of its own moment: the cluster goes on while it is copied, and no "
+    "A physical backup cannot be compared with counts of its own moment: the cluster goes on while it is copied, "
+    "and no "
     "snapshot is the copy's. Watermarks, must_see and amcheck prove it once it is started."
 )
 
@@ -132,6 +126,10 @@ class _Run:
     progress: Progress
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        request = self.request
+        self._publisher = Publisher(self.depot, request.rule, request.encryption, request.work_directory)
+
     def run(self, *, check_mode: bool) -> dict[str, Any]:
         request = self.request
         last = newest(self.depot, request.rule)
@@ -164,11 +162,13 @@ class _Run:
     def _guard(self, source: Source, name: str, last: Optional[Found]) -> None:
         if self.depot.stat(name) is not None:
             raise Refused(
-                f"{self.depot.address(name)} is there already. Nothing was touched. Use a name_pattern with a finer date."
+                f"{self.depot.address(name)} is there already. Nothing was touched. Use a name_pattern with a finer "
+                "date."
             )
         if self.archive is None and not source.archives:
             self.notes.append(
-                "The server archives no WAL (archive_mode is off): this backup can only be brought to the moment of its "
+                "The server archives no WAL (archive_mode is off): this backup can only be brought to the moment of "
+                "its "
                 "own end."
             )
         if source.bytes is None:
@@ -189,23 +189,10 @@ class _Run:
                 )
 
     def _places(self) -> list[tuple[Path, str]]:
-        places = [(self._staging_root(), "The copy of the cluster")]
+        places = [(self._publisher.root, "The copy of the cluster")]
         if isinstance(self.depot, DirectoryDepot):
             places.append((Path(self.depot.location), "The backup"))
         return places
-
-    def _staging_root(self) -> Path:
-        """Where pg_basebackup writes: where the backup stays, unless it goes elsewhere or is encrypted."""
-        if self.request.work_directory is not None and not self._stays:
-            return self.request.work_directory
-        if isinstance(self.depot, DirectoryDepot):
-            return Path(self.depot.location)
-        return Path("/var/tmp")
-
-    @property
-    def _stays(self) -> bool:
-        """Whether the files that pg_basebackup writes are the backup's own."""
-        return isinstance(self.depot, DirectoryDepot) and self.request.encryption is None
 
     def _actions(self, server: str, name: str) -> list[dict[str, Any]]:
         target = self.depot.address(name)
@@ -232,12 +219,12 @@ class _Run:
         name: str,
     ) -> Found:
         started = utc_now()
-        with self._staging(name) as staging:
+        with self._publisher.staging(name) as staging:
             copy_cluster(self.request.options, installation, environment, session, staging, self.progress)
             now = session.query("SELECT clock_timestamp() AS now")[0]["now"]
             physical = self._physical(source, staging, installation)
             self._check_archive(physical)
-            members = self._publish(staging, name)
+            members = self._publisher.publish(staging, name, self.progress)
         manifest = Manifest(
             name=name,
             method=BASEBACKUP,
@@ -252,25 +239,6 @@ class _Run:
         )
         self.depot.put(manifest_name(name), manifest_bytes(manifest))
         return Found(name, manifest)
-
-    @contextlib.contextmanager
-    def _staging(self, name: str) -> Iterator[Path]:
-        """A directory's name that pg_basebackup may make; gone afterwards unless it was given its final name."""
-        root = DirectoryDepot(self._staging_root())
-        if Path(root.location) != Path(self.depot.location):
-            # Beside other people's files: only what lies in a directory of this repository is swept away.
-            digest = hashlib.sha256(self.depot.location.encode()).hexdigest()[:16]
-            root = DirectoryDepot(Path(root.location) / f"runbook-basebackup-{os.geteuid()}-{digest}")
-            root.prepare()
-        for each in {id(place): place for place in (root, self.depot)}.values():
-            each.sweep(lambda left: self.request.rule.artefact_of(left.removesuffix(_PLAIN)) is not None)
-        staging = root.partial(name if self._stays else f"{name}{_PLAIN}")
-        try:
-            yield staging
-        finally:
-            root.delete(staging.name)
-            if isinstance(self.depot, DirectoryDepot):
-                self.depot.delete(self.depot.partial(name).name)
 
     def _physical(self, source: Source, staging: Path, installation: Installation) -> dict[str, Any]:
         try:
@@ -312,95 +280,25 @@ class _Run:
         missing = [name for name in physical["wal_segments"] if name not in there]
         if missing:
             raise RunbookError(
-                f"The backup needs the WAL {', '.join(missing)}, which {self.archive.location} does not hold. It was not "
+                f"The backup needs the WAL {', '.join(missing)}, which {self.archive.location} does not hold. It "
+                "was not "
                 "kept. Look at the server's archive_command, or use wal_method=stream."
             )
-
-    def _publish(self, staging: Path, name: str) -> dict[str, Part]:
-        """Give the files their place, encrypted where that is wanted: what lies there, with its SHA-256."""
-        files = sorted(staging.iterdir())
-        self.progress.phase(
-            "publish", self.depot.address(name), total=sum(each.stat().st_size for each in files), unit="bytes"
-        )
-        members: dict[str, Part] = {}
-        if self._stays:
-            for path in files:
-                hashes = Hashes()
-                for _chunk in self._read(path, hashes):
-                    pass
-                members[path.name] = Part(path.name, hashes.bytes, hashes.sha256)
-        else:
-            inner, prefix = self._inner(name)
-            for path in files:
-                encryption = self.request.encryption
-                member = path.name + (SUFFIXES[encryption.method] if encryption else "")
-                chunks = self._read(path)
-                with inner.create(prefix + member) as sink:
-                    for chunk in encrypted(chunks, encryption) if encryption else chunks:
-                        sink.write(chunk)
-                    stored = sink.commit()
-                members[member] = Part(member, stored.bytes, stored.sha256, stored.version_id)
-                path.unlink()
-        if isinstance(self.depot, DirectoryDepot):
-            self.depot.adopt(name)
-        return members
-
-    def _inner(self, name: str) -> tuple[Depot, str]:
-        """Where members are written one by one: below the name in a bucket, else in the directory's partial one."""
-        if isinstance(self.depot, DirectoryDepot):
-            partial = DirectoryDepot(self.depot.partial(name))
-            partial.prepare()
-            return partial, ""
-        return self.depot, f"{name}/"
-
-    def _read(self, path: Path, hashes: Optional[Hashes] = None) -> Iterator[bytes]:
-        with path.open("rb") as stream:
-            while chunk := stream.read(1024 * 1024):
-                if hashes is not None:
-                    hashes.update(chunk)
-                self.progress.advance(len(chunk))
-                yield chunk
 
     def _result(
         self, changed: bool, actions: list[dict[str, Any]], last: Optional[Found], made: Optional[Found]
     ) -> dict[str, Any]:
-        before, after = _shown(self.depot, last), _shown(self.depot, made)
+        before, after = shown(self.depot, last), shown(self.depot, made)
         planned = self.depot.address(self.request.rule.name(self.request.now))
         return outcome(
             changed=changed,
             actions=actions,
             before=before,
             after=None if changed and made is None else after,
-            backup=_facts(self.depot, made) if changed and made is not None else None,
+            backup=facts(self.depot, made) if changed and made is not None else None,
             notes=list(dict.fromkeys(self.notes)),
             diff={
                 "before": f"{before['address'] or 'nothing'}\n",
                 "after": f"{after['address'] or planned}\n",
             },
         )
-
-
-def _shown(depot: Depot, found: Optional[Found]) -> dict[str, Any]:
-    if found is None:
-        return {"name": None, "address": None, "taken_at": None, "bytes": None}
-    return {
-        "name": found.name,
-        "address": depot.address(found.name),
-        "taken_at": found.manifest.taken_at,
-        "bytes": found.manifest.bytes,
-    }
-
-
-def _facts(depot: Depot, found: Found) -> dict[str, Any]:
-    manifest = found.manifest
-    return {
-        **_shown(depot, found),
-        "manifest": depot.address(manifest_name(found.name)),
-        "method": manifest.method,
-        "started_at": manifest.started_at,
-        "finished_at": manifest.finished_at,
-        "sha256": manifest.sha256,
-        "encryption": (manifest.encryption or {}).get("method"),
-        "members": sorted(manifest.members),
-        "physical": dict(manifest.physical or {}),
-    }

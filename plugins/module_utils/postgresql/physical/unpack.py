@@ -1,9 +1,10 @@
 # Copyright: (c) The runbook.ops contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A base backup read to its end in one pass: hashed, decrypted, unpacked, every file held against PostgreSQL's manifest.
+"""A base backup read in one pass: hashed, decrypted, unpacked, every file held against PostgreSQL's own manifest.
 
-What C(pg_verifybackup) does for a directory is done here while the archives stream by, from a bucket and encrypted, too.
+What C(pg_verifybackup) does for a directory is done here while the archives stream by, be they encrypted or in a
+bucket.
 """
 
 from __future__ import annotations

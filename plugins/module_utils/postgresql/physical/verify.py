@@ -1,7 +1,7 @@
 # Copyright: (c) The runbook.ops contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the options of postgresql_backup_verify to its result, for physical backups: which, what is new of them, how they are."""
+"""From the options of postgresql_backup_verify to its result, for physical backups."""
 
 from __future__ import annotations
 

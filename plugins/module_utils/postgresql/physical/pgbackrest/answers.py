@@ -24,7 +24,7 @@ _TARGET = re.compile(r"pg_tblspc/(\d+)=(\{.*\})$")
 
 @dataclass(frozen=True)
 class RestBackup:
-    """A backup of a stanza; sizes in bytes. C(has_error) is set where pages failed their checksum while it was taken."""
+    """A backup of a stanza; sizes in bytes. C(has_error): pages failed their checksum while it was taken."""
 
     label: str
     type: str

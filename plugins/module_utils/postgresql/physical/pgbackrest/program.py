@@ -158,7 +158,8 @@ def rest_from(params: Mapping[str, Any]) -> Rest:
     program = given.get("program") or shutil.which("pgbackrest", path=_PLACES)
     if program is None:
         raise RunbookError(
-            "The host has no pgbackrest. Install the package pgbackrest, name it in pgbackrest.program, or run the task "
+            "The host has no pgbackrest. Install the package pgbackrest, name it in pgbackrest.program, or run the "
+            "task "
             "where the repository is."
         )
     account = choose_account(given["account"] if os.geteuid() == 0 else None)

@@ -130,8 +130,10 @@ def restore_with_pgbackrest(params: Mapping[str, Any], *, check_mode: bool) -> d
             first = min(stanza.backups, key=lambda each: each.stopped_at) if label is None else oldest
             subject = RestCopy(rest, stanza, first, params["pgbackrest"]["superuser"]).subject
             raise Refused(
-                f"{precise(moment.at) if moment.at else ''} cannot be reached: the oldest backup here ({first.label}) was "
-                f"complete at {precise(first.stopped_at)}, and a backup can only be brought forward. Nothing was touched. "
+                f"{precise(moment.at) if moment.at else ''} cannot be reached: the oldest backup here "
+                f"({first.label}) was "
+                f"complete at {precise(first.stopped_at)}, and a backup can only be brought forward. Nothing was "
+                "touched. "
                 "Choose a later moment, or another repository.",
                 code="target_before_backup",
                 window=window(subject, None),
@@ -144,7 +146,8 @@ def _check_stanza(rest: Rest, stanza: Stanza) -> None:
     # 2: there is no valid backup yet; 0: all is well.
     if stanza.code not in (0, 2):
         raise Refused(
-            f"pgBackRest says of the stanza {rest.stanza}: {stanza.message}. Nothing was touched. Where it was never made: "
+            f"pgBackRest says of the stanza {rest.stanza}: {stanza.message}. Nothing was touched. Where it was "
+            "never made: "
             f"pgbackrest --stanza={rest.stanza} stanza-create, then check."
         )
 
