@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.headroom import Headroom
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.attributes import (
@@ -26,7 +27,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.pac
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.plan import actions, make_plan
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.preflight import check, obstacles
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.prove import age_seconds
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.request import RestoreRequest
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.request import (
+    RestoreRequest,
+    request_from,
+    restore_argument_spec,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.state import Neighbour, Server, State
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.swap import undo
 
@@ -68,6 +73,61 @@ def request(**more: Any) -> RestoreRequest:
         "now": dt.datetime(2026, 1, 31, tzinfo=dt.timezone.utc),
     }
     return RestoreRequest(**{**given, **more})
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    """The module's options as they are when only these are given."""
+    given = {name: option.get("default") for name, option in restore_argument_spec().items()}
+    must = {"repository": "/var/backups", "name_pattern": "shop-%Y%m%d.dump", "database": "shop", "mode": "swap"}
+    return {**given, **must, **more}
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        pytest.param({"repository": ""}, "repository: '' is not accepted. Accepted: a value, because method is dump."),
+        pytest.param(
+            {"login_db": "shop"},
+            "login_db: 'shop' is not accepted. Accepted: another database than the one to restore, such as postgres: "
+            "it is renamed meanwhile.",
+        ),
+        pytest.param(
+            {"database": "postgres"},
+            "database: 'postgres' is not accepted. Accepted: a database of an application, not one of PostgreSQL's "
+            "own.",
+        ),
+        pytest.param(
+            {"owner": "app"},
+            "owner: 'app' is not accepted. Accepted: with mode=fresh; a swapped database keeps its owner.",
+        ),
+        pytest.param(
+            {"name": "other.dump"},
+            "name: 'other.dump' is not accepted. Accepted: a name that follows name_pattern (shop-%Y%m%d.dump).",
+        ),
+        pytest.param(
+            {"watermarks": ["orders.at"]},
+            "watermarks: 'orders.at' is not accepted. Accepted: schema.table.column, such as public.orders.created_at.",
+        ),
+        pytest.param({"fence_timeout": 0.0}, "fence_timeout: 0.0 is not accepted. Accepted: 1 to 3600 seconds."),
+        pytest.param({"max_sessions": -1}, "max_sessions: -1 is not accepted. Accepted: a number of at least 0."),
+        pytest.param({"jobs": 65}, "jobs: 65 is not accepted. Accepted: 0 to 64."),
+        pytest.param(
+            {"work_directory": "/nowhere"},
+            "work_directory: '/nowhere' is not accepted. Accepted: a directory that exists on the host.",
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_options(more: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        request_from(asked(**more))
+    assert refused.value.message == words
+
+
+def test_defaults() -> None:
+    swapped, fresh = request_from(asked()), request_from(asked(mode="fresh", owner="app"))
+    assert (swapped.source_database, fresh.source_database, fresh.owner) == ("shop", None, "app")
+    assert swapped.jobs >= 1
 
 
 def server(**more: Any) -> Server:
