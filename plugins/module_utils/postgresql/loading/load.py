@@ -93,7 +93,13 @@ def load(
         )
     loaded = Loaded()
     problems = Problems(stops=on_error == STOP)
-    wishes = Wishes(database=database, with_roles=throwaway, with_tablespaces=with_tablespaces, analyze=analyze)
+    wishes = Wishes(
+        database=database,
+        with_roles=throwaway,
+        with_tablespaces=with_tablespaces,
+        analyze=analyze,
+        without_wal=throwaway,
+    )
     progress.phase("load", str(target.get("login_db") or ""), unit="bytes")
     sql = content if kind == PLAIN else as_sql(content, kind, installation, directory=directory, arguments=arguments)
     _run(target, sql, jobs, loaded, problems, progress, wishes, on_table_loaded)

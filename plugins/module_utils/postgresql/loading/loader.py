@@ -33,6 +33,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.toc
     POST_DATA,
     Entry,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.unlogged import Unlogged
 
 # A table with fewer bytes of rows is filled by one session.
 _SHARED_BYTES = 2 * 1024 * 1024
@@ -53,6 +54,7 @@ class Wishes:
         with_roles: Whether roles in the dump are made.
         with_tablespaces: Whether objects go to the tablespaces they were in.
         analyze: Whether to gather statistics at the end.
+        without_wal: Whether the server is thrown away, so that nothing need survive its crash.
 
     """
 
@@ -60,6 +62,7 @@ class Wishes:
     with_roles: bool = False
     with_tablespaces: bool = False
     analyze: bool = False
+    without_wal: bool = False
 
 
 class Loader:
@@ -90,6 +93,7 @@ class Loader:
         self._table_bytes: dict[str, int] = {}
         self._partitioned: set[str] = set()
         self._inserted: list[str] = []
+        self._unlogged = Unlogged(is_wanted=wishes.without_wal and main.is_superuser)
         self._begun = self._completed = 0
         self._is_cluster = self._is_skipping = False
         self._phase = "pre_data"
@@ -112,6 +116,7 @@ class Loader:
             if error.details.get("code") != "marker_missing":
                 raise
             self._crew.drain()
+            self._unlogged.declare(self._main)
             self._problems.add(LoadProblem("marker_missing", str(error.details.get("object") or ""), error.message))
             return
         self._check_end()
@@ -205,7 +210,7 @@ class Loader:
         if table := about.partitioned_table(text):
             self._partitioned.add(table)
         try:
-            self._main.execute(text, entry)
+            self._main.execute(self._unlogged.made(text, entry, about.created_table(text)), entry)
         except LoadFailed as error:
             if not self._is_there_already(error.problem, text, entry):
                 self._problems.add(error.problem)
@@ -365,6 +370,7 @@ class Loader:
     def _finish(self) -> None:
         """Run what comes after the data."""
         self._crew.drain()
+        self._unlogged.declare(self._main)
         self._enter("post_data")
         planned = stages(self._later, self._table_bytes, frozenset(self._partitioned))
         self._later = []

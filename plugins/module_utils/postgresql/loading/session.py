@@ -71,6 +71,11 @@ class LoadingSession:
         return int(self._connection.server_version)
 
     @property
+    def is_superuser(self) -> bool:
+        """Whether the login may do everything."""
+        return bool(self._connection.get_parameter_status("is_superuser") == "on")
+
+    @property
     def is_in_transaction(self) -> bool:
         """Whether a transaction is open that the dump began."""
         return bool(self._connection.info.transaction_status != extensions.TRANSACTION_STATUS_IDLE)

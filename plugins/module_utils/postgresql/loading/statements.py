@@ -35,6 +35,7 @@ _ENCODING = re.compile(rb"\sENCODING\s*=\s*'([^']+)'", re.I)
 _PARTITIONED = re.compile(
     rf"CREATE\s+TABLE\s+({_QUALIFIED})\s*\(.*\)\s*PARTITION\s+BY\s".encode("latin-1"), re.I | re.S
 )
+_CREATE_TABLE = re.compile(rf"CREATE\s+TABLE\s+({_QUALIFIED})".encode("latin-1"), re.I)
 _INSERT = re.compile(rf"INSERT\s+INTO\s+({_QUALIFIED})".encode("latin-1"), re.I)
 _OF_DATABASE = re.compile(rb"(?:CREATE|ALTER|DROP)\s+DATABASE\b|COMMENT\s+ON\s+DATABASE\b", re.I)
 _OF_TABLESPACE = re.compile(
@@ -101,6 +102,11 @@ def key_in_two_steps(text: bytes) -> Optional[tuple[bytes, bytes]]:
 def partitioned_table(text: bytes) -> Optional[str]:
     """The partitioned table that a statement makes; None if it makes none."""
     return _first(_PARTITIONED, text) if text[:12].upper() == b"CREATE TABLE" else None
+
+
+def created_table(text: bytes) -> Optional[str]:
+    """The ordinary table, partitioned or not, that a statement makes; None if it makes none."""
+    return _first(_CREATE_TABLE, text)
 
 
 def inserted_table(text: bytes) -> str:
