@@ -467,7 +467,8 @@ findings:
           V(matview_unpopulated), V(role_missing), V(extension_missing).
         - At V(consistency), V(page_corruption), V(assertion_failed), V(assertion_error).
         - Of physical backups also V(wal_gap), V(wal_invalid) and V(wal_unreadable) at V(decode),
-          V(recovery_ended_early) and V(archive_mode_on) at V(restore), V(must_see), V(must_not_see) and V(question_error) at V(semantics),
+          V(recovery_ended_early) and V(archive_mode_on) at V(restore), V(must_see), V(must_not_see) and
+          V(question_error) at V(semantics),
           V(pgbackrest_error) and V(pgbackrest_unknown) at V(bytes).
       type: str
     level:

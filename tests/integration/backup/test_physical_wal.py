@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.physical import Shop, archive_command, codes, shop
+from lab.physical import Shop, archive_command, codes, leftovers, shop
+from lab.redis_backups import result_of, start_module
+from lab.s3 import S3Server
 
 ModuleRunner = Callable[..., dict[str, Any]]
 
@@ -129,6 +133,58 @@ def test_compressed_segments_are_read_and_replayed(
 
 def names_of(archive: Path, suffix: str) -> list[str]:
     return sorted(path.name for path in archive.iterdir() if path.name.endswith(suffix))
+
+
+def test_an_archive_in_a_bucket_is_read_and_replayed_without_a_secret_in_sight(
+    run_module: ModuleRunner, history: Shop, taken: str, s3_server: S3Server, bucket: str
+) -> None:
+    assert taken
+    client = s3_server.client()
+    for path in history.archive.iterdir():
+        client.upload_file(str(path), bucket, f"wal/{path.name}")
+    # The backups lie in a directory, their WAL in the store: one login for both, where there is one.
+    last = history.server.query("SELECT max(id) FROM orders")[0][0]
+    options = history.verify_options(
+        **s3_server.login(),
+        wal_archive=f"s3://{bucket}/wal",
+        level="semantics",
+        record=False,
+        must_see=[{"query": f"SELECT 1 FROM orders WHERE id = {last}"}],
+    )
+    process = start_module("postgresql_backup_verify", options)
+    shown = ""
+    while process.poll() is None:
+        for entry in Path("/proc").glob("[0-9]*"):
+            for name in ("cmdline", "environ"):
+                with contextlib.suppress(OSError):
+                    shown += (entry / name).read_text(encoding="utf-8", errors="replace")
+        time.sleep(0.1)
+    proven = result_of(process)
+    assert proven["verdict"] == "verified", proven["findings"]
+    assert s3_server.secret_key not in shown
+    client.delete_object(Bucket=bucket, Key=f"wal/{history.segments()[-2]}")
+    gone = run_module("postgresql_backup_verify", options)
+    assert codes(gone)[-1] == "wal_gap"
+    assert gone["verdict"] == "failed"
+
+
+def test_a_backup_for_a_directory_can_be_encrypted(
+    run_module: ModuleRunner, history: Shop, taken: str, tmp_path: Path
+) -> None:
+    assert taken
+    key = tmp_path / "key"
+    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+    public = subprocess.run(["age-keygen", "-y", key], check=True, capture_output=True, text=True).stdout.strip()
+    repository = tmp_path / "sealed"
+    sealed = {"encryption": {"method": "age", "recipients": [public]}, "repository": str(repository)}
+    done = run_module("postgresql_backup", history.backup_options(**sealed))
+    assert done["changed"], done
+    names_there = sorted(path.name for path in (repository / done["backup"]["name"]).iterdir())
+    assert names_there == ["backup_manifest.age", "base.tar.gz.age", "pg_wal.tar.gz.age"]
+    assert leftovers(repository) == []
+    options = history.verify_options(repository=str(repository), level="decode", wal_archive="")
+    proven = run_module("postgresql_backup_verify", {**options, "decryption": {"identity_file": str(key)}})
+    assert proven["verdict"] == "verified", proven["findings"]
 
 
 def test_an_archive_of_another_cluster_or_without_segments_is_no_verdict(
