@@ -93,6 +93,8 @@ def compare_members(proof: Proof, folder: Folder) -> None:
 def leave_unchecked(proof: Proof, reading: Reading) -> None:
     """What a format without a checksum leaves open."""
     head = reading.head
+    if not proof.report.is_good:
+        return
     if proof.subject.digest is not None or head is None or reading.layers:
         return
     if head.kind != "plain" and head.compression in CHECKED:
