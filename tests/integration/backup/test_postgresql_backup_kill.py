@@ -205,8 +205,9 @@ def test_twenty_kills_leave_a_bucket_with_whole_backups_only(
     bucket = make_bucket("Enabled")
 
     def options(number: int) -> dict[str, Any]:
-        kind = {**DIRECTORY, "work_directory": str(tmp_path)} if number % 4 == 3 else PLAIN
-        return backup_options(shop, f"s3://{bucket}", **{**store.login(), **kind, "reference_time": moment(number)})
+        kind = DIRECTORY if number % 4 == 3 else PLAIN
+        more = {**store.login(), **kind, "work_directory": str(tmp_path), "reference_time": moment(number)}
+        return backup_options(shop, f"s3://{bucket}", **more)
 
     usual = seconds_of(lambda: run_module("postgresql_backup", options(0)))
     for number in range(1, KILLS + 1):
