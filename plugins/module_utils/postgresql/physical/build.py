@@ -22,6 +22,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.de
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.questions import Answer, ask
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.recover import (
     AUTO_CONF,
+    Feed,
     Moment,
     Recovered,
     Target,
@@ -29,7 +30,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.re
     recovered,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.settings_file import without_recovery
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.subject import Feed
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.place import ScratchPlace
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation
 
@@ -65,7 +65,8 @@ class Building:
         moment: Where recovery ends.
         params: With the questions.
         fill: Puts the cluster into empty directories.
-        feed: Gives the C(restore_command), for as long as its block runs, and whom to ask when it failed.
+        feed: Gives WAL, for as long as its block runs.
+        segments: How many segments of it there are; None when nobody knows.
 
     """
 
@@ -75,6 +76,7 @@ class Building:
     params: Mapping[str, Any]
     fill: Callable[[Target], None]
     feed: Callable[[ScratchPlace, Target], contextlib.AbstractContextManager[Feed]]
+    segments: Optional[int] = None
 
 
 @dataclass
@@ -88,6 +90,7 @@ class Built:
     answers: list[Answer]
     seconds: dict[str, float]
     has_configuration: bool
+    superuser: str = "postgres"
 
 
 def check_room(destination: Destination, cluster_bytes: int) -> None:
@@ -130,18 +133,17 @@ def build(building: Building, destination: Destination, marker: Mapping[str, Any
         with phases.timed("copy"):
             building.fill(target)
         prepare(target, place)
-        with building.feed(place, target) as (command, problem), phases.timed("replay"):
-            progress.phase("replay", str(destination.data))
+        with building.feed(place, target) as feed, phases.timed("replay"):
+            progress.phase("replay", str(destination.data), total=building.segments, unit="segments")
             state = stack.enter_context(
                 recovered(
                     building.installation,
                     place,
                     target.data,
                     superuser=building.superuser,
-                    command=command,
+                    feed=feed,
                     moment=building.moment,
                     progress=progress,
-                    problem=problem,
                 )
             )
         with phases.timed("check"):
@@ -168,7 +170,14 @@ def build(building: Building, destination: Destination, marker: Mapping[str, Any
             # Last: with it the server is there.
             _rename(target.data, destination.data)
     return Built(
-        state.lsn, state.last_commit_at, state.timeline, state.proof, answers, phases.seconds, has_configuration
+        state.lsn,
+        state.last_commit_at,
+        state.timeline,
+        state.proof,
+        answers,
+        phases.seconds,
+        has_configuration,
+        building.superuser,
     )
 
 

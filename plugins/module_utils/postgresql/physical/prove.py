@@ -169,8 +169,9 @@ class Proof:
         """Recover the copy, ask it, look inside."""
         prepare(target, scratch)
         with contextlib.ExitStack() as stack:
-            command, problem = stack.enter_context(self.backup.feed(scratch, target))
-            self.progress.phase("replay", self.subject.name)
+            feed = stack.enter_context(self.backup.feed(scratch, target))
+            segments = None if self.wal is None or self.wal.reach is None else len(self.wal.reach.chain.pieces)
+            self.progress.phase("replay", self.subject.name, total=segments, unit="segments")
             try:
                 with self._timed("replay"):
                     state = stack.enter_context(
@@ -179,10 +180,9 @@ class Proof:
                             scratch,
                             target.data,
                             superuser=self.subject.superuser,
-                            command=command,
+                            feed=feed,
                             moment=Moment(),
                             progress=self.progress,
-                            problem=problem,
                         )
                     )
             except WalMissing as error:

@@ -10,7 +10,7 @@ import datetime as dt
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -28,6 +28,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools impor
 
 AUTO_CONF = "postgresql.auto.conf"
 _UNREACHED = "recovery ended before configured recovery target was reached"
+_TOO_EARLY = "requested recovery stop point is before consistent recovery point"
 _WAL_MISSING = re.compile(
     r"WAL ends before (?:end of online backup|consistent recovery point)|could not locate required checkpoint record|"
     r"could not find redo location"
@@ -46,10 +47,15 @@ WHERE name IN ('archive_mode', 'archive_command', 'listen_addresses', 'primary_c
 ORDER BY name
 """
 _STOP_SECONDS = 3600.0
+_LOG_CHARACTERS = 20_000
 
 
 class Unreached(RunbookError):
     """The WAL ends before the moment that was asked for."""
+
+
+class TooEarly(RunbookError):
+    """The moment lies before the end of the backup."""
 
 
 class WalMissing(RunbookError):
@@ -75,6 +81,22 @@ class Target:
         """Make the owner its owner."""
         if self.owner is not None and os.geteuid() == 0:
             os.chown(path, *self.owner, follow_symlinks=False)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Where a recovering server's WAL comes from.
+
+    Args:
+        command: Its C(restore_command).
+        problem: Asked, when it does not start, for what made that impossible; None when nobody knows.
+        served: How many segments were handed over; None when nobody counts.
+
+    """
+
+    command: str
+    problem: Callable[[], Optional[RunbookError]] = lambda: None
+    served: Callable[[], Optional[int]] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -160,10 +182,9 @@ def recovered(
     data: Path,
     *,
     superuser: str,
-    command: str,
+    feed: Feed,
     moment: Moment,
     progress: Progress,
-    problem: Any = None,
 ) -> Iterator[Recovered]:
     """A recovered server for as long as the block runs.
 
@@ -172,19 +193,19 @@ def recovered(
         place: The scratch place that C(data) lies in.
         data: The unpacked cluster, after C(prepare).
         superuser: The name of its superuser.
-        command: The C(restore_command).
+        feed: Where its WAL comes from.
         moment: Where recovery ends.
         progress: Told while it replays.
-        problem: Asked, when the server does not start, for what made it impossible; None when nobody knows.
 
     Raises:
         Unreached: the WAL ends before the moment.
+        TooEarly: the moment lies before the backup's end.
         WalMissing: the WAL that makes it consistent is missing.
         Damaged: the WAL cannot be read.
         Undecided: it does not start for another reason.
 
     """
-    settings: dict[str, Setting] = {"restore_command": command, "hot_standby": False, **moment.settings()}
+    settings: dict[str, Setting] = {"restore_command": feed.command, "hot_standby": False, **moment.settings()}
     server = ScratchServer(
         installation,
         place=place,
@@ -193,13 +214,14 @@ def recovered(
         data_directory=data,
         start_seconds=None,
         superuser=superuser,
+        on_wait=lambda: progress.at(feed.served() or 0),
     )
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(server)
         except Undecided as error:
-            raise _explained(error, server, problem() if problem is not None else None) from None
+            raise _explained(error, server, feed.problem()) from None
         with server.connect(read_only=True) as session:
             state = session.query(_STATE)[0]
             proof = {row["name"]: row["setting"] for row in session.query(_PROOF)}
@@ -217,11 +239,20 @@ def recovered(
 
 
 def _explained(error: Undecided, server: ScratchServer, problem: Optional[RunbookError]) -> RunbookError:
-    words = server.log_words(10)
+    words = _log(server)
     if problem is not None:
         return problem if isinstance(problem, (Damaged, Undecided)) else Undecided(problem.message)
     if _UNREACHED in words:
         return Unreached("the WAL ends before the moment that was asked for")
+    if _TOO_EARLY in words:
+        return TooEarly("the moment lies before the end of the backup, which can only be brought forward")
     if _WAL_MISSING.search(words):
-        return WalMissing(f"the WAL that makes the backup consistent is missing: {words}")
+        return WalMissing(f"the WAL that makes the backup consistent is missing: {server.log_words()}")
     return error
+
+
+def _log(server: ScratchServer) -> str:
+    """The end of the server's log: whoever knocks while it recovers adds lines of no interest."""
+    with contextlib.suppress(OSError):
+        return (server.place.directory / "log").read_text(encoding="utf-8", errors="replace")[-_LOG_CHARACTERS:]
+    return ""

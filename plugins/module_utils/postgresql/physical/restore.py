@@ -41,12 +41,19 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.re
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.recover import (
     Moment,
     Target,
+    TooEarly,
     Unreached,
     WalMissing,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.restore_result import actions_of, told
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.subject import PhysicalBackup, Subject
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.wal import parse_lsn, show_lsn
+
+_CODES: Mapping[type, str] = {
+    Unreached: "target_unreached",
+    TooEarly: "target_before_backup",
+    WalMissing: "wal_gap",
+}
 
 
 def restore_base_backup(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
@@ -131,13 +138,14 @@ class Restore:
             raise Refused(f"Nothing was restored: {refusal[0]}. {refusal[1]}", changed=False, actions=actions)
         if check_mode:
             return self._result(True, actions, before, None)
+        segments = None if self.reach is None else len(self.reach.chain.pieces)
         building = Building(
-            installation, self.subject.superuser, self.moment, self.params, self._fill, self.backup.feed
+            installation, self.subject.superuser, self.moment, self.params, self._fill, self.backup.feed, segments
         )
         try:
             built = build(building, destination, self._marker, self.progress)
-        except (Unreached, WalMissing, Damaged) as error:
-            code = {Unreached: "target_unreached", WalMissing: "wal_gap"}.get(type(error), "wal_invalid")
+        except (Unreached, TooEarly, WalMissing, Damaged) as error:
+            code = _CODES.get(type(error), "wal_invalid")
             raise RunbookError(
                 f"{self.subject.address} was not brought to {self._wanted}: {error.message}. Nothing was put "
                 "in place. Choose another moment or backup.",

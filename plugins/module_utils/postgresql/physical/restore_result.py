@@ -52,6 +52,7 @@ def told(
             "last_commit_at": None if last is None else precise(last),
             "timeline": built.timeline,
             "settings": built.proof,
+            "superuser": built.superuser,
         }
         after = {**marker, "lsn": built.lsn, "timeline": built.timeline}
     target = str(params["data_directory"])

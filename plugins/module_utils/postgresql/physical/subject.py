@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.recover import Target
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.recover import Feed, Target
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.place import ScratchPlace
-
-# A restore_command, and whom to ask for the cause when the server did not start.
-Feed = tuple[str, Callable[[], Optional[RunbookError]]]
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.pg
     parse_verify,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.pgbackrest.program import Rest
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.recover import Target
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.subject import Fault, Feed, Subject
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.recover import Feed, Target
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.subject import Fault, Subject
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.place import ScratchPlace
 
 
@@ -155,4 +155,4 @@ class RestCopy:
     def feed(self, place: ScratchPlace, target: Target) -> Iterator[Feed]:  # noqa: ARG002 - it asks no scratch place
         """By C(archive-get), as a restored server would fetch its WAL."""
         argv = self._rest.command(f"--pg1-path={target.data}", "--log-level-console=off", "--no-archive-async")
-        yield f"{shlex.join(argv)} archive-get %f %p", lambda: None
+        yield Feed(f"{shlex.join(argv)} archive-get %f %p")
