@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import re
 from pathlib import Path
 
 
@@ -46,17 +45,12 @@ def change_value(path: Path, old: bytes, new: bytes) -> None:
     path.write_bytes(gzip.compress(content, mtime=0) if is_zipped else content)
 
 
-def zeroed_page(path: Path, page: int, *, size: int = 8192, keep_header: bool = True) -> None:
-    """Overwrite the middle of one page of a data file with a pattern, as a bad disk does."""
+def ruined_page(path: Path, page: int, *, size: int = 8192) -> None:
+    """Overwrite one page of a data file, all but its header, with a pattern, as a bad disk does."""
     data = bytearray(path.read_bytes())
-    start = page * size + (64 if keep_header else 0)
+    start = page * size + 64
     if start >= len(data):
         raise ValueError(f"{path} has no page {page}.")
     end = min((page + 1) * size, len(data))
     data[start:end] = bytes([0x5A]) * (end - start)
     path.write_bytes(data)
-
-
-def without_restrict(text: str) -> str:
-    r"""A dump without the \restrict lines that newer pg_dump writes."""
-    return re.sub(r"^\\(un)?restrict .*\n", "", text, flags=re.MULTILINE)

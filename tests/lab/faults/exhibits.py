@@ -17,6 +17,8 @@ from lab.postgresql import PostgresServer
 
 # A shop that restores everywhere, and one with an extension and a collation of ICU's.
 PORTABLE, WHOLE = "portable_shop", "shop"
+# A production that moves on, and where its orders are.
+LIVE, SEQUENCE, LIVE_VALUE = "live_shop", "public.orders_id_seq", 5000
 # Where a dump is restored: beside its source, where its roles are missing, where its extension is, in an older server,
 # on a small disk.
 BESIDE, WITHOUT_ROLES, WITHOUT_EXTENSION = "beside", "without_roles", "without_extension"
@@ -214,9 +216,11 @@ class Exhibits:
         return made
 
     def _live_target(self, number: int) -> Exhibit:
-        copy_database(self.source.server, PORTABLE, "live_shop")
+        copy_database(self.source.server, PORTABLE, LIVE)
         archive = self.source.dump(PORTABLE, self._path(number, ".pgc"))
-        return Exhibit(restored=archive, into="live_shop")
+        # Life goes on after the dump.
+        self.source.server.execute(f"SELECT setval('{SEQUENCE}', {LIVE_VALUE})", db=LIVE)
+        return Exhibit(restored=archive, into=LIVE)
 
     def _full_tablespace(self, number: int) -> Exhibit:
         make_roles(self.cramped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from lab.errors import MissingServer
@@ -13,8 +14,11 @@ from lab.faults.dumps import Source
 from lab.faults.exhibits import (
     BESIDE,
     CRAMPED,
+    LIVE,
+    LIVE_VALUE,
     OLDER_SERVER,
     PORTABLE,
+    SEQUENCE,
     WITHOUT_EXTENSION,
     WITHOUT_ROLES,
     Exhibit,
@@ -92,11 +96,18 @@ def measure_dumps(now: dt.datetime) -> Answers:
             answers = ask_side_by_side(made, source, places)
             # The server could not write its last checkpoint, and would take its time to find out.
             (disk / "filler").unlink()
+            answers[43] = [replace(each, status=each.status + harm(usual)) for each in answers[43]]
             answers[9].insert(0, written)
             answers[7].insert(0, unprivileged(source, place))
             return answers
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def harm(server: PostgresServer) -> str:
+    """What a restore into the production did to it."""
+    [[value]] = server.query(f"SELECT last_value FROM {SEQUENCE}", db=LIVE)
+    return ", a sequence of the production was set back" if value < LIVE_VALUE else ""
 
 
 def full_disk(source: Source, place: Path) -> tuple[Exhibit, Answer]:

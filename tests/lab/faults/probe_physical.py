@@ -74,7 +74,7 @@ def damaged_page(bench: Bench) -> Found:
         server.execute("CREATE TABLE orders AS SELECT g AS id, md5(g::text) AS item FROM generate_series(1, 5000) g")
         [[path]] = server.query("SELECT pg_relation_filepath('orders')")
         server.stop()
-        damage.zeroed_page(server.data / path, 2)
+        damage.ruined_page(server.data / path, 2)
         server.start()
         place = bench.directory("41")
         # The account of the scratch server goes through it.

@@ -299,7 +299,7 @@ def answers_of_content(backrest: PgBackRest) -> dict[int, Answer]:
 
     [(path,)] = backrest.server.query("SELECT pg_relation_filepath('public.order_lines')", db=WHOLE)
     backrest.server.execute("CHECKPOINT")
-    damage.zeroed_page(backrest.server.data / path, 2)
+    damage.ruined_page(backrest.server.data / path, 2)
     found[41] = reported(backrest.run("backup", "--type=full"), re.compile("invalid page checksum"))
     return found
 
