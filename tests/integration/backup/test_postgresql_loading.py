@@ -513,3 +513,28 @@ def test_stopping_breaks_off_and_leaves_no_session(target: dict[str, Any]) -> No
         load(target, stopped_on_the_way(), "plain", installation=programs(15), jobs=2, progress=progress)
     assert answer(target, "SELECT count(*) FROM public.big") == "0"
     assert answer(target, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'runbook.ops load'") == "0"
+
+
+def test_the_key_of_a_large_table_is_what_it_was(target: dict[str, Any], scratch: ScratchServer) -> None:
+    with scratch.connect() as session:
+        session.query("CREATE DATABASE large TEMPLATE template0 ENCODING 'UTF8'")
+    original = {**target, "login_db": "large"}
+    answer(
+        original,
+        "CREATE TABLE public.large (id int NOT NULL, b text, c int); "
+        "INSERT INTO public.large SELECT n, repeat('x', 100), n % 7 FROM generate_series(1, 100000) AS n; "
+        "ALTER TABLE public.large ADD PRIMARY KEY (id); ALTER TABLE public.large ADD UNIQUE (id, c); "
+        "CREATE INDEX ON public.large (c); COMMENT ON CONSTRAINT large_pkey ON public.large IS 'the key'; "
+        "CREATE TABLE public.small (id int REFERENCES public.large); INSERT INTO public.small VALUES (1)",
+    )
+    command = [str(client_program("pg_dump", lab_installations()[15]))]
+    dump = subprocess.run(command, env=environment_of(original), stdout=subprocess.PIPE, check=True).stdout
+    with scratch.connect() as session:
+        session.query("DROP DATABASE large")
+    assert loaded(target, dump).problems == []
+    assert dumped(target) == lines(dump)
+    keys = (
+        "SELECT string_agg(concat_ws(' ', indexrelid::regclass, indisprimary, indisunique, indimmediate), ', ' "
+        "ORDER BY indexrelid::regclass::text) FROM pg_index WHERE indrelid = 'public.large'::regclass"
+    )
+    assert answer(target, keys) == "large_c_idx f f t, large_id_c_key f t t, large_pkey t t t"
