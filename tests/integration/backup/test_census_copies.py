@@ -242,9 +242,9 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("structure_differs", "public.touch()")],
     ),
     "view dropped": ("DROP VIEW guarded", [("structure_missing", "public.guarded")]),
-    "view changed": (
-        "CREATE OR REPLACE VIEW numbers AS SELECT 7 AS n",
-        [("structure_differs", "public.numbers")],
+    "view over another table": (
+        "CREATE OR REPLACE VIEW guarded WITH (security_barrier) AS SELECT id::bigint FROM tenants",
+        [("structure_differs", "public.guarded")],
     ),
     "query of a view changed": (
         "CREATE OR REPLACE VIEW guarded WITH (security_barrier) AS SELECT id FROM single WHERE id > 7",
