@@ -97,6 +97,10 @@ options:
   database:
     description:
       - The name that the restored database gets. Required for O(method=dump).
+      - With another O(method) and without O(data_directory), this one database is taken out of the cluster as it was at
+        O(target_time). The cluster is brought there in a private place that takes as much room as it has
+        (O(work_directory)), and the database is dumped from it, restored beside the live one, compared, and put in its
+        place. The other databases of the live server are not touched.
       - It cannot be O(login_db), which the session is in while names change.
     type: str
   source_database:
@@ -291,6 +295,16 @@ EXAMPLES = r"""
     keep_old: false
     must_not_be:
       system_identifier: ["7301234567890123456"]
+
+- name: Bring one database back to the moment before rows were deleted, and leave the others alone
+  runbook.ops.postgresql_restore:
+    method: basebackup
+    repository: /var/backups/postgresql-base
+    name_pattern: storebridge-base-%Y%m%d-%H%M%S
+    wal_archive: /var/backups/postgresql-wal
+    target_time: "2026-01-31T02:59:00+09:00"
+    database: storebridge
+    mode: swap
 
 - name: Bring the whole cluster back to the moment before rows were deleted, in a new directory
   runbook.ops.postgresql_restore:
@@ -507,8 +521,8 @@ window:
   type: dict
 recovered:
   description:
-    - Where the recovery ended, as C(lsn), C(last_commit_at) and C(timeline), and the C(settings) of the private server
-      that did it. V(null) in check mode and when there was nothing to do.
+    - Where the recovery ended, as C(lsn), C(last_commit_at) and C(timeline), the C(settings) of the private server
+      that did it, and the C(superuser) of the cluster. V(null) in check mode and when there was nothing to do.
   returned: success and O(method=basebackup) or O(method=pgbackrest)
   type: dict
 answers:
@@ -540,7 +554,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.request import restore_argument_spec
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.run import restore
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.entry import restore
 
 
 def main() -> None:

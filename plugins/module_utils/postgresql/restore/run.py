@@ -17,12 +17,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.guards import w
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.common.present import present
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.manifest import DUMP
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.headroom import disk_headroom
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.session import maintenance_session
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.entry import restore_to_moment
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore import names, swap
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.choose import Chosen, choose
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.fence import stopwatch
@@ -59,7 +57,7 @@ PURPOSE = "postgresql_restore"
 _DEFAULT_TABLESPACE = "pg_default"
 
 
-def restore(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
+def restore_dump(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """The module's result.
 
     Raises:
@@ -70,8 +68,6 @@ def restore(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
         Stopped: somebody wanted the end. The database is as it was.
 
     """
-    if params["method"] != DUMP:
-        return restore_to_moment(params, check_mode=check_mode)
     request = request_from(params)
     chosen = choose(params, request)
     with (
