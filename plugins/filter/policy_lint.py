@@ -62,7 +62,7 @@ EXAMPLES = r"""
             - {name: find the backup, minutes: 10}
             - {name: restore it, minutes: 60}
           drills:
-            - {on: "{{ now(fmt='%Y-%m-%d') }}", rto: 55m}
+            - {"on": "{{ now(fmt='%Y-%m-%d') }}", rto: 55m}
 """
 
 RETURN = r"""

@@ -553,8 +553,8 @@ diff:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.request import restore_argument_spec
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.entry import restore
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.request import restore_argument_spec
 
 
 def main() -> None:

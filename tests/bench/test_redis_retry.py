@@ -1,4 +1,4 @@
-"""Putting failed jobs back, up to a million, beside the library's own bulk retry: how long, and how long the server is busy."""
+"""Putting failed jobs back, up to a million, beside the library's own bulk retry: how long, how busy the server is."""
 
 from __future__ import annotations
 

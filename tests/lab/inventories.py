@@ -26,7 +26,8 @@ _PLAY = """
         mode: "0600"
         content: "{{ dict(names | zip(query('ansible.builtin.vars', *names))) | to_json }}"
       vars:
-        names: "{{ query('ansible.builtin.varnames', '^((check_)?(postgresql|data_retention|incident|runbook)|recovery)_') }}"
+        names: "{{ query('ansible.builtin.varnames', wanted) }}"
+        wanted: ^((check_)?(postgresql|data_retention|incident|runbook)|recovery)_
 """
 
 

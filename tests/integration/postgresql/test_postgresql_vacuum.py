@@ -67,8 +67,8 @@ class Database:
         self.execute(f"CREATE TABLE {name} (id int PRIMARY KEY, v text) WITH ({options})")
         self.execute(f"INSERT INTO {name} SELECT g, 'value ' || g FROM generate_series(1, {rows}) g")
         if analyze:
-            # Inserted rows, modified rows and the unknown row count are settled; only what follows counts. Before 15 the
-            # insert's report may come after the VACUUM's, which would not settle it.
+            # Inserted rows, modified rows and the unknown row count are settled; only what follows counts. Before 15
+            # the insert's report may come after the VACUUM's, which would not settle it.
             self.wait_until(f"pg_stat_get_tuples_inserted('{name}'::regclass) >= {rows}")
             self.execute(f"VACUUM (ANALYZE) {name}")
         if delete:
