@@ -86,8 +86,8 @@ _value:
       description: >-
         What was checked, by topic - C(rpo), C(rto), C(contradiction), C(any_moment), C(procedure), C(method),
         C(retention), C(location), C(format), C(name), C(schedule), C(batch_window), C(timezone), C(daylight),
-        C(collision) and C(drill). Each is a list of dictionaries with C(name), C(holds) (null when the policy does not say enough),
-        C(reason), C(value_seconds) and C(limit_seconds).
+        C(collision) and C(drill). Each is a list of dictionaries with C(name), C(holds) (null when the policy does not
+        say enough), C(reason), C(value_seconds) and C(limit_seconds).
       type: dict
     problem_count:
       description: How many do not hold, or nobody knows.

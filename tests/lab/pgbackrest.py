@@ -66,7 +66,7 @@ def rest_shop() -> Iterator[RestShop]:
             if account is not None:
                 os.chown(place / name, account.uid, account.gid)
         config = place / "pgbackrest.conf"
-        settings = {
+        settings: dict[str, str | int | float | bool] = {
             "archive_mode": True,
             "archive_command": f"pgbackrest --config={config} --stanza={STANZA} archive-push %p",
             "wal_level": "replica",

@@ -35,7 +35,7 @@ def archive_command(directory: Path) -> str:
     documentation = yaml.safe_load(text.split('DOCUMENTATION = r"""', 1)[1].split('"""', 1)[0])
     [command] = re.findall(r"C\((if test -e .*? fi)\)", " ".join(documentation["notes"]))
     assert "/var/backups/wal" in command
-    return command.replace("/var/backups/wal", str(directory))
+    return str(command).replace("/var/backups/wal", str(directory))
 
 
 @dataclass
@@ -83,8 +83,7 @@ class Shop:
             with connection.cursor() as cursor:
                 for _number in range(count):
                     cursor.execute("INSERT INTO orders DEFAULT VALUES RETURNING id")
-                [last] = cursor.fetchone()
-                return int(last)
+                return int(cursor.fetchall()[0][0])
         finally:
             connection.close()
 
@@ -159,8 +158,7 @@ def writers(server: PostgresServer, count: int = 2) -> Iterator[list[int]]:
         with connection.cursor() as cursor:
             while not is_over.is_set():
                 cursor.execute("INSERT INTO orders DEFAULT VALUES RETURNING id")
-                [number] = cursor.fetchone()
-                written.append(int(number))
+                written.append(int(cursor.fetchall()[0][0]))
         connection.close()
 
     threads = [threading.Thread(target=write) for _number in range(count)]
@@ -179,7 +177,7 @@ def running(server: PostgresServer, data: Path) -> Iterator[PostgresQueries]:
     """A restored cluster, started by pg_ctl as an on-call engineer would, on a socket of its own."""
     sockets = server.socket_dir
     port = 1 + server.port
-    argv = [server.installation.bin / "pg_ctl", "-D", data, "-w", "-l", data / "log"]
+    argv: list[str | Path] = [server.installation.bin / "pg_ctl", "-D", data, "-w", "-l", data / "log"]
     options = f"-p {port} -k {sockets} -c listen_addresses="
     done = run_as(server.account, [*argv, "-o", options, "start"])
     assert done.returncode == 0, (done.stderr, (data / "log").read_text(encoding="utf-8"))
