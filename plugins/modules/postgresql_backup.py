@@ -74,18 +74,6 @@ options:
       - The timezone that dates in names are written in, and that of O(window) and O(blocked_window), as IANA calls it.
     type: str
     default: UTC
-  login_db:
-    description:
-      - The database to back up.
-      - If the value is not specified in the task, environment variable E(PGDATABASE) will be used instead.
-    type: str
-    default: postgres
-  connect_timeout:
-    description:
-      - Seconds to wait for a connection, to PostgreSQL and to the object store.
-      - If the value is not specified in the task, environment variable E(PGCONNECT_TIMEOUT) will be used instead.
-    type: int
-    default: 5
   bin_directory:
     description:
       - The directory with PostgreSQL's client programs. Without it, the installation of the server's major version is

@@ -179,7 +179,8 @@ def _reasons(
                 yield each.name, f"{kind} {key}"
     if good:
         for each in ordered:
-            if each.taken_at > good[0].taken_at:
+            # Of the same second, nobody knows which is newer.
+            if each.taken_at >= good[0].taken_at and each.name != good[0].name:
                 yield each.name, "newer than the newest good one"
     if policy.keep_within_seconds is not None:
         for each in ordered:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,8 +78,8 @@ def test_a_base_backup_is_what_postgresql_says_it_is_and_is_proven_by_recovering
 
     # Unpacked by tar, sha256sum and PostgreSQL's own program find it whole.
     for file, target in (("base.tar.gz", tmp_path), ("pg_wal.tar.gz", tmp_path / "pg_wal")):
-        with tarfile.open(place / file) as archive:
-            archive.extractall(target, filter="fully_trusted")
+        target.mkdir(exist_ok=True)
+        subprocess.run(["tar", "-xpf", str(place / file), "-C", str(target)], check=True)
     listed = json.loads((place / "backup_manifest").read_text(encoding="utf-8"))["Files"]
     sums = "".join(f"{each['Checksum']}  {each['Path']}\n" for each in listed)
     told = subprocess.run(["sha256sum", "-c", "--quiet"], input=sums, cwd=tmp_path, text=True, check=False)

@@ -474,9 +474,10 @@ def test_a_full_disk_is_no_fault_of_the_dump() -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m,mode=0777", "tmpfs", str(place)], check=True)
     try:
         server = ScratchServer(programs(15), place=place, progress=Progress())
-        with pytest.raises(Undecided, match=r"there is no space left in|No space left") as caught, server:
-            target = {**server.options, "login_db": "postgres"}
-            load(target, rows_for_megabytes(400), "plain", installation=programs(15), jobs=2, progress=Progress())
+        with pytest.raises(Undecided, match=r"there is no space left in|No space left") as caught:  # noqa: SIM117
+            with server:
+                target = {**server.options, "login_db": "postgres"}
+                load(target, rows_for_megabytes(400), "plain", installation=programs(15), jobs=2, progress=Progress())
         assert caught.value.details["code"] == "no_space"
     finally:
         subprocess.run(["umount", str(place)], check=True)

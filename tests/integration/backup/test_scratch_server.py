@@ -36,7 +36,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools impor
 with ScratchServer(installations(sys.argv[2], "initdb")[0], place=Path(sys.argv[1]), progress=Progress()) as server:
     print(server.directory, flush=True)
     with server.connect() as session:
-        session.query("CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 30000000) AS g")
+        session.query("CREATE TABLE public.t AS SELECT g, md5(g::text) FROM generate_series(1, 30000000) AS g")
 """
 
 # The same as whoever runs it, or as an ordinary account when that is root; the interpreter must be one that it may run.
@@ -197,8 +197,9 @@ def test_a_server_that_does_not_start_says_why_and_leaves_nothing(place: Path) -
 
 def test_too_little_space_is_said_before_anything_is_made(place: Path) -> None:
     server = ScratchServer(server_of(15), place=place, progress=Progress(), needed_bytes=1 << 60)
-    with pytest.raises(Undecided, match=r"needs about .* bytes in .*, and .* are free there") as caught, server:
-        pass
+    with pytest.raises(Undecided, match=r"needs about .* bytes in .*, and .* are free there") as caught:  # noqa: SIM117
+        with server:
+            pass
     assert caught.value.details["code"] == "no_space"
 
 

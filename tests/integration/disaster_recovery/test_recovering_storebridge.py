@@ -13,6 +13,9 @@ from lab.plays import Played, play
 from lab.running import Running, running_lab
 from lab.writer import Writer
 
+# One story in four parts, on one system.
+pytestmark = pytest.mark.xdist_group("recovering")
+
 DATABASE, HOST = "storebridge", "storebridge-postgres"
 TILL = """
 CREATE TABLE public.till (number bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp());

@@ -23,7 +23,8 @@ def backed_up(bench: Bench) -> Shop:
             made.insert()
             made.switch()
     copy = made.place / f"wal-{uuid.uuid4().hex[:8]}"
-    shutil.copytree(made.archive, copy)
+    # What is being archived at this moment is none of it.
+    shutil.copytree(made.archive, copy, ignore=shutil.ignore_patterns(".*"))
     return replace(made, archive=copy)
 
 

@@ -68,12 +68,12 @@ class Source:
     @contextlib.contextmanager
     def opened(self) -> Iterator[Iterator[bytes]]:
         """Its decoded content, or nothing and C(path) for a directory, whose files are read and proven first."""
-        if self._reading is not None:
-            yield self._reading.chunks()
-            return
-        with self._files() as path:
-            self.path = path
-            yield iter(())
+        with contextlib.ExitStack() as stack:
+            if self._reading is not None:
+                yield self._reading.chunks()
+            else:
+                self.path = stack.enter_context(self._files())
+                yield iter(())
 
     def check(self) -> Optional[str]:
         """Read what is left, and hold all bytes against what was noted when they were written: the SHA-256.

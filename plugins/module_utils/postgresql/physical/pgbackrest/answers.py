@@ -94,7 +94,7 @@ def parse_info(text: str, name: str) -> Stanza:
             backups=tuple(_backup(each) for each in found["backup"]),
             archives={(each["database"]["id"], each["database"]["repo-key"]): each["id"] for each in found["archive"]},
             # "9.6" and "15": the major version, as the server counts itself.
-            versions={key: int(str(each["version"]).split(".")[0]) * 10000 for key, each in keys.items()},
+            versions={key: int(str(each["version"]).split(".", maxsplit=1)[0]) * 10000 for key, each in keys.items()},
             identifiers={key: str(each["system-id"]) for key, each in keys.items()},
         )
     except (ValueError, KeyError, TypeError) as error:
