@@ -21,7 +21,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.logs.budget import Bud
 BLOCK_BYTES = 4 * 1024 * 1024
 # A line without an end is cut here, so that memory stays flat.
 _LONGEST_LINE = 16 * 1024 * 1024
-_OPENERS: dict[str, Any] = {"gzip": gzip.GzipFile, "bzip2": bz2.BZ2File, "xz": lzma.LZMAFile}
+_OPENERS: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
 
 Block = tuple[int, bytes]
 

@@ -9,14 +9,18 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_MOST_ROUNDS = 10
+_SUFFIXES = (".gz", ".zst", ".xz", ".bz2")
 _COMPRESSED = r"(?:\.(?:gz|zst|xz|bz2))?"
 # .1, -20251016, -20251016-1760572800, .2025-10-16, -20251016T0900
 _ROTATED = r"(?:[.-]\d{1,4}|[.-]\d{8}(?:[-_.T]?\d{1,10})?|[.-]\d{4}-\d\d-\d\d(?:[-_.T]?\d{1,6})?)"
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\x00", "xz"), (b"BZh", "bzip2"))
+
+Trouble = tuple[str, str, str]
 
 
 @dataclass
@@ -61,6 +65,42 @@ def open_log(path: Path) -> LogFile | None:
     return LogFile(path, descriptor, status.st_size, status.st_mtime, identity, status.st_mtime_ns)
 
 
+def open_all(paths: Sequence[Path], again: Callable[[], list[Path]]) -> tuple[list[LogFile], list[Trouble]]:
+    """Open all files before any is read, each once, whatever rotation does to their names meanwhile.
+
+    C(again) lists them anew, which is done until there is none that is not open: between a look at the names and the
+    opening a file may have got the name of another. What cannot be opened comes with reason and remedy.
+    """
+    files: dict[tuple[int, int], LogFile] = {}
+    stamps: set[int] = set()
+    troubles: dict[Path, Trouble] = {}
+    for number in range(_MOST_ROUNDS):
+        before = len(files)
+        for path in paths if number == 0 else again():
+            try:
+                file = open_log(path)
+            except FileNotFoundError:
+                if path.is_symlink():
+                    troubles[path] = (str(path), "it is a link to nothing", "Correct the link, or remove it.")
+                continue
+            except OSError as error:
+                remedy = "Run the task with become, or give its user the group that may read the file (adm)."
+                troubles[path] = (str(path), f"it cannot be opened: {error.strerror or error}", remedy)
+                continue
+            if file is None:
+                troubles[path] = (str(path), "it is no regular file", "Leave it out of sources.")
+                continue
+            # What was compressed since has another identity, and the modification time of before.
+            if file.identity in files or (number and file.modified_ns // 1000 in stamps):
+                file.close()
+                continue
+            files[file.identity] = file
+            stamps.add(file.modified_ns // 1000)
+        if len(files) == before:
+            break
+    return list(files.values()), list(troubles.values())
+
+
 def expand(patterns: Sequence[str], *, rotated: bool) -> tuple[list[Path], list[str]]:
     """The files that the patterns name, with the rotated ones beside them; and the patterns that name nothing."""
     found: dict[Path, None] = {}
@@ -71,7 +111,9 @@ def expand(patterns: Sequence[str], *, rotated: bool) -> tuple[list[Path], list[
         if not here:
             missing.append(pattern)
         found.update(dict.fromkeys(here))
-    return list(found), missing
+    # While a file is compressed, it is there together with a part of its compressed self.
+    compressed = {path for path in found if path.suffix in _SUFFIXES and path.with_suffix("") in found}
+    return [path for path in found if path not in compressed], missing
 
 
 def _with_rotated(path: Path, *, rotated: bool) -> Iterator[Path]:

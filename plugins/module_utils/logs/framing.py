@@ -14,6 +14,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.logs.moments import IS
 _UTC_CLOCK = Clock(ISO, None, 0.0)
 # Lines of a container that continue the one before, where the program itself writes no timestamps.
 _CONTINUES = re.compile(rb"\s|Caused by: |\.\.\. \d+ more|Traceback \(most recent call last\)")
+_UNESCAPED = re.compile(rb"\"?[ !#-%'-;=?-\[\]-~]+")
 _LEVELS = {"0": b"emerg", "1": b"alert", "2": b"crit", "3": b"error", "4": b"warn"}
 
 
@@ -24,6 +25,9 @@ class Framing(Protocol):
     prefilter: bool
     # Whether lines have moments at all. Otherwise each is an entry of its own.
     dated: bool
+
+    def as_written(self, needle: bytes) -> bytes:
+        """The longest part of a literal that is in the raw line whenever the literal is in its text."""
 
     def decode(self, line: bytes) -> tuple[bytes, Optional[float]]:
         """The text, and when it was written; None for a line that belongs to the one before."""
@@ -37,6 +41,10 @@ class Plain:
     def __init__(self, clock: Clock | None) -> None:
         self._clock = clock
         self.dated = clock is not None
+
+    def as_written(self, needle: bytes) -> bytes:
+        """Itself."""
+        return needle
 
     def decode(self, line: bytes) -> tuple[bytes, Optional[float]]:
         """The line, and its moment."""
@@ -52,6 +60,10 @@ class DockerJson:
 
     def __init__(self, inner: Clock | None = None) -> None:
         self._inner = inner
+
+    def as_written(self, needle: bytes) -> bytes:
+        """Without what JSON, as Docker writes it, may escape. A quote in front is there behind its backslash."""
+        return max(_UNESCAPED.findall(needle), key=len, default=b"")
 
     def decode(self, line: bytes) -> tuple[bytes, Optional[float]]:
         """What the container wrote, and when."""
@@ -69,6 +81,10 @@ class DockerCommand:
     prefilter = True
     dated = True
 
+    def as_written(self, needle: bytes) -> bytes:
+        """Itself."""
+        return needle
+
     def decode(self, line: bytes) -> tuple[bytes, Optional[float]]:
         """What the container wrote, and when."""
         stamp, _space, text = line.rstrip(b"\r").partition(b" ")
@@ -83,6 +99,10 @@ class JournalJson:
 
     prefilter = False
     dated = True
+
+    def as_written(self, needle: bytes) -> bytes:
+        """Itself."""
+        return needle
 
     def decode(self, line: bytes) -> tuple[bytes, Optional[float]]:
         """C([error] identifier[pid]: message), and when."""

@@ -27,14 +27,20 @@ def journal_command(source: Mapping[str, Any], start: float | None, end: float |
     return argv
 
 
-def journal_trouble(words: str) -> tuple[str, str] | None:
+def any_entry_command(source: Mapping[str, Any]) -> list[str]:
+    """One entry of any time and origin: a journal without entries, or a closed one, gives none."""
+    argv = ["journalctl", "--output=json", "--output-fields=PRIORITY", "--no-pager", "--lines=1"]
+    return argv + ([f"--directory={source['journal_directory']}"] if source["journal_directory"] else [])
+
+
+def journal_trouble(words: str, *, has_entries: bool = True) -> tuple[str, str] | None:
     """Reason and remedy for what journalctl said beside its output; None when that is nothing of importance."""
     if "not seeing messages from other users" in words:
         return (
             "journalctl shows only the messages of the user who runs it",
             "Run the task with become, or add its user to the group systemd-journal.",
         )
-    if "No journal files were" in words:
+    if not has_entries or "No journal files were" in words:
         return (
             "journalctl found no journal files that it may read",
             "Run the task with become; check that systemd-journald runs and keeps files in /var/log/journal.",

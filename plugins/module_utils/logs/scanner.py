@@ -38,6 +38,7 @@ class Scanner:
         self._end = float("inf") if end is None else end
         self._windowed = start is not None or end is not None
         self.needles = tuple(dict.fromkeys(needle for each in detectors for needle in each.needles))
+        # Some are looked for whatever the line.
         self.every_line = any(not each.needles for each in detectors)
         self.undated = 0
         self.outside = 0
@@ -47,6 +48,9 @@ class Scanner:
         self._framing = framing
         self._look_back = look_back
         self._header: Optional[Header] = None
+        self._gap = False
+        self._active = tuple(framing.as_written(needle) for needle in self.needles)
+        self._all_lines = self.every_line or not framing.prefilter or not all(self._active)
         self._read_to = 0
         self._seen_at = -1
         self._counted = [-1] * len(self._detectors)
@@ -54,7 +58,8 @@ class Scanner:
     def block(self, data: bytes, base: int, hits: Iterable[int] | None = None) -> None:
         """Whole lines that begin at offset C(base); C(hits) are positions of needles in it when these are known."""
         if base != self._read_to:
-            self._header = self._header_before(base)
+            # Something was left out before this block; it is looked at only if an entry may begin in it.
+            self._header, self._gap = None, True
         for start in self._candidates(data, hits):
             end = data.find(b"\n", start)
             self._line(data, base, start, len(data) if end < 0 else end)
@@ -62,12 +67,17 @@ class Scanner:
         self._read_to = base + len(data)
 
     @property
+    def literals(self) -> tuple[bytes, ...]:
+        """What to look for in the raw bytes of the current file; empty when every line is to be looked at."""
+        return () if self._all_lines else self._active
+
+    @property
     def last_moment(self) -> float | None:
         """The moment of the last entry of what was read."""
         return None if self._header is None else self._header[2]
 
     def _candidates(self, data: bytes, hits: Iterable[int] | None) -> list[int]:
-        if self.every_line or not self._framing.prefilter:
+        if self._all_lines:
             starts, at = [], 0
             while 0 <= at < len(data):
                 starts.append(at)
@@ -77,7 +87,7 @@ class Scanner:
         if hits is not None:
             found.update(data.rfind(b"\n", 0, hit) + 1 for hit in hits)
             return sorted(found)
-        for needle in self.needles:
+        for needle in self._active:
             at = data.find(needle)
             while at >= 0:
                 found.add(data.rfind(b"\n", 0, at) + 1)
@@ -88,7 +98,7 @@ class Scanner:
     def _line(self, data: bytes, base: int, start: int, end: int) -> None:
         text, moment = self._framing.decode(data[start:end])
         if moment is not None:
-            self._header = (base + start, text, moment)
+            self._header, self._gap = (base + start, text, moment), False
         elif self._framing.dated:
             self._find_header(data, base, start)
         self._seen_at = base + start
@@ -114,9 +124,12 @@ class Scanner:
             before = data.rfind(b"\n", 0, at - 1) + 1
             text, moment = self._framing.decode(data[before : at - 1])
             if moment is not None:
-                self._header = (base + before, text, moment)
+                self._header, self._gap = (base + before, text, moment), False
                 return
             at = before
+        if at <= 0 and self._gap:
+            self._gap = False
+            self._look_before(base)
 
     def _keep_header(self, data: bytes, base: int) -> None:
         if not self._framing.dated:
@@ -124,13 +137,11 @@ class Scanner:
         self._find_header(data, base, len(data))
         self._seen_at = base + len(data)
 
-    def _header_before(self, base: int) -> Header | None:
-        if self._look_back is None or base == 0:
-            return None
-        data = self._look_back(base)
-        self._header, self._seen_at = None, -1
-        self._find_header(data, base - len(data), len(data))
-        return self._header
+    def _look_before(self, base: int) -> None:
+        if self._look_back is not None and base > 0:
+            data = self._look_back(base)
+            self._seen_at = -1
+            self._find_header(data, base - len(data), len(data))
 
     def _sample(self, data: bytes, begin: int) -> bytes:
         """The entry's first lines, up to the next entry."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.children import Child
+from ansible_collections.runbook.ops.plugins.module_utils.common.children import Child, first_words, run
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso_of
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.logs import blocks, hits, programs
 from ansible_collections.runbook.ops.plugins.module_utils.logs.budget import Budget, LimitReached
-from ansible_collections.runbook.ops.plugins.module_utils.logs.files import LogFile, expand, open_log
+from ansible_collections.runbook.ops.plugins.module_utils.logs.files import LogFile, expand, open_all
 from ansible_collections.runbook.ops.plugins.module_utils.logs.framing import DockerCommand, Framing, JournalJson
 from ansible_collections.runbook.ops.plugins.module_utils.logs.plan import Window, layout_wanted, zone_of
 from ansible_collections.runbook.ops.plugins.module_utils.logs.recognise import Recognised, recognise
@@ -25,9 +25,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.logs.scanner import LO
 from ansible_collections.runbook.ops.plugins.module_utils.logs.search import Prober, Range, find_range
 
 _HEAD_BYTES = 256 * 1024
+_LAST_WORDS_BYTES = 2000
 # Clocks of file systems and programs differ, and a buffer is written late; never by so much.
 _MARGIN_SECONDS = 3600.0
-_MOST_ROUNDS = 3
 
 
 @dataclass
@@ -92,54 +92,19 @@ class Reading:
         self.skipped.append({"section": f"{self.source['name']}: {name}", "reason": reason, "remedy": remedy})
 
     def _files(self, patterns: list[str], kind: str = "file") -> None:
-        """All files, also those that rotation renames meanwhile, each once."""
-        seen: set[tuple[int, int]] = set()
-        stamps: set[int] = set()
-        for number in range(_MOST_ROUNDS):
-            paths, missing = expand(patterns, rotated=self.source["rotated"])
-            if number == 0:
-                for pattern in missing:
-                    self.skip(None, pattern, "no such file", "Correct the path in sources, or see why it is not there.")
-            opened, vanished = self._open(paths, seen, stamps, report=number == _MOST_ROUNDS - 1)
+        paths, missing = expand(patterns, rotated=self.source["rotated"])
+        for pattern in missing:
+            self.skip(None, pattern, "no such file", "Correct the path in sources, or see why it is not there.")
+        files, troubles = open_all(paths, lambda: expand(patterns, rotated=self.source["rotated"])[0])
+        for trouble in troubles:
+            self.skip(None, *trouble)
+        try:
             # The newest first: where a limit ends the work, the older ones are missing.
-            opened.sort(key=lambda file: file.modified_ns, reverse=True)
-            for file in opened:
-                with contextlib.closing(file):
-                    self._file(file, kind)
-            if not vanished and not any(part.changed in ("rotated", "removed") for part in self.parts):
-                return
-
-    def _open(
-        self, paths: list[Path], seen: set[tuple[int, int]], stamps: set[int], *, report: bool
-    ) -> tuple[list[LogFile], bool]:
-        opened: list[LogFile] = []
-        vanished = False
-        again = bool(seen)
-        for path in paths:
-            try:
-                file = open_log(path)
-            except FileNotFoundError:
-                vanished = True
-                if report or path.is_symlink():
-                    self.skip(None, str(path), "it is gone", "Run the task again.")
-                continue
-            except OSError as error:
-                if not again:
-                    remedy = "Run the task with become, or give its user the group that may read the file (adm)."
-                    self.skip(None, str(path), f"it cannot be opened: {error.strerror or error}", remedy)
-                continue
-            if file is None:
-                if not again:
-                    self.skip(None, str(path), "it is no regular file", "Leave it out of sources.")
-                continue
-            # What was compressed since has another identity and the same modification time.
-            if file.identity in seen or (again and file.modified_ns in stamps):
+            for file in sorted(files, key=lambda file: file.modified_ns, reverse=True):
+                self._file(file, kind)
+        finally:
+            for file in files:
                 file.close()
-                continue
-            seen.add(file.identity)
-            stamps.add(file.modified_ns)
-            opened.append(file)
-        return opened, vanished
 
     def _file(self, file: LogFile, kind: str) -> None:
         part = Part(self.source["name"], kind, str(file.path), size_bytes=file.size)
@@ -178,7 +143,7 @@ class Reading:
         windowed = self.window.start is not None or self.window.end is not None
         if not found.framing.dated and windowed:
             part.way = "none"
-            reason = "no line at its beginning has a timestamp of a known layout, so the window cannot be applied to it"
+            reason = "no line at its beginning has a timestamp of a known layout, so no window can be applied"
             remedy = "Set time_pattern and time_format of the source, or its timezone, or look without a window."
             self.skip(part, part.name, reason, remedy)
             return None
@@ -206,12 +171,12 @@ class Reading:
             return data if since == 0 else data[data.find(b"\n") + 1 :]
 
         self.scanner.begin(framing, look_back)
-        self._read_range(file, part, found, framing)
+        self._read_range(file, part, found)
 
-    def _read_range(self, file: LogFile, part: Part, found: Range, framing: Framing) -> None:
+    def _read_range(self, file: LogFile, part: Part, found: Range) -> None:
         scanner, length = self.scanner, found.end - found.start
-        if framing.prefilter and not scanner.every_line and hits.is_worthwhile(length, scanner.needles):
-            pairs = hits.blocks_with_hits(file.descriptor, found.start, found.end, scanner.needles, self.budget)
+        if hits.is_worthwhile(length, scanner.literals):
+            pairs = hits.blocks_with_hits(file.descriptor, found.start, found.end, scanner.literals, self.budget)
             for (base, data), positions in pairs:
                 scanner.block(data, base, positions)
                 part.read_bytes = base + len(data) - found.start
@@ -254,7 +219,7 @@ class Reading:
     def _program(self, kind: str, name: str, argv: list[str], framing: Framing) -> None:
         part = Part(self.source["name"], kind, name, way_reason=f"{argv[0]} gives the window", layout=kind)
         self.parts.append(part)
-        remedy = f"Run {' '.join(argv)} on the machine and see what it says."
+        tail = b""
         try:
             with Child(argv, merged=kind == "container") as child:
                 self.scanner.begin(framing)
@@ -263,15 +228,27 @@ class Reading:
                     self.scanner.block(data, base)
                     part.oldest = _first_moment(data, framing) if part.oldest is None else part.oldest
                     part.read_bytes += len(data)
+                    tail = data[-_LAST_WORDS_BYTES:]
                 part.newest = self.scanner.last_moment
-                trouble = programs.journal_trouble(child.words) if kind == "journal" else None
-                if trouble:
-                    self.skip(part, name, *trouble)
+                words = child.words
+            if kind == "journal":
+                self._doubt(part, words)
         except LimitReached as error:
             self.skip(part, name, f"{error.message}, after {part.read_bytes} bytes", "Narrow the window.")
         except RunbookError as error:
-            trouble = programs.journal_trouble(error.message) if kind == "journal" else None
-            self.skip(part, name, *(trouble or (error.message, remedy)))
+            reason = error.message
+            if part.oldest is None and part.read_bytes:
+                # It came with the output and is no line of the log.
+                part.read_bytes = 0
+                reason = f"{reason}: {first_words(tail.decode('utf-8', 'replace'))}"
+            self.skip(part, name, reason, f"Run {' '.join(argv)} on the machine and see what it says.")
+
+    def _doubt(self, part: Part, words: str) -> None:
+        """No entry means nothing where none can be read at all."""
+        has_entries = part.read_bytes > 0 or bool(run(programs.any_entry_command(self.source)).strip())
+        trouble = programs.journal_trouble(words, has_entries=has_entries)
+        if trouble:
+            self.skip(part, part.name, *trouble)
 
 
 def _first_moment(data: bytes, framing: Framing) -> float | None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +23,7 @@ SAMPLE_LINES = 5
 SAMPLE_CHARACTERS = 500
 MOST_BUCKETS = 500
 _LONGEST_READ = 4000
+_MESSAGE_KEYS = ("message", "msg", "event", "error", "err", "@m", "@mt")
 _SIZES = (60, 3600, 86400, 604800, 31 * 86400)
 
 Security = Union[FailedLogins, Sudo, OomKills]
@@ -102,6 +104,20 @@ class Samples:
         ]
 
 
+def message_of(text: bytes) -> str:
+    """What a line says, as text; of a JSON record its message alone, because the rest differs in every line."""
+    if text.startswith(b"{"):
+        try:
+            record = json.loads(text)
+        except ValueError:
+            record = None
+        if isinstance(record, dict):
+            message = next((record[key] for key in _MESSAGE_KEYS if isinstance(record.get(key), str)), None)
+            if message:
+                return str(message[:_LONGEST_READ])
+    return text[:_LONGEST_READ].decode("utf-8", "replace")
+
+
 def shown(raw: bytes) -> str:
     """Text fit for a report: readable, short, without what looks like a secret."""
     text = redact_text(raw[:_LONGEST_READ].decode("utf-8", "replace").rstrip())
@@ -134,7 +150,7 @@ class ClassDetector:
         self.count += 1
         self._times.add(moment)
         if self._top:
-            self._messages.add(text[:_LONGEST_READ].decode("utf-8", "replace"))
+            self._messages.add(message_of(text))
         self._samples.offer(self.count if moment is None else moment, moment, sample)
 
     def facts(self) -> dict[str, Any]:
