@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import os
+import signal
 import threading
 import zlib
 from collections.abc import Generator, Iterable, Iterator
@@ -86,9 +88,17 @@ def _of_zstd(descriptor: int, budget: Budget) -> Iterator[bytes]:
         yield from child_chunks(child, budget)
 
 
+def _kill(child: Child) -> None:
+    # Only this: what it had written is read to its end by the thread that does so.
+    if child.poll() is None:
+        with contextlib.suppress(OSError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
 def child_chunks(child: Child, budget: Budget) -> Iterator[bytes]:
     """What a program writes; raises Shortened when it fails, and LimitReached when it is silent for too long."""
-    watch = threading.Timer(budget.seconds_left(), child.stop)
+    budget.spend(0)
+    watch = threading.Timer(budget.seconds_left(), _kill, (child,))
     watch.daemon = True
     watch.start()
     try:

@@ -36,7 +36,10 @@ _VARIABLE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 # An HTTP status is what a message is about, not what varies in it. Its digits are shifted out of the way meanwhile,
 # into Unicode's private area, where no pattern finds them.
-_STATUS = re.compile(r"(\b(?:status|code|http(?:/\d(?:\.\d)?)?|api)\W{1,3})([1-5]\d\d)\b", re.IGNORECASE)
+_STATUS = re.compile(
+    r"(\b(?:status|code|http(?:/\d(?:\.\d)?)?|api)\W{1,3}|\bcompleted (?=\d{3} [a-z ]+ in \d))([1-5]\d\d)\b",
+    re.IGNORECASE,
+)
 _SHIFT = 0xE000
 _SPELT_OUT = re.compile("[\ue030-\ue039]{3}")
 

@@ -47,7 +47,7 @@ Scan = Callable[..., dict[str, Any]]
 
 
 def test_the_word_error_is_not_an_error(tmp_path: Path, manual: Manual, scan: Scan) -> None:
-    """grep -i error counts parameters and paths, has no window, and misses fatal lines and rotated files."""
+    """A grep -i error counts parameters and paths, has no window, and misses fatal lines and rotated files."""
     info = f"I, [{at(60)} #1]  INFO -- : "
     lines = [
         f"E, [{at(400_000)} #1] ERROR -- : of last week",
@@ -137,7 +137,8 @@ AUTH = "%b %e %H:%M:%S"
 def test_failed_logins_by_address(tmp_path: Path, manual: Manual, scan: Scan) -> None:
     """Twenty lines of "Failed password" show one address of many, no count, no key-only attempts, no rotated file."""
     lines = [
-        f"{at(3000, AUTH)} web1 sshd[1]: message repeated 5 times: [ Failed password for root from 192.0.2.5 port 1 ssh2]",
+        f"{at(3000, AUTH)} web1 sshd[1]: message repeated 5 times: "
+        "[ Failed password for root from 192.0.2.5 port 1 ssh2]",
         f"{at(2900, AUTH)} web1 sshd[2]: Invalid user oracle from 192.0.2.6 port 2",
         f"{at(2899, AUTH)} web1 sshd[2]: Connection closed by invalid user oracle 192.0.2.6 port 2 [preauth]",
         *[

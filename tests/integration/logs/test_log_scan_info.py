@@ -285,26 +285,27 @@ def test_dockers_files(scan: Scan, tmp_path: Path) -> None:
     log = container / f"{'ab' * 32}-json.log"
     config = {"Name": "/shop-worker-1", "LogPath": str(log)}
     (container / "config.v2.json").write_text(json.dumps(config), encoding="utf-8")
-    texts = ['{"level":50,"msg":"boom <1>"}', '{"level":30,"err":"none"}', "  at frame: Error: x", 'say "Rate <limit>"']
+    texts = ['{"level":50,"msg":"boom & 1"}', '{"level":30,"err":"none"}', "  at frame: Error: x", 'say "Rate <limit>"']
     log.write_text(
-        # As Docker writes it: < and > as escapes.
+        # As Docker writes it: <, > and & as escapes.
         "".join(
             json.dumps({"log": f"{text}\n", "stream": "stderr", "time": at(60)})
             .replace("<", "\\u003c")
             .replace(">", "\\u003e")
+            .replace("&", "\\u0026")
             + "\n"
             for text in texts
         ),
         encoding="utf-8",
     )
-    older = json.dumps({"log": '{"level":60,"msg":"boom <2>"}\n', "stream": "stderr", "time": at(120)})
+    older = json.dumps({"log": '{"level":60,"msg":"boom & 2"}\n', "stream": "stderr", "time": at(120)})
     with gzip.open(f"{log}.1.gz", "wt", encoding="utf-8") as stream:
         stream.write(older + "\n")
     source = {"containers": ["shop-worker-1"], "docker_root": str(root)}
     result = scan(source=source, patterns=[{"name": "limited", "pattern": 'say "Rate <limit>"'}])
     assert {each["name"]: each["count"] for each in result["classes"]} == {"errors": 2, "limited": 1}
     assert errors(result)["top"] == [
-        {"message": "boom <<n>>", "count": 2, "example": errors(result)["top"][0]["example"]}
+        {"message": "boom & <n>", "count": 2, "example": errors(result)["top"][0]["example"]}
     ]
     assert {part["kind"] for part in result["parts"]} == {"container"}
     assert said("grep -c ERROR *-json.log", container) == "0"
