@@ -199,6 +199,8 @@ notes:
   - A misplaced stretch of lines shorter than a 128th of a file can escape the trial whether it is ordered. With
     O(search=scan) it does not.
   - Lines up to a minute out of order do no harm.
+  - Docker cuts lines of more than 16 KiB into several records, which are taken for as many lines.
+  - Users of failed logins are shown as they were typed, and now and then somebody types a password there.
   - Of an hour that comes twice when summer time ends, timestamps without a zone are taken for the first.
 seealso:
   - module: runbook.ops.loki_query_info
@@ -468,6 +470,7 @@ security:
   description:
     - One entry for each of O(security) and source, with C(source), C(name), C(count), C(found_count), C(reason),
       C(first_at), C(last_at), C(bucket_seconds), C(buckets) and C(truncated) as for classes.
+    - In C(buckets) are lines, and one line can stand for several attempts.
     - V(failed_logins) has C(by_address), C(by_user), C(addresses_count) and C(invalid_users_count); V(sudo)
       C(by_user), C(refused_count), C(refused_by_user) and C(commands), without their arguments; V(oom_kills)
       C(by_process).

@@ -97,8 +97,7 @@ class Histogram:
     def add(self, milliseconds: float) -> None:
         """One more."""
         self.count += 1
-        if milliseconds > self.highest:
-            self.highest = milliseconds
+        self.highest = max(self.highest, milliseconds)
         self._values[milliseconds if milliseconds in self._values else _rounded(milliseconds)] += 1
 
     def percentiles(self, wanted: tuple[int, ...] = (50, 90, 95, 99)) -> dict[str, float | None]:

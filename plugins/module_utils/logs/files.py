@@ -116,6 +116,17 @@ def expand(patterns: Sequence[str], *, rotated: bool) -> tuple[list[Path], list[
     return [path for path in found if path not in compressed], missing
 
 
+def why_missing(pattern: str) -> str:
+    """Why a pattern names nothing: a directory that may not be entered looks empty to patterns."""
+    try:
+        Path(pattern).lstat()
+    except FileNotFoundError:
+        return "no such file"
+    except OSError as error:
+        return f"it cannot be looked for: {error.strerror or error}"
+    return "no such file"
+
+
 def _with_rotated(path: Path, *, rotated: bool) -> Iterator[Path]:
     if os.path.lexists(path):
         yield path

@@ -17,7 +17,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.clock import is
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.logs import blocks, hits, programs
 from ansible_collections.runbook.ops.plugins.module_utils.logs.budget import Budget, LimitReached
-from ansible_collections.runbook.ops.plugins.module_utils.logs.files import LogFile, expand, open_all
+from ansible_collections.runbook.ops.plugins.module_utils.logs.files import LogFile, expand, open_all, why_missing
 from ansible_collections.runbook.ops.plugins.module_utils.logs.framing import DockerCommand, Framing, JournalJson
 from ansible_collections.runbook.ops.plugins.module_utils.logs.plan import Window, layout_wanted, zone_of
 from ansible_collections.runbook.ops.plugins.module_utils.logs.recognise import Recognised, recognise
@@ -94,7 +94,7 @@ class Reading:
     def _files(self, patterns: list[str], kind: str = "file") -> None:
         paths, missing = expand(patterns, rotated=self.source["rotated"])
         for pattern in missing:
-            self.skip(None, pattern, "no such file", "Correct the path in sources, or see why it is not there.")
+            self.skip(None, pattern, why_missing(pattern), "Correct the path in sources, or run the task with become.")
         files, troubles = open_all(paths, lambda: expand(patterns, rotated=self.source["rotated"])[0])
         for trouble in troubles:
             self.skip(None, *trouble)

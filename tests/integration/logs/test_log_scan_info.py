@@ -90,10 +90,12 @@ def test_rotated_and_compressed_files(scan: Scan, rotated: Path, since: str, cou
 def ordered(path: Path, lines: int, per_second: int = 20, padding: str = "padding") -> None:
     """An ordered log of so many lines up to NOW, with a stack trace in it now and then."""
     begin = NOW.timestamp() - lines / per_second
+    stamp = ""
     with path.open("w", encoding="utf-8") as stream:
         for number in range(lines):
-            moment = dt.datetime.fromtimestamp(begin + number / per_second, dt.timezone.utc)
-            stream.write(f"{moment:%Y-%m-%dT%H:%M:%S}.{number % 1000:03d}Z ")
+            if number % per_second == 0:
+                stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(begin + number // per_second))
+            stream.write(f"{stamp}.{number % 1000:03d}Z ")
             if number % 50 == 7:
                 stream.write(f"ERROR job {number} failed\n  at frame one\nRuntimeError: the same error again\n")
             else:
@@ -102,12 +104,12 @@ def ordered(path: Path, lines: int, per_second: int = 20, padding: str = "paddin
 
 def test_a_window_is_found_without_reading_the_file(scan: Scan, tmp_path: Path) -> None:
     log = tmp_path / "app.log"
-    ordered(log, 200_000)
+    ordered(log, 100_000)
     window = {"start": at(3600), "end": at(3000)}
     searched = scan(log, **window)
     read = scan(log, search="scan", **window)
     assert (ways(searched), ways(read)) == ({"app.log": "binary_search"}, {"app.log": "scan"})
-    assert searched["read_bytes"] < log.stat().st_size / 10
+    assert searched["read_bytes"] < log.stat().st_size / 4
     for key in ("count", "first_at", "last_at", "buckets", "top", "samples"):
         assert errors(searched)[key] == errors(read)[key], key
     inside = f"awk '$1 >= \"{at(3600)[:-1]}\" && $1 < \"{at(3000)[:-1]}\"' app.log | grep -c ' ERROR '"
@@ -188,10 +190,12 @@ def test_damage_is_told(scan: Scan, rotated: Path) -> None:
 
 def test_a_file_that_may_not_be_read_is_data(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    for name in ("open.log", "closed.log"):
+    (tmp_path / "shut").mkdir()
+    for name in ("open.log", "closed.log", "shut/x.log"):
         (tmp_path / name).write_text(f"{at(60)} ERROR x\n", encoding="utf-8")
     (tmp_path / "closed.log").chmod(0)
-    sources = [{"name": name, "paths": [str(tmp_path / f"{name}.log")]} for name in ("open", "closed")]
+    (tmp_path / "shut").chmod(0)
+    sources = [{"name": name, "paths": [str(tmp_path / f"{name}.log")]} for name in ("open", "closed", "shut/x")]
     payload = {"ANSIBLE_MODULE_ARGS": {"sources": sources, "reference_time": NOW.isoformat()}}
     module = [sys.executable, "-m", "ansible_collections.runbook.ops.plugins.modules.log_scan_info"]
     # The superuser may read everything, unless it gives up that right.
@@ -205,14 +209,41 @@ def test_a_file_that_may_not_be_read_is_data(tmp_path: Path) -> None:
         check=False,
     )
     result = json.loads(completed.stdout)
-    assert {each["source"]: each["count"] for each in result["classes"]} == {"open": 1, "closed": None}
+    assert {each["source"]: each["count"] for each in result["classes"]} == {"open": 1, "closed": None, "shut/x": None}
     assert result["skipped_sections"] == [
         {
             "section": f"closed: {tmp_path / 'closed.log'}",
             "reason": "it cannot be opened: Permission denied",
             "remedy": "Run the task with become, or give its user the group that may read the file (adm).",
-        }
+        },
+        {
+            "section": f"shut/x: {tmp_path / 'shut/x.log'}",
+            "reason": "it cannot be looked for: Permission denied",
+            "remedy": "Correct the path in sources, or run the task with become.",
+        },
     ]
+
+
+def test_classes_of_ones_own(scan: Scan, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    texts = [
+        "Rate limit exceeded",
+        "RATE LIMIT EXCEEDED",
+        "Rate limit exceeded in a test",
+        "Naver API 503",
+        "Naver API 404",
+    ]
+    log.write_bytes(b"".join(f"{at(60)} INFO {text} ".encode() + b"\xff\xfe\n" for text in texts))
+    patterns = [
+        {"name": "limited", "pattern": "Rate limit exceeded", "exclude": "in a test"},
+        {"name": "any_case", "pattern": "rate limit", "ignore_case": True},
+        {"name": "naver", "pattern": r"Naver API 5\d\d"},
+    ]
+    result = scan(log, patterns=patterns, classes=[], top=0, samples=1)
+    assert {each["name"]: each["count"] for each in result["classes"]} == {"limited": 1, "any_case": 3, "naver": 1}
+    assert said("grep -a -c 'Naver API 5xx' app.log", tmp_path) == "0"
+    assert result["classes"][1]["samples"][0]["text"].endswith("\ufffd\ufffd")
+    assert [each["truncated"] for each in result["classes"]] == [False, True, False]
 
 
 class Rotating(threading.Thread):
