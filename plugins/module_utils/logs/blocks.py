@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Generator, Iterable, Iterator
 from typing import IO, Any
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.children import Child, clean_environment
+from ansible_collections.runbook.ops.plugins.module_utils.common.children import Child, ChildFailed, clean_environment
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.logs.budget import Budget, LimitReached
 
@@ -95,8 +95,11 @@ def _kill(child: Child) -> None:
             os.killpg(child.pid, signal.SIGKILL)
 
 
-def child_chunks(child: Child, budget: Budget) -> Iterator[bytes]:
-    """What a program writes; raises Shortened when it fails, and LimitReached when it is silent for too long."""
+def child_chunks(child: Child, budget: Budget, *, harmless: tuple[int, ...] = ()) -> Iterator[bytes]:
+    """What a program writes; raises Shortened when it fails, and LimitReached when it is silent for too long.
+
+    An exit status in C(harmless) is no failure.
+    """
     budget.spend(0)
     watch = threading.Timer(budget.seconds_left(), _kill, (child,))
     watch.daemon = True
@@ -108,6 +111,8 @@ def child_chunks(child: Child, budget: Budget) -> Iterator[bytes]:
     except LimitReached:
         raise
     except RunbookError as error:
+        if isinstance(error, ChildFailed) and error.code in harmless:
+            return
         if budget.seconds_left() == 0:
             budget.spend(0)
         raise Shortened(error.message) from None

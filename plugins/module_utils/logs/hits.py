@@ -18,6 +18,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.logs.budget import Bud
 
 WORTH_BYTES = 32 * 1024 * 1024
 _FEWEST_NEEDLES = 3
+_NOTHING_FOUND = 1
 _LONGEST_TAIL = 16 * 1024 * 1024
 
 
@@ -52,7 +53,7 @@ def _positions(descriptor: int, start: int, end: int, needles: Sequence[bytes], 
     told = 0
     with Child(argv, stdin=descriptor, environment=clean_environment()) as child:
         rest = b""
-        for chunk in child_chunks(child, counted):
+        for chunk in child_chunks(child, counted, harmless=(_NOTHING_FOUND,)):
             lines = (rest + chunk).split(b"\n")
             rest = lines.pop()
             for line in lines:

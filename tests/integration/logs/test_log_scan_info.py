@@ -145,6 +145,15 @@ def test_large_files_are_searched_by_grep_with_the_same_result(scan: Scan, tmp_p
     ]
 
 
+def test_nothing_in_a_large_file_is_nothing(scan: Scan, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text(f"{at(60)} INFO {'fine ' * 200}\n" * 40_000, encoding="utf-8")
+    assert log.stat().st_size > 32 * 2**20
+    result = scan(log, since="")
+    assert (errors(result)["count"], result["complete"], result["read_bytes"]) == (0, True, log.stat().st_size)
+    assert said("grep -c ' ERROR ' app.log", tmp_path) == "0"
+
+
 def test_a_log_without_known_timestamps_is_unknown_and_not_zero(scan: Scan, tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     log.write_text("31.01.2026 11:59:00 ERROR x\n31.01.2026 10:00:00 ERROR y\n", encoding="utf-8")
