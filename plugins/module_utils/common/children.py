@@ -54,6 +54,7 @@ class Child:
         stdout: C(subprocess.PIPE) in order to read what it writes, or an open file.
         account: User and group to run it as; for root only.
         pass_fds: Open descriptors that it may use, such as one that a passphrase is read from.
+        merged: Whether what it says on standard error comes with its output, in order. Then it leaves no C(words).
 
     Raises:
         RunbookError: it cannot be started.
@@ -70,6 +71,7 @@ class Child:
         cwd: Path | str | None = None,
         account: tuple[int, int] | None = None,
         pass_fds: Sequence[int] = (),
+        merged: bool = False,
     ) -> None:
         self.name = Path(argv[0]).name
         self._words = bytearray()
@@ -84,7 +86,7 @@ class Child:
                 env=dict(clean_environment() if environment is None else environment),
                 stdin=stdin,
                 stdout=stdout,
-                stderr=subprocess.PIPE,
+                stderr=subprocess.STDOUT if merged else subprocess.PIPE,
                 cwd=cwd,
                 pass_fds=tuple(pass_fds),
                 start_new_session=True,
@@ -196,10 +198,13 @@ class Child:
                     stream.close()
         self._listener.join(_STOP_SECONDS)
         with contextlib.suppress(OSError, ValueError):
-            self._process.stderr.close()  # type: ignore[union-attr]
+            if self._process.stderr is not None:
+                self._process.stderr.close()
 
     def _listen(self) -> None:
         stream: Any = self._process.stderr
+        if stream is None:
+            return
         with contextlib.suppress(OSError, ValueError):
             while piece := stream.read1(8192):
                 self._words += piece

@@ -36,7 +36,10 @@ _VARIABLE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 # An HTTP status is what a message is about, not what varies in it. Its digits are shifted out of the way meanwhile,
 # into Unicode's private area, where no pattern finds them.
-_STATUS = re.compile(r"(\b(?:status|code|http(?:/\d(?:\.\d)?)?|api)\W{1,3})([1-5]\d\d)\b", re.IGNORECASE)
+_STATUS = re.compile(
+    r"(\b(?:status|code|http(?:/\d(?:\.\d)?)?|api)\W{1,3}|\bcompleted (?=\d{3} [a-z ]+ in \d))([1-5]\d\d)\b",
+    re.IGNORECASE,
+)
 _SHIFT = 0xE000
 _SPELT_OUT = re.compile("[\ue030-\ue039]{3}")
 
@@ -71,3 +74,51 @@ def top_messages(lines: Iterable[str], top: int) -> list[dict[str, Any]]:
     return [
         {"message": message, "count": count, "example": examples[message]} for message, count in counts.most_common(top)
     ]
+
+
+_CACHED = 20_000
+_ZEROS = str.maketrans("123456789", "0" * 9)
+
+
+class TopMessages:
+    """Counts messages of any number in bounded memory: C(distinct) kinds are kept apart, the rest counted together."""
+
+    def __init__(self, distinct: int = 5000) -> None:
+        self.total = 0
+        self.others = 0
+        self._distinct = distinct
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+        self._known: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    def add(self, line: str) -> None:
+        """Count a line by what it says."""
+        self.total += 1
+        message = self._message(line)
+        if message in self._counts or len(self._counts) < self._distinct:
+            self._counts[message] += 1
+            self._examples.setdefault(message, line)
+        else:
+            self.others += 1
+
+    def _message(self, line: str) -> str:
+        # Which digits they are matters to no pattern but that of statuses.
+        statuses = tuple(match[2] for match in _STATUS.finditer(line)) if _STATUS.search(line) else ()
+        key = (line.translate(_ZEROS), statuses)
+        message = self._known.get(key)
+        if message is None:
+            if len(self._known) >= _CACHED:
+                self._known.clear()
+            self._known[key] = message = normalise(line)
+        return message
+
+    def kinds(self) -> int:
+        """How many kinds are kept apart."""
+        return len(self._counts)
+
+    def most(self, top: int) -> list[dict[str, Any]]:
+        """The C(top) most frequent ones, as C(top_messages) gives them."""
+        return [
+            {"message": message, "count": count, "example": self._examples[message]}
+            for message, count in self._counts.most_common(top)
+        ]

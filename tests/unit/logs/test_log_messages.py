@@ -28,6 +28,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.logs.messages import n
         ("HTTP/1.1 502 from upstream", "HTTP/<n> 502 from upstream"),
         ("status=429 after 10 calls", "status=429 after <n> calls"),
         ("status 9000", "status <n>"),
+        ("Completed 500 Internal Server Error in 12ms", "Completed 500 Internal Server Error in <n>ms"),
+        ("Completed 200 of 300 items", "Completed <n> of <n> items"),
         ("\x1b[31mERROR\x1b[0m  two   spaces", "ERROR two spaces"),
         ("\uc7ac\uace0 12 \ubd80\uc871", "\uc7ac\uace0 <n> \ubd80\uc871"),
         ("", ""),
