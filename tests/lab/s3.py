@@ -62,7 +62,8 @@ class S3Server(ServedProcess):
             "config": Config(retries={"max_attempts": 1}, connect_timeout=5, read_timeout=30),
         }
         # A session of our own: the default one is shared and is not safe between threads.
-        return boto3.session.Session().client(name, **{**settings, **options})
+        session: Any = boto3.session.Session()
+        return session.client(name, **{**settings, **options})
 
     def login(self) -> dict[str, Any]:
         """The connection options of the collection's modules."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hmac
-import io
 import json
 import os
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
-from urllib.parse import parse_qsl
+
+from lab import rds_process
 
 Environment = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -35,7 +35,7 @@ def make_application(access_key: str, control_key: str) -> Application:
         if given != access_key:
             message = "The AWS Access Key Id you provided does not exist in our records."
             return _refuse(start_response, "InvalidAccessKeyId", message)
-        _remember(environ)
+        rds_process.remember(environ)
         answer: Iterable[bytes] = moto(environ, start_response)
         return answer
 
@@ -96,83 +96,8 @@ def backdate(bucket: str, key: str, moment: str, version_id: str | None = None) 
     return {"changed": changed}
 
 
-_REQUESTS: list[dict[str, str]] = []
-
-
-def _remember(environ: Environment) -> None:
-    """Keep what is asked of RDS, which moto obeys only in part; its requests are forms."""
-    if "/rds/aws4_request" not in environ.get("HTTP_AUTHORIZATION", ""):
-        return
-    text = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(text)
-    if not _REQUESTS:
-        _restore_as_amazon_does()
-    _REQUESTS.append(dict(parse_qsl(text.decode())))
-
-
-def _restore_as_amazon_does() -> None:
-    """Have what a restore to a point in time does not ask for set to the defaults; moto takes it from the source.
-
-    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIT.html: "the restored DB instance is associated with
-    the default DB security group", "the default parameter group", and is a single instance without protection.
-    """
-    from moto.ec2.models import ec2_backends
-    from moto.rds.models import DBInstance, RDSBackend
-
-    original = RDSBackend.restore_db_instance_to_point_in_time
-
-    def restore(self: RDSBackend, source: str, target: str, overrides: dict[str, Any]) -> DBInstance:
-        made = original(self, source, target, overrides)
-        made.source_db_instance_identifier = None
-        for name, default in (("db_parameter_group_name", None), ("multi_az", False), ("deletion_protection", False)):
-            setattr(made, name, overrides.get(name) or default)
-        if not overrides.get("tags"):
-            made.tags = []
-        if not overrides.get("db_subnet_group_name") and hasattr(made, "db_subnet_group"):
-            del made.db_subnet_group
-        if not overrides.get("vpc_security_group_ids"):
-            ec2 = ec2_backends[self.account_id][self.region_name]
-            made.vpc_security_group_ids = [ec2.get_default_security_group(ec2.default_vpc.id).id]
-        return made
-
-    RDSBackend.restore_db_instance_to_point_in_time = restore  # type: ignore[method-assign]
-
-
-def rds_requests() -> dict[str, Any]:
-    """What was asked of RDS so far."""
-    return {"requests": _REQUESTS}
-
-
-def rds(kind: str, identifier: str, attributes: dict[str, Any]) -> dict[str, Any]:
-    """Set what RDS itself decides: when something was made, how far back it goes, its status."""
-    from moto.core.models import DEFAULT_ACCOUNT_ID
-    from moto.rds.models import DBInstance, rds_backends
-
-    [found] = [
-        held[identifier]
-        for backend in rds_backends[DEFAULT_ACCOUNT_ID].values()
-        for held in [backend.databases if kind == "instance" else backend.database_snapshots]
-        if identifier in held
-    ]
-    for name, value in attributes.items():
-        if name == "status":
-            found.status = value
-            continue
-        moment = datetime.fromisoformat(value).astimezone(timezone.utc).replace(tzinfo=None)
-        if name == "latest_restorable":
-            found.lab_latest_restorable = moment
-            DBInstance.latest_restorable_time = property(  # type: ignore[method-assign, assignment]
-                lambda self: getattr(self, "lab_latest_restorable", None) or datetime.now(timezone.utc)
-            )
-        elif kind == "instance":
-            found.created = found.instance_create_time = moment
-        else:
-            found.created = found.original_snapshot_create_time = moment
-    return {"changed": sorted(attributes)}
-
-
 CONTROLS: dict[str, Callable[..., dict[str, Any]]] = {
     "backdate": backdate,
-    "rds": rds,
-    "rds_requests": rds_requests,
+    "rds": rds_process.attribute,
+    "rds_requests": rds_process.requests,
 }
