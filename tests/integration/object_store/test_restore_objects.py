@@ -40,5 +40,6 @@ def test_deleted_objects_come_back(store: S3Server, make_bucket: Callable[..., s
         "-e",
         "confirm=autoclip",
     )
-    assert refused.facts["failures"][0]["message"].startswith(f"2 objects below {bucket}/ would be brought back, such as")
+    [failure] = refused.facts["failures"]
+    assert failure["message"].startswith(f"2 objects below {bucket}/ would be brought back, such as ")
     assert len(client.list_objects_v2(Bucket=bucket)["Contents"]) == 2
