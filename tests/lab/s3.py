@@ -46,6 +46,11 @@ class S3Server(ServedProcess):
 
     def client(self, **options: Any) -> S3Client:
         """A boto3 client for the store."""
+        client: S3Client = self.service("s3", **options)
+        return client
+
+    def service(self, name: str, **options: Any) -> Any:
+        """A boto3 client for another of Amazon's services: the process plays them all, such as ``rds``."""
         import boto3
         from botocore.config import Config
 
@@ -57,7 +62,8 @@ class S3Server(ServedProcess):
             "config": Config(retries={"max_attempts": 1}, connect_timeout=5, read_timeout=30),
         }
         # A session of our own: the default one is shared and is not safe between threads.
-        return boto3.session.Session().client("s3", **{**settings, **options})
+        session: Any = boto3.session.Session()
+        return session.client(name, **{**settings, **options})
 
     def login(self) -> dict[str, Any]:
         """The connection options of the collection's modules."""
@@ -74,3 +80,16 @@ class S3Server(ServedProcess):
         ``version_id`` names one version; without it every version and delete marker of the key is set.
         """
         self.control("backdate", bucket=bucket, key=key, moment=moment.isoformat(), version_id=version_id)
+
+    def rds(self, kind: str, identifier: str, **attributes: Any) -> None:
+        """Make an RDS ``instance`` or ``snapshot`` look older, or otherwise than the protocol lets one make it.
+
+        ``created`` and ``latest_restorable`` are moments, ``status`` the service's word.
+        """
+        told = {name: each.isoformat() if isinstance(each, datetime) else each for name, each in attributes.items()}
+        self.control("rds", kind=kind, identifier=identifier, attributes=told)
+
+    def rds_requests(self, action: str) -> list[dict[str, str]]:
+        """The parameters of all requests for one action of RDS so far, as they were sent."""
+        found: list[dict[str, str]] = self.control("rds_requests")["requests"]
+        return [each for each in found if each["Action"] == action]

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
+from lab import rds_process
+
 Environment = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environment, StartResponse], Iterable[bytes]]
@@ -33,6 +35,7 @@ def make_application(access_key: str, control_key: str) -> Application:
         if given != access_key:
             message = "The AWS Access Key Id you provided does not exist in our records."
             return _refuse(start_response, "InvalidAccessKeyId", message)
+        rds_process.remember(environ)
         answer: Iterable[bytes] = moto(environ, start_response)
         return answer
 
@@ -64,11 +67,11 @@ def _control(action: str, key: str, environ: Environment, start_response: StartR
     answer: dict[str, Any]
     if not hmac.compare_digest(environ.get("HTTP_X_LAB_CONTROL", ""), key):
         status, answer = "403 Forbidden", {"error": "not for you"}
-    elif action != "backdate":
+    elif action not in CONTROLS:
         status, answer = "404 Not Found", {"error": f"no action {action}"}
     else:
         try:
-            status, answer = "200 OK", {"changed": backdate(**arguments)}
+            status, answer = "200 OK", CONTROLS[action](**arguments)
         except (KeyError, ValueError, TypeError) as error:
             status, answer = "400 Bad Request", {"error": repr(error)}
     body = json.dumps(answer).encode()
@@ -76,7 +79,7 @@ def _control(action: str, key: str, environ: Environment, start_response: StartR
     return [body]
 
 
-def backdate(bucket: str, key: str, moment: str, version_id: str | None = None) -> int:
+def backdate(bucket: str, key: str, moment: str, version_id: str | None = None) -> dict[str, Any]:
     """Set the time of an object's versions and delete markers in moto's memory; how many were set."""
     from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
@@ -90,4 +93,11 @@ def backdate(bucket: str, key: str, moment: str, version_id: str | None = None) 
             changed += 1
     if not changed:
         raise KeyError(key)
-    return changed
+    return {"changed": changed}
+
+
+CONTROLS: dict[str, Callable[..., dict[str, Any]]] = {
+    "backdate": backdate,
+    "rds": rds_process.attribute,
+    "rds_requests": rds_process.requests,
+}

@@ -143,7 +143,12 @@ class Store:
                 for entry in page.get("Versions", ())
             ]
             markers = [
-                DeleteMarker(entry["Key"], entry["LastModified"], bool(entry.get("IsLatest")))
+                DeleteMarker(
+                    entry["Key"],
+                    entry["LastModified"],
+                    bool(entry.get("IsLatest")),
+                    str(entry.get("VersionId") or "null"),
+                )
                 for entry in page.get("DeleteMarkers", ())
             ]
             yield versions, markers
@@ -315,6 +320,20 @@ class Store:
             answer = self._client.head_object(**arguments)
         return int(answer["ContentLength"]), dict(answer.get("Metadata", {}))
 
+    def request(self, operation: str, bucket: str, action: str, **arguments: Any) -> dict[str, Any]:
+        """One request by the name of botocore's method; every failure is a StoreError that has the answer's headers.
+
+        Args:
+            operation: Such as C(head_object).
+            bucket: The bucket.
+            action: What is attempted, one of C(errors.PERMISSIONS).
+            arguments: The others that the method takes.
+
+        """
+        with self._translated(bucket, action):
+            answer: dict[str, Any] = getattr(self._client, operation)(Bucket=bucket, **arguments)
+        return answer
+
     def _put(self, bucket: str, key: str, data: bytes, metadata: Mapping[str, str]) -> str | None:
         with self._translated(bucket, "write an object"):
             answer = self._client.put_object(
@@ -331,7 +350,9 @@ class Store:
             answer = error.response.get("Error", {})
             status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
             text = f"{answer.get('Code', '')}: {answer.get('Message', '')}"
-            raise self._error((str(answer.get("Code", "")), status), bucket, action, text) from None
+            failed = self._error((str(answer.get("Code", "")), status), bucket, action, text)
+            failed.headers = dict(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
+            raise failed from None
         except BotoCoreError as error:
             if isinstance(error, ParamValidationError):
                 raise InvalidOption("bucket", bucket, "the name of a bucket, such as storebridge-backups") from None

@@ -22,6 +22,9 @@ PERMISSIONS = {
     "complete an upload": "s3:PutObject",
     "abort an upload": "s3:AbortMultipartUpload",
     "delete an object": "s3:DeleteObject",
+    "remove a delete marker": "s3:DeleteObjectVersion",
+    "look at a version": "s3:GetObjectVersion",
+    "copy a version": "s3:GetObjectVersion and s3:PutObject",
 }
 
 # kind -> (codes of the store or names of botocore's exceptions, sentence).
@@ -160,6 +163,8 @@ class StoreError(Unavailable):
         self.kind = kind
         # Whether what was asked for is not there: an answer to HEAD has no words, only its status.
         self.is_missing = is_missing
+        # The headers of the answer, in lower case; a store tells there that a key's latest version is a delete marker.
+        self.headers: dict[str, str] = {}
 
     @property
     def is_store_wide(self) -> bool:

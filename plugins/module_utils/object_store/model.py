@@ -38,6 +38,7 @@ class DeleteMarker(NamedTuple):
     key: str
     modified_at: dt.datetime
     is_latest: bool
+    version_id: str = "null"
 
 
 class ObjectStat(NamedTuple):
