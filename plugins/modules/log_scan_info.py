@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: log_scan_info
 short_description: Count errors, slow requests and failed logins in logs on a machine
-version_added: 0.5.0
+version_added: 0.4.0
 description:
   - Reads log files with what rotation made of them (C(.1), C(.2.gz), dated; gzip, zstd, xz, bzip2), the journal, and
     the logs of containers, and counts in a window of time what is looked for. Every match is counted; lists are short,
