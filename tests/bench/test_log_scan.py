@@ -77,8 +77,8 @@ def module(log: Path, **options: Any) -> tuple[dict[str, Any], float, int]:
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    with process.stdin as stream:
-        json.dump({"ANSIBLE_MODULE_ARGS": arguments}, stream)
+    json.dump({"ANSIBLE_MODULE_ARGS": arguments}, process.stdin)
+    process.stdin.close()
     told = json.loads(process.stdout.read())
     _pid, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
