@@ -15,7 +15,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Optional
@@ -90,7 +90,7 @@ class Child:
                 cwd=cwd,
                 pass_fds=tuple(pass_fds),
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - it makes one system call and touches no lock
+                preexec_fn=end_with_parent(),  # noqa: PLW1509 - it makes one system call and touches no lock
                 **identity,
             )
         except OSError as error:
@@ -250,7 +250,14 @@ def assert_pipe(stream: Any) -> None:
         raise RunbookError("The output of this program does not come here.")
 
 
-def _end_with_parent() -> None:
-    """In the child: die with the thread that started it, so that a killed run leaves nothing behind."""
-    with contextlib.suppress(OSError, AttributeError):
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def end_with_parent(number: int = signal.SIGKILL) -> Callable[[], None]:
+    """What a child calls first (C(preexec_fn)), so that it gets a signal when the thread that started it ends.
+
+    A killed run leaves nothing behind.
+    """
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            _LIBC.prctl(_PR_SET_PDEATHSIG, number)
+
+    return ask

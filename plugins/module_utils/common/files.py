@@ -9,6 +9,8 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -124,3 +126,13 @@ def explained(action: str, path: Path) -> Iterator[None]:
             f"Cannot {action} {path}: {error.strerror or error}. Correct the place, its owner or its disk, and run the "
             "task again."
         ) from None
+
+
+@contextlib.contextmanager
+def private_directory(prefix: str, place: Path | None = None) -> Iterator[Path]:
+    """A directory for us alone that is gone afterwards."""
+    made = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)

@@ -9,7 +9,6 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.children import clean_environment, run
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import private_directory
 
 # Where the packages of distributions and of the PostgreSQL project put their programs.
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/postgresql/*/bin", "/usr/local/pgsql/bin")
@@ -132,16 +132,6 @@ def libpq_environment(options: Mapping[str, Any], *, application_name: str = "ru
         if password := options.get("login_password"):
             environment["PGPASSFILE"] = stack.enter_context(_password_file(str(password)))
         yield environment
-
-
-@contextlib.contextmanager
-def private_directory(prefix: str, place: Optional[Path] = None) -> Iterator[Path]:
-    """A directory for us alone that is gone afterwards."""
-    made = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 @contextlib.contextmanager

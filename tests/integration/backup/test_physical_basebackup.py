@@ -246,6 +246,7 @@ def test_a_second_backup_is_not_taken_while_the_first_is_young(
 ) -> None:
     options = one.backup_options(repository=str(tmp_path), max_age="1h")
     first = run_module("postgresql_backup", options)
+    assert first.get("changed"), first
     second = run_module("postgresql_backup", options)
     assert not second["changed"]
     assert second["after"] == first["after"]

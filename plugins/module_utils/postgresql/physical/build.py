@@ -8,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
@@ -18,6 +17,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import U
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, free_bytes, sync_directory
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
+from ansible_collections.runbook.ops.plugins.module_utils.common.stopwatch import stopwatch
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.destination import Destination
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.questions import Answer, ask
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.recover import (
@@ -37,22 +37,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools impor
 MARKER = "runbook-restored.json"
 # Room for a cluster beside its size: what replaying writes.
 ROOM = 1.2
-
-
-@dataclass
-class Phases:
-    """Seconds by phase."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextlib.contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Count what the block takes."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - began, 3)
 
 
 @dataclass
@@ -117,7 +101,7 @@ def build(building: Building, destination: Destination, marker: Mapping[str, Any
         RunbookError: it does not answer as it should; nothing was put in place.
 
     """
-    phases = Phases()
+    seconds: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(ScratchPlace(destination.data.parent, account=destination.account.name))
         spaces = {}
@@ -130,10 +114,10 @@ def build(building: Building, destination: Destination, marker: Mapping[str, Any
             )
             spaces[oid] = beside.subdirectory(f"tablespace-{oid}")
         target = Target(place.subdirectory("data"), spaces, place.account.ids)
-        with phases.timed("copy"):
+        with stopwatch(seconds, "copy"):
             building.fill(target)
         prepare(target, place)
-        with building.feed(place, target) as feed, phases.timed("replay"):
+        with building.feed(place, target) as feed, stopwatch(seconds, "replay"):
             progress.phase("replay", str(destination.data), total=building.segments, unit="segments")
             state = stack.enter_context(
                 recovered(
@@ -146,7 +130,7 @@ def build(building: Building, destination: Destination, marker: Mapping[str, Any
                     progress=progress,
                 )
             )
-        with phases.timed("check"):
+        with stopwatch(seconds, "check"):
             progress.phase("check", str(destination.data))
             answers = ask(state, building.params)
             wrong = [each for each in answers if not each.holds]
@@ -158,7 +142,7 @@ def build(building: Building, destination: Destination, marker: Mapping[str, Any
                     answers=[each.as_dict() for each in answers],
                     last_commit_at=None if state.last_commit_at is None else state.last_commit_at.isoformat(),
                 )
-        with phases.timed("place"):
+        with stopwatch(seconds, "place"):
             progress.phase("place", str(destination.data))
             state.shut_down()
             has_configuration = _finish(place, target, state, marker)
@@ -175,7 +159,7 @@ def build(building: Building, destination: Destination, marker: Mapping[str, Any
         state.timeline,
         state.proof,
         answers,
-        phases.seconds,
+        seconds,
         has_configuration,
         building.superuser,
     )

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
+from ansible_collections.runbook.ops.plugins.module_utils.common.stopwatch import stopwatch
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.archive import WalArchive
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.inside import Inside
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.reach import precise
@@ -99,14 +99,6 @@ class Proof:
             code = str(error.details.get("code") or "unreadable")
             self.report.undecided(code, error.message, level=level, remedy="Read the message.")
 
-    @contextlib.contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(time.monotonic() - began, 3)
-
     def _levels(self) -> None:
         report, place = self.report, self.request.scratch_directory
         self._fresh()
@@ -116,7 +108,7 @@ class Proof:
             self._unpack(None, decode=False)
             return
         if self.wal is not None:
-            with self._timed("wal"):
+            with stopwatch(self.seconds, "wal"):
                 dump = choose_server(self.request.bin_directory, self.subject, "pg_waldump")
                 self.wal.run(dump, place, self.progress)
         else:
@@ -155,7 +147,7 @@ class Proof:
 
     def _unpack(self, target: Optional[Target], *, decode: bool = True) -> bool:
         """One pass over the bytes; whether they are good."""
-        with self._timed("read"):
+        with stopwatch(self.seconds, "read"):
             faults = self.backup.examine(self.progress, target, decode=decode)
         for fault in faults:
             if fault.is_noted:
@@ -173,7 +165,7 @@ class Proof:
             segments = None if self.wal is None or self.wal.reach is None else len(self.wal.reach.chain.pieces)
             self.progress.phase("replay", self.subject.name, total=segments, unit="segments")
             try:
-                with self._timed("replay"):
+                with stopwatch(self.seconds, "replay"):
                     state = stack.enter_context(
                         recovered(
                             installation,
@@ -199,10 +191,10 @@ class Proof:
             self.report.passed(RESTORE, f"recovered to {state.lsn} in {state.seconds:g} s; archive_mode is off")
             self.inside = Inside(self.report, state, self.request, self.params, self.progress)
             if self.report.wants(SEMANTICS):
-                with self._timed("semantics"):
+                with stopwatch(self.seconds, "semantics"):
                     self.inside.content()
             if self.report.wants(CONSISTENCY):
-                with self._timed("consistency"):
+                with stopwatch(self.seconds, "consistency"):
                     self.inside.pages(target.data, checksums=self.subject.checksums)
 
     def _judge_recovery(self, state: Recovered) -> None:

@@ -17,7 +17,7 @@ from typing import Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged
 from ansible_collections.runbook.ops.plugins.module_utils.common.children import Child, ChildFailed, first_words
-from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, private_directory
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.archive import WalArchive
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.wal import (
@@ -29,7 +29,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.wa
     segment_name,
     show_lsn,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation, private_directory
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation
 
 # Records run over the edge of a segment: each batch begins with the last segment of the one before.
 _BATCH = 16

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Optional
@@ -127,13 +126,3 @@ class Doorkeeper:
                 finally:
                     self._started.set()
                 self._stop.wait(_EVERY_SECONDS)
-
-
-@contextlib.contextmanager
-def stopwatch(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    """Add the time that the block takes to a phase."""
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[phase] = round(seconds.get(phase, 0.0) + time.monotonic() - began, 3)

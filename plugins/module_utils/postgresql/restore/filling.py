@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
+from ansible_collections.runbook.ops.plugins.module_utils.common.stopwatch import stopwatch
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.load import COLLECT, STOP, load
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.choose import Chosen
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.fence import stopwatch
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.prove import check, prove
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.request import SKIP, RestoreRequest
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.source import Source

@@ -162,7 +162,8 @@ def _dump(
     ):
         options = {
             **_defaults(),
-            **{name: params.get(name) for name in ("progress_path", "window", "blocked_window", "reference_time")},
+            "progress_path": params.get("progress_path"),
+            "reference_time": params.get("reference_time"),
             **server.options,
             "login_db": params["source_database"] or params["database"],
             "method": DUMP,

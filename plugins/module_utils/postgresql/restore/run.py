@@ -17,13 +17,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.guards import w
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.common.present import present
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
+from ansible_collections.runbook.ops.plugins.module_utils.common.stopwatch import stopwatch
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.headroom import disk_headroom
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.maintenance.session import maintenance_session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore import names, swap
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.choose import Chosen, choose
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.fence import stopwatch
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.filling import Filled, fill
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.globals import Globals, parse_globals
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.names import Mark, named

@@ -13,11 +13,10 @@ from typing import Optional
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Hashes
 from ansible_collections.runbook.ops.plugins.module_utils.backup.encryption import Decryption
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged
-from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, new_file
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, new_file, private_directory
 from ansible_collections.runbook.ops.plugins.module_utils.common.present import present
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.choose import Chosen, check_part
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import private_directory
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.reading import (
     RESTORABLE,
     Head,

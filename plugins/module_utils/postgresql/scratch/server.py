@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import signal
@@ -21,6 +20,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import U
 from ansible_collections.runbook.ops.plugins.module_utils.common.children import (
     ChildFailed,
     clean_environment,
+    end_with_parent,
     first_words,
     run,
 )
@@ -50,8 +50,6 @@ _LOG_BYTES = 20_000
 _EMPTY_BYTES = 200 * 1024 * 1024
 _FULL = "No space left on device"
 _COMPLAINT = re.compile(r"\b(?:ERROR|FATAL|PANIC):  ")
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 
 
 class ScratchServer:
@@ -262,7 +260,7 @@ class ScratchServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_shut_down_with_parent,  # noqa: PLW1509 - it makes one system call and touches no lock
+                preexec_fn=end_with_parent(signal.SIGQUIT),  # noqa: PLW1509 - it makes one system call and touches no lock
                 **self._identity(),
             )
         except OSError as error:
@@ -330,9 +328,3 @@ class ScratchServer:
             path.write_text(text, encoding="utf-8")
             path.chmod(0o600)
             self.place.give(path)
-
-
-def _shut_down_with_parent() -> None:
-    """In the child: an immediate shutdown when the process that started it ends."""
-    with contextlib.suppress(OSError, AttributeError):
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -16,6 +15,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import D
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
+from ansible_collections.runbook.ops.plugins.module_utils.common.stopwatch import stopwatch
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.model import Census
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.decode import code_of
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.findings import Report
@@ -109,11 +109,6 @@ class Proof:
                 self.report.undecided(code, error.message, level=level)
             raise Ended from None
 
-    @contextlib.contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
+    def timed(self, phase: str) -> contextlib.AbstractContextManager[None]:
         """Add the seconds of the block to a phase."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[phase] = round(self.seconds.get(phase, 0.0) + time.monotonic() - began, 3)
+        return stopwatch(self.seconds, phase)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
+from ansible_collections.runbook.ops.plugins.module_utils.common.children import end_with_parent
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError, Unavailable
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.program import Program
@@ -30,7 +30,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.options import S
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 10.0
 _LOG_BYTES = 20_000
-_PR_SET_PDEATHSIG = 1
 # What the server says of a file that is newer than it is; nothing is wrong with the file.
 _TOO_NEW = ("can't handle rdb format version",)
 _NOTHING_TO_LOG = "it ended without a word"
@@ -106,7 +105,7 @@ class ScratchServer:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - modules have no threads
+                preexec_fn=end_with_parent(),  # noqa: PLW1509 - modules have no threads
             )
         except OSError as error:
             raise RunbookError(f"{self._program.path} cannot be started: {error.strerror or error}.") from None
@@ -163,9 +162,3 @@ class ScratchServer:
         lines = [line.split(" # ", 1)[1].strip() for line in text.splitlines() if " # " in line]
         told = [line for line in lines if not line.startswith(("WARNING", "Warning"))]
         return "; ".join(dict.fromkeys(told[-3:])) or _NOTHING_TO_LOG
-
-
-def _end_with_parent() -> None:
-    """In the child: die with this process, so that a killed run leaves no server with all its memory behind."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,12 @@ from typing import Any, Optional
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import Verification
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.common.files import copy_file, free_bytes, hash_file
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import (
+    copy_file,
+    free_bytes,
+    hash_file,
+    private_directory,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.census import (
     Census,
@@ -55,6 +59,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.options import S
 from ansible_collections.runbook.ops.plugins.module_utils.redis.scan import Budget, budget_argument_spec, budget_from
 
 _MOST_NAMED = 5
+SCRATCH_PREFIX = "runbook-redis-"
 NO_CHECKSUM = (
     "The server writes no checksum (rdbchecksum no): a flipped byte between its memory and this copy cannot be seen. "
     "From here on the SHA-256 guards it."
@@ -110,16 +115,6 @@ def workshop_from(params: Mapping[str, Any]) -> Workshop:
         arguments=tuple(params["server_arguments"]),
         budget=budget_from(params),
     )
-
-
-@contextlib.contextmanager
-def private_directory(place: Path) -> Iterator[Path]:
-    """A directory for us alone that is gone afterwards."""
-    made = Path(tempfile.mkdtemp(prefix="runbook-redis-", dir=place))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 class Verifier:
@@ -249,7 +244,7 @@ class Verifier:
             if short := missing_memory(needed, memory_here()):
                 raise Undecided(short)
             check_disk(str(place), free_bytes(place), size, "the copy that is loaded")
-            with private_directory(place) as directory:
+            with private_directory(SCRATCH_PREFIX, place) as directory:
                 self._progress.phase("copy", str(directory), total=size, unit="bytes")
                 digest = copy_file(self._path, directory / "dump.rdb", self._progress)[1]
                 if digest != self.sha256:

@@ -20,6 +20,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.files import (
     copy_file,
     explained,
     free_bytes,
+    private_directory,
     write_file,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
@@ -31,10 +32,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.program i
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.prove import Chosen, choose
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.publish import STAMP
 from ansible_collections.runbook.ops.plugins.module_utils.redis.backup.verify import (
+    SCRATCH_PREFIX,
     Verifier,
     Workshop,
     compare_live,
-    private_directory,
     workshop_from,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import require_library
@@ -124,7 +125,7 @@ class _Run:
         check_disk(str(self.layout.directory), free_bytes(self.layout.directory), needed, "what is restored")
         if check_mode:
             return self._result(True, actions, seen)
-        with private_directory(self.layout.directory) as staging:
+        with private_directory(SCRATCH_PREFIX, self.layout.directory) as staging:
             digest = copy_file(self.chosen.path, staging / self.layout.dbfilename, self.progress)[1]
             if digest != verifier.sha256:
                 raise RunbookError(
