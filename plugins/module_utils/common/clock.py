@@ -9,6 +9,9 @@ import datetime as dt
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 
+# So far may a moment by another clock, or one within the current second, lie ahead of ours.
+_CLOCKS_DIFFER_SECONDS = 300
+
 
 def utc_now() -> dt.datetime:
     """The current moment, aware, UTC, whole seconds."""
@@ -45,3 +48,12 @@ def reference_moment(text: str | None) -> dt.datetime:
 def iso_of(seconds: float) -> str:
     """Epoch seconds as C(iso) writes them."""
     return iso(dt.datetime.fromtimestamp(seconds, dt.timezone.utc))
+
+
+def is_young(taken_at: dt.datetime, now: dt.datetime, most_seconds: float) -> bool:
+    """Whether something of a moment is at most so many seconds old.
+
+    A server's clock may be ahead of ours, and ours counts whole seconds: what seems to come is young as well, but not
+    what lies far ahead, of which nobody knows how old it is.
+    """
+    return -_CLOCKS_DIFFER_SECONDS <= (now - taken_at).total_seconds() <= most_seconds

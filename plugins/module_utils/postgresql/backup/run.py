@@ -12,7 +12,7 @@ from typing import Any, Optional
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot, open_depot
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import PENDING_SUFFIX
 from ansible_collections.runbook.ops.plugins.module_utils.backup.repository import Repository, open_repository
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import is_young, iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import free_bytes
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
@@ -63,7 +63,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools impor
 
 _LOOK_SECONDS = 300.0
 _TURN_SECONDS = 0.2
-_CLOCKS_DIFFER_SECONDS = 300
 
 
 def take_dump(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
@@ -134,8 +133,7 @@ class _Run:
         """Whether there is a backup that makes another one superfluous. One from the future makes none."""
         if self.request.max_age is None:
             return False
-        # The moment in it is by the server's clock.
-        return -_CLOCKS_DIFFER_SECONDS <= (self.request.now - last.taken_at).total_seconds() <= self.request.max_age
+        return is_young(last.taken_at, self.request.now, self.request.max_age)
 
     def _check_name(self, artefact: str) -> None:
         for name in (artefact, manifest_name(artefact)):

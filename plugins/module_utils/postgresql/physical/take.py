@@ -20,6 +20,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.encryption impo
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule, zone
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import (
+    is_young,
     iso,
     parse_moment,
     reference_moment,
@@ -156,8 +157,7 @@ class _Run:
     def _is_young(self, last: Found) -> bool:
         if self.request.max_age is None:
             return False
-        age = (self.request.now - parse_moment(last.manifest.taken_at)).total_seconds()
-        return 0 <= age <= self.request.max_age
+        return is_young(parse_moment(last.manifest.taken_at), self.request.now, self.request.max_age)
 
     def _guard(self, source: Source, name: str, last: Optional[Found]) -> None:
         if self.depot.stat(name) is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import VERIFIED, Verification
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, iso_of
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import is_young, iso, iso_of
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, free_bytes, locked
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
@@ -113,7 +113,8 @@ class _Run:
         is_where_it_should = self.bucket is None or any(
             each.get("address") == self.bucket.address(last[0].name) for each in last[1].entry.get("objects") or []
         )
-        return is_where_it_should and 0 <= self.request.now.timestamp() - last[1].taken_at <= self.request.max_age
+        taken_at = dt.datetime.fromtimestamp(last[1].taken_at, dt.timezone.utc)
+        return is_where_it_should and is_young(taken_at, self.request.now, self.request.max_age)
 
     def _guard(self, client: RedisClient, endpoint: Endpoint, last: Optional[tuple[Path, Manifest]]) -> Optional[Path]:
         """Everything that speaks against it, before anything is touched; the server's dump file, if it is needed."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.children import ChildFailed
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import reference_moment
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import is_young, reference_moment
 from ansible_collections.runbook.ops.plugins.module_utils.common.durations import parse_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
@@ -52,7 +52,7 @@ def take_with_pgbackrest(params: Mapping[str, Any], *, check_mode: bool) -> dict
         _check_stanza(rest, stanza)
         last = stanza.newest()
         now = reference_moment(params["reference_time"])
-        if last is not None and age is not None and 0 <= (now - last.stopped_at).total_seconds() <= age:
+        if last is not None and age is not None and is_young(last.stopped_at, now, age):
             return _taken(rest, False, [], last, last)
         kind = params["pgbackrest"]["type"]
         argv = [f"--type={kind}", "--log-level-console=detail", "backup"]
