@@ -33,6 +33,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import 
     compression_of,
     decompress,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.backup.tar import BLOCK, CUT_OFF, NO_END, tar_member
 
 # The first bytes hold every header read here; the last ones the marker and what pg_dump may write after it.
 HEAD_BYTES = 65536
@@ -395,12 +396,12 @@ def _walk_tar(reader: Reader, findings: _Findings, meter: Meter) -> str:
     expected: list[str | None] = []
     try:
         while True:
-            block = reader.read(512)
+            block = reader.read(BLOCK)
             if not block.strip(b"\0"):
-                if reader.read(512).strip(b"\0"):
-                    raise Damaged("the tar archive is damaged: its end mark is not whole")
+                if reader.read(BLOCK).strip(b"\0"):
+                    raise Damaged(NO_END)
                 break
-            name, size = _tar_member(block)
+            name, size = tar_member(block)
             names.append(name)
             if name == "toc.dat" and size:
                 data = Reader(_take(reader, size))
@@ -411,10 +412,10 @@ def _walk_tar(reader: Reader, findings: _Findings, meter: Meter) -> str:
                     pass
             else:
                 reader.skip(size)
-            reader.skip(-size % 512)
+            reader.skip(-size % BLOCK)
             meter.check_time()
     except EOFError:
-        raise Damaged("the tar archive is cut off") from None
+        raise Damaged(CUT_OFF) from None
     missing = set(expected) - set(names)
     if missing:
         raise Damaged(f"{len(missing)} of the {len(expected)} data files that toc.dat names are missing")
@@ -426,19 +427,6 @@ def _take(reader: Reader, size: int) -> Iterator[bytes]:
         step = min(size, 65536)
         yield reader.read(step)
         size -= step
-
-
-def _tar_member(block: bytes) -> tuple[str, int]:
-    field = block[124:136]
-    try:
-        checksum = int(block[148:156].strip(b"\0 ") or b"0", 8)
-        # GNU tar writes sizes above 8 GiB in base 256, marked by the first bit.
-        size = int.from_bytes(field[1:], "big") if field[0] & 0x80 else int(field.strip(b"\0 ") or b"0", 8)
-    except ValueError:
-        raise Damaged("the tar archive is damaged: a member's header is not readable") from None
-    if sum(block[:148]) + 8 * 32 + sum(block[156:]) != checksum:
-        raise Damaged("the tar archive is damaged: a member's header has a wrong checksum")
-    return block[:100].rstrip(b"\0").decode("utf-8", "replace"), size
 
 
 def _walk_zstd(reader: Reader) -> None:

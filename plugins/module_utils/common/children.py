@@ -129,8 +129,8 @@ class Child:
     def feed(self, chunks: Iterable[bytes]) -> None:
         """Write chunks to its standard input from a thread of its own, and close it at the end.
 
-        What the chunks' source raises is raised again by C(finish): then the program's own failure is only a
-        consequence.
+        What the chunks' source raises ends the program at once, which might wait for ever for what does not come, and
+        is raised again by C(finish): the program's own failure is only a consequence then.
         """
 
         def write() -> None:
@@ -141,6 +141,7 @@ class Child:
                 pass  # It ended early; its exit status says why.
             except BaseException as error:
                 self._feed_error = error
+                self._process.terminate()
             finally:
                 with contextlib.suppress(OSError, ValueError):
                     self._process.stdin.close()  # type: ignore[union-attr]

@@ -76,7 +76,7 @@ def noted(depot: Depot, artefact: str) -> Iterator[None]:
 
 def sweep(depot: Depot, repository: Repository, rule: NamingRule) -> list[str]:
     """Remove what killed runs left in a repository; only with its lock held. The names of what was removed."""
-    removed = depot.sweep(lambda name: rule.period(name) is not None or rule.companion_of(name) is not None)
+    removed = depot.sweep(lambda name: rule.artefact_of(name) is not None or rule.companion_of(name) is not None)
     names = set(entry_names(repository, rule))
     for name in sorted(names):
         artefact = name[: -len(PENDING_SUFFIX)]

@@ -19,6 +19,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.files import ex
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.common.stopwatch import stopwatch
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.destination import Destination
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.placing import clear, put_in_place
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.questions import Answer, ask
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.recover import (
     AUTO_CONF,
@@ -80,7 +81,7 @@ class Built:
 def check_room(destination: Destination, cluster_bytes: int) -> None:
     """Raise Undecided (code no_space) unless the cluster fits where it is going."""
     needed = int(cluster_bytes * ROOM)
-    free = free_bytes(destination.data.parent)
+    free = free_bytes(destination.data.parent) + sum(each.bytes for each in destination.leftovers)
     if free < needed:
         raise Undecided(
             f"The cluster needs about {needed} bytes in {destination.data.parent}, and {free} are free there. "
@@ -102,6 +103,7 @@ def build(building: Building, destination: Destination, marker: Mapping[str, Any
 
     """
     seconds: dict[str, float] = {}
+    clear(destination.data.parent, destination.account)
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(ScratchPlace(destination.data.parent, account=destination.account.name))
         spaces = {}
@@ -149,10 +151,12 @@ def build(building: Building, destination: Destination, marker: Mapping[str, Any
             _relink(target, destination)
             for path in [*spaces.values(), target.data]:
                 _sync(path, progress)
-            for oid, path in destination.tablespaces.items():
-                _rename(spaces[oid], path)
-            # Last: with it the server is there.
-            _rename(target.data, destination.data)
+            put_in_place(
+                target.data,
+                destination.data,
+                {spaces[oid]: path for oid, path in destination.tablespaces.items()},
+                place.give,
+            )
     return Built(
         state.lsn,
         state.last_commit_at,
@@ -212,11 +216,3 @@ def _sync(root: Path, progress: Progress) -> None:
                     os.close(descriptor)
             sync_directory(Path(directory))
             progress.check()
-
-
-def _rename(source: Path, target: Path) -> None:
-    with explained("put in place", target):
-        if target.is_dir():
-            target.rmdir()
-        source.rename(target)
-        sync_directory(target.parent)

@@ -15,6 +15,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.clock import pa
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.archive import LATEST
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.placing import Leftover, leftovers
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.recover import Moment
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.account import (
     Account,
@@ -25,11 +26,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.acc
 
 @dataclass(frozen=True)
 class Destination:
-    """Where the cluster comes to life."""
+    """Where the cluster comes to life; C(leftovers) of killed runs are to be removed there first."""
 
     data: Path
     tablespaces: Mapping[str, Path]
     account: Account
+    leftovers: Sequence[Leftover] = ()
 
 
 def moment_from(params: Mapping[str, Any]) -> Moment:
@@ -58,10 +60,13 @@ def destination_from(params: Mapping[str, Any], tablespaces: Sequence[Mapping[st
         for other in everything:
             if place is not other and (place == other or other in place.parents):
                 raise InvalidOption("tablespaces", str(place), "directories that do not lie in each other")
+    left = leftovers(data.parent, account)
+    doomed = {place for each in left for place in each.tablespaces}
     _check_new(data, "data_directory", account)
     for place in places.values():
-        _check_new(place, "tablespaces", account)
-    return Destination(data, places, account)
+        if place not in doomed:
+            _check_new(place, "tablespaces", account)
+    return Destination(data, places, account, left)
 
 
 def _mapped(params: Mapping[str, Any], tablespaces: Sequence[Mapping[str, Any]]) -> dict[str, Path]:

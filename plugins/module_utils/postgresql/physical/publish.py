@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import hashlib
 import os
 import tempfile
@@ -17,16 +16,15 @@ from typing import Optional
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot, Hashes
 from ansible_collections.runbook.ops.plugins.module_utils.backup.directory_depot import DirectoryDepot
 from ansible_collections.runbook.ops.plugins.module_utils.backup.encryption import SUFFIXES, Encryption, encrypted
-from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import MANIFEST_SUFFIX, NamingRule
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import utc_now
+from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule
+from ansible_collections.runbook.ops.plugins.module_utils.backup.repository import Repository
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.leftovers import sweep
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.manifest import Part
 
 # What pg_basebackup wrote, before it is encrypted.
 _PLAIN = ".plain"
-# Members without a manifest that are older were left by a run that was killed; another host may write younger ones.
-_ABANDONED = dt.timedelta(days=1)
 
 
 class Publisher:
@@ -62,23 +60,42 @@ class Publisher:
         """Whether the files that pg_basebackup writes are the backup's own."""
         return isinstance(self._depot, DirectoryDepot) and self._encryption is None
 
+    @property
+    def _workshop(self) -> DirectoryDepot:
+        """Where the files lie until they are complete. Beside other people's, it is a directory of this repository."""
+        if self.root == Path(self._depot.location):
+            return DirectoryDepot(self.root)
+        digest = hashlib.sha256(self._depot.location.encode()).hexdigest()[:16]
+        return DirectoryDepot(self.root / f"runbook-basebackup-{os.geteuid()}-{digest}")
+
+    def clear(self, repository: Repository) -> list[str]:
+        """Remove what killed runs left, only with the repository's lock held: the names of their backups."""
+        workshop = self._workshop
+        removed = [each.removesuffix(_PLAIN) for each in workshop.sweep(self._is_ours)]
+        self._close(workshop)
+        removed += [self._rule.artefact_of(each) or each for each in sweep(self._depot, repository, self._rule)]
+        return list(dict.fromkeys(removed))
+
+    def _is_ours(self, left: str) -> bool:
+        return self._rule.artefact_of(left.removesuffix(_PLAIN)) is not None
+
+    def _close(self, workshop: DirectoryDepot) -> None:
+        """Remove a place that was made for this repository's files only, once it is empty."""
+        if workshop.location != self._depot.location:
+            with contextlib.suppress(OSError):
+                Path(workshop.location).rmdir()
+
     @contextlib.contextmanager
     def staging(self, name: str) -> Iterator[Path]:
         """A directory's name that pg_basebackup may make; gone afterwards unless it was given its final name."""
-        root = DirectoryDepot(self.root)
-        if Path(root.location) != Path(self._depot.location):
-            # Beside other people's files: only what lies in a directory of this repository is swept away.
-            digest = hashlib.sha256(self._depot.location.encode()).hexdigest()[:16]
-            root = DirectoryDepot(Path(root.location) / f"runbook-basebackup-{os.geteuid()}-{digest}")
-            root.prepare()
-        for each in {id(place): place for place in (root, self._depot)}.values():
-            each.sweep(lambda left: self._rule.artefact_of(left.removesuffix(_PLAIN)) is not None)
-        self._clear_abandoned()
-        staging = root.partial(name if self._stays else f"{name}{_PLAIN}")
+        workshop = self._workshop
+        workshop.prepare()
+        staging = workshop.partial(name if self._stays else f"{name}{_PLAIN}")
         try:
             yield staging
         finally:
-            root.delete(staging.name)
+            workshop.delete(staging.name)
+            self._close(workshop)
             if isinstance(self._depot, DirectoryDepot):
                 self._depot.delete(self._depot.partial(name).name)
 
@@ -130,20 +147,6 @@ class Publisher:
             partial.prepare()
             return partial, ""
         return self._depot, f"{name}/"
-
-    def _clear_abandoned(self) -> None:
-        """Delete members in a bucket whose backup never got a manifest."""
-        if isinstance(self._depot, DirectoryDepot):
-            return
-        listed = self._depot.members("")
-        complete = {name.removesuffix(MANIFEST_SUFFIX) for name in listed if name.endswith(MANIFEST_SUFFIX)}
-        for name in listed:
-            artefact = self._rule.artefact_of(name)
-            if artefact is None or artefact == name or artefact in complete or not name.startswith(f"{artefact}/"):
-                continue
-            found = self._depot.stat(name)
-            if found is not None and utc_now() - found.modified_at > _ABANDONED:
-                self._depot.delete(name)
 
 
 def _read(path: Path, progress: Progress, hashes: Optional[Hashes] = None) -> Iterator[bytes]:

@@ -35,6 +35,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.de
     moment_from,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.found import Found, every, named
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.placing import settle
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.prove import choose_server
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.questions import check_questions
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.reach import Reach, look, precise, window
@@ -118,6 +119,9 @@ class Restore:
         """The module's result; raises RunbookError."""
         before = self._before()
         if before is not None and self._is_there(before):
+            if not check_mode:
+                # A run that was killed after its last rename may have left its marks.
+                settle(Path(self.params["data_directory"]))
             return self._result(False, [], before, None)
         destination = destination_from(self.params, self.subject.tablespaces)
         installation = choose_server(self.params.get("bin_directory"), self.subject, "initdb")

@@ -17,6 +17,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.re
 def actions_of(source: str, target: str, wanted: str, destination: Destination) -> list[dict[str, Any]]:
     """What a restore does, in order; the same in check mode."""
     actions = [
+        *(
+            {"action": "clear", "object": str(path), "reason": "left by a run that was killed"}
+            for each in destination.leftovers
+            for path in (*each.tablespaces, each.data)
+        ),
         {"action": "copy", "object": target, "reason": f"from {source}"},
         {"action": "replay", "object": target, "reason": f"to {wanted}, in a private server that archives nothing"},
         {"action": "check", "object": target, "reason": "must_see and must_not_see"},

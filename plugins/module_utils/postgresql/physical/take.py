@@ -17,8 +17,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.encryption impo
     Encryption,
     encryption_from,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
-from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule, zone
+from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
+from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import PENDING_SUFFIX, NamingRule, zone
+from ansible_collections.runbook.ops.plugins.module_utils.backup.repository import Repository, open_repository
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import (
     is_young,
     iso,
@@ -32,30 +33,24 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.files import fr
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused, outcome
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.leftovers import noted
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.manifest import (
     BASEBACKUP,
     Manifest,
-    manifest_bytes,
-    manifest_name,
     members_sha256,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.publish import publish
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session, connect
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.archive import WalArchive, open_archive
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.basebackup import (
-    BACKUP_MANIFEST,
     check_options,
     copy_cluster,
-    read_backup_manifest,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.copied import physical_facts
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.found import Found, facts, newest, shown
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.publish import Publisher
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.reach import precise
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.source import Source, look_at
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.wal import (
-    segment_name,
-    show_lsn,
-    wal_range,
-)
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import (
     Installation,
     choose_installation,
@@ -111,11 +106,11 @@ def take_base_backup(params: Mapping[str, Any], *, check_mode: bool) -> dict[str
     """The module's result; raises RunbookError."""
     check_guards(params)
     request = request_from(params)
-    depot = open_depot(params)
     archive = open_archive(params)
     progress = Progress(params["progress_path"])
     with progress.stoppable():
-        return _Run(params, request, depot, archive, progress).run(check_mode=check_mode)
+        run = _Run(params, request, open_depot(params), open_repository(params), archive, progress)
+        return run.run(check_mode=check_mode)
 
 
 @dataclass
@@ -123,6 +118,7 @@ class _Run:
     params: Mapping[str, Any]
     request: Request
     depot: Depot
+    repository: Repository
     archive: Optional[WalArchive]
     progress: Progress
     notes: list[str] = field(default_factory=list)
@@ -151,6 +147,9 @@ class _Run:
                     return self._result(True, actions, last, None)
                 self.depot.prepare()
                 with self.depot.lock(f"backing up to {self.depot.location}"):
+                    if removed := self._publisher.clear(self.repository):
+                        self.notes.append(f"Removed what a run that was killed had left: {', '.join(removed)}.")
+                    self._check_name(name)
                     made = self._backup(session, installation, environment, source, name)
         return self._result(True, actions, last, made)
 
@@ -160,11 +159,9 @@ class _Run:
         return is_young(parse_moment(last.manifest.taken_at), self.request.now, self.request.max_age)
 
     def _guard(self, source: Source, name: str, last: Optional[Found]) -> None:
-        if self.depot.stat(name) is not None:
-            raise Refused(
-                f"{self.depot.address(name)} is there already. Nothing was touched. Use a name_pattern with a finer "
-                "date."
-            )
+        # What a killed run left under this name is removed before the new one is written.
+        if self.depot.stat(name + PENDING_SUFFIX) is None:
+            self._check_name(name)
         if self.archive is None and not source.archives:
             self.notes.append(
                 "The server archives no WAL (archive_mode is off): this backup can only be brought to the moment of "
@@ -187,6 +184,13 @@ class _Run:
                     "Free some, or name a place on a larger disk",
                     code="no_space",
                 )
+
+    def _check_name(self, name: str) -> None:
+        if self.depot.stat(name) is not None or self.depot.members(name):
+            raise Refused(
+                f"{self.depot.address(name)} is there already. Nothing was touched. Use a name_pattern with a finer "
+                "date."
+            )
 
     def _places(self) -> list[tuple[Path, str]]:
         places = [(self._publisher.root, "The copy of the cluster")]
@@ -219,58 +223,27 @@ class _Run:
         name: str,
     ) -> Found:
         started = utc_now()
-        with self._publisher.staging(name) as staging:
-            copy_cluster(self.request.options, installation, environment, session, staging, self.progress)
-            now = session.query("SELECT clock_timestamp() AS now")[0]["now"]
-            physical = self._physical(source, staging, installation)
-            self._check_archive(physical)
-            members = self._publisher.publish(staging, name, self.progress)
-        manifest = Manifest(
-            name=name,
-            method=BASEBACKUP,
-            taken_at=precise(now),
-            started_at=iso(started),
-            finished_at=iso(utc_now()),
-            bytes=sum(each.bytes for each in members.values()),
-            sha256=members_sha256(members),
-            encryption=None if self.request.encryption is None else self.request.encryption.as_dict(),
-            members=members,
-            physical=physical,
-        )
-        self.depot.put(manifest_name(name), manifest_bytes(manifest))
+        with noted(self.depot, name):
+            with self._publisher.staging(name) as staging:
+                copy_cluster(self.request.options, installation, environment, session, staging, self.progress)
+                now = session.query("SELECT clock_timestamp() AS now")[0]["now"]
+                physical = physical_facts(source, staging, installation, self.request.options)
+                self._check_archive(physical)
+                members = self._publisher.publish(staging, name, self.progress)
+            manifest = Manifest(
+                name=name,
+                method=BASEBACKUP,
+                taken_at=precise(now),
+                started_at=iso(started),
+                finished_at=iso(utc_now()),
+                bytes=sum(each.bytes for each in members.values()),
+                sha256=members_sha256(members),
+                encryption=None if self.request.encryption is None else self.request.encryption.as_dict(),
+                members=members,
+                physical=physical,
+            )
+            publish(self.depot, manifest)
         return Found(name, manifest)
-
-    def _physical(self, source: Source, staging: Path, installation: Installation) -> dict[str, Any]:
-        try:
-            listed = read_backup_manifest((staging / BACKUP_MANIFEST).read_bytes())
-            start, stop, timeline = wal_range(listed)
-        except (OSError, Damaged) as error:
-            raise RunbookError(
-                f"pg_basebackup left no usable backup_manifest ({error}). No backup was taken."
-            ) from None
-        size = source.wal_segment_bytes
-        return {
-            "system_identifier": source.system_identifier,
-            "server_version": source.version,
-            "server_version_num": source.version_num,
-            "client_version": installation.version,
-            "superuser": source.superuser,
-            "timeline": timeline,
-            "start_lsn": show_lsn(start),
-            "stop_lsn": show_lsn(stop),
-            "wal_segment_bytes": size,
-            "wal_segments": [
-                segment_name(timeline, number, size)
-                for number in range(start // size, max(stop - 1, start) // size + 1)
-            ],
-            "wal_method": self.request.options["wal_method"],
-            "checksums": source.checksums,
-            "from_standby": source.is_standby,
-            "cluster_bytes": sum(each["Size"] for each in listed["Files"]),
-            "files": len(listed["Files"]),
-            "tablespaces": [dict(each) for each in source.tablespaces],
-            "label": self.request.options["label"],
-        }
 
     def _check_archive(self, physical: Mapping[str, Any]) -> None:
         """A backup without WAL of its own is none before the archive has it."""
