@@ -7,16 +7,12 @@ import json
 import os
 import pwd
 import shutil
-import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.physical import Shop, codes, eventually, leftovers, running, shop, writers
-from lab.process import descendants
-from lab.redis_backups import result_of, start_module
+from lab.physical import Shop, eventually, leftovers, running, shop, writers
 from lab.users import scratch_directory
 
 ModuleRunner = Callable[..., dict[str, Any]]
@@ -301,58 +297,3 @@ def test_wal_goes_on_over_a_change_of_timelines(run_module: ModuleRunner) -> Non
 def _owner(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_uid, status.st_gid
-
-
-# --- kills
-
-
-@pytest.mark.parametrize("number", range(6))
-def test_a_killed_restore_leaves_no_server(history: Shop, rows: list[int], number: int) -> None:
-    target = f"killed-{number}"
-    process = start_module("postgresql_restore", history.restore_options(target, history.committed_at(rows[-1])))
-    time.sleep(0.4 + 0.35 * number)
-    children = descendants(process.pid)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    eventually(lambda: leftovers(history.place) == [], "the scratch place is gone")
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "its children are gone")
-    data = history.place / target
-    # Either it was not there yet, or it is whole.
-    if data.exists():
-        assert (data / "runbook-restored.json").exists()
-        assert not (data / "recovery.signal").exists()
-
-
-@pytest.mark.parametrize("number", range(5))
-def test_a_killed_backup_leaves_nothing_that_looks_like_one(
-    run_module: ModuleRunner, history: Shop, rows: list[int], tmp_path: Path, number: int
-) -> None:
-    assert rows
-    options = history.backup_options(repository=str(tmp_path), basebackup={"max_rate": "8M"})
-    process = start_module("postgresql_backup", options)
-    time.sleep(0.5 + 0.3 * number)
-    children = descendants(process.pid)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "its children are gone")
-    eventually(lambda: history.server.psql("SELECT count(*) FROM pg_replication_slots") == "0", "its slot is gone")
-    visible = [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")]
-    assert not [name for name in visible if name.endswith(".manifest.json")]
-    assert codes(run_module("postgresql_backup_verify", history.verify_options(repository=str(tmp_path)))) == [
-        "no_artefact"
-    ]
-    again = run_module("postgresql_backup", history.backup_options(repository=str(tmp_path)))
-    assert again["changed"], again
-    assert leftovers(tmp_path) == []
-
-
-def test_a_stopped_backup_says_so_and_cleans_up(history: Shop, rows: list[int], tmp_path: Path) -> None:
-    assert rows
-    options = history.backup_options(repository=str(tmp_path), basebackup={"max_rate": "2M"})
-    process = start_module("postgresql_backup", options)
-    eventually(lambda: leftovers(tmp_path) != [], "it copies")
-    process.send_signal(signal.SIGTERM)
-    told = result_of(process)
-    assert told["failed"]
-    assert "Stopped by signal SIGTERM" in told["msg"]
-    assert leftovers(tmp_path) == []

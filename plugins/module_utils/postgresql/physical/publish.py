@@ -73,8 +73,12 @@ class Publisher:
         workshop = self._workshop
         removed = [each.removesuffix(_PLAIN) for each in workshop.sweep(self._is_ours)]
         self._close(workshop)
-        removed += [self._rule.artefact_of(each) or each for each in sweep(self._depot, repository, self._rule)]
-        return list(dict.fromkeys(removed))
+        removed += sweep(self._depot, repository, self._rule)
+        return list(dict.fromkeys(self._backup_of(each) for each in removed))
+
+    def _backup_of(self, left: str) -> str:
+        companion = self._rule.companion_of(left)
+        return companion[0] if companion else self._rule.artefact_of(left) or left
 
     def _is_ours(self, left: str) -> bool:
         return self._rule.artefact_of(left.removesuffix(_PLAIN)) is not None
