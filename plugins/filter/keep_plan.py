@@ -22,8 +22,8 @@ options:
     description:
       - The backups, as RV(runbook.ops.backup_info#module:artefacts). Its O(runbook.ops.backup_info#module:top) must be
         large enough to show all of them.
-      - C(name) and C(taken_at) are required, C(verified) (with C(is_proven), C(verdict), C(is_current)), C(inspected)
-        and C(manifest) are used.
+      - C(name) and C(taken_at) are required, C(verified) (with C(is_proven), C(verdict), C(is_current) and
+        C(is_restorable)), C(inspected) and C(manifest) are used.
     type: list
     elements: dict
     required: true

@@ -632,6 +632,12 @@ artefacts:
         is_proven:
           description: Whether the backup as it lies there is proven to be good, V(verified) and current.
           type: bool
+        is_restorable:
+          description:
+            - Whether it is good for its own moment at least. Of a base backup whose verdict is V(failed) it says that
+              only the WAL behind it is bad (a gap), so that it can be restored and not be brought forward.
+          type: bool
+          version_added: 0.5.0
         source:
           description: V(record) or V(manifest).
           type: str

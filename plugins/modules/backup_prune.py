@@ -119,7 +119,8 @@ options:
     type: str
   require_verified:
     description:
-      - Whether only a backup that is proven to be good counts as good.
+      - Whether only a backup that is proven to be good counts as good. So does a base backup that was recovered and
+        behind which WAL is missing; RV(kept[].reasons) tells that it is good for its own moment only.
       - With V(false), every backup counts that is not proven to be bad, by a verification or by reading it
         (O(inspect)). For files that nobody verifies.
     type: bool

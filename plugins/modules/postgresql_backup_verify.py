@@ -556,6 +556,12 @@ artefacts:
     is_unchanged:
       description: Whether its record sufficed.
       type: bool
+    is_restorable:
+      description:
+        - Whether it can be brought to its own moment at least. With RV(verdict=failed) this says that only the WAL
+          behind a physical backup is bad. Only for O(method=basebackup) and O(method=pgbackrest).
+      type: bool
+      version_added: 0.5.0
     verified_at:
       description: When it was proven to be good; null when it is not.
       type: str

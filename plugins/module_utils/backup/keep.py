@@ -31,7 +31,10 @@ _PERIODS: dict[str, Callable[[dt.date], str]] = {
 
 @dataclass(frozen=True)
 class Copy:
-    """One backup: C(state) is good, bad or open (not proven), C(requires) what it cannot be restored without."""
+    """One backup: C(state) is good, bad or open (not proven), C(requires) what it cannot be restored without.
+
+    C(why_bad) of a good one is what is wrong with the WAL behind it: it can be brought to its own moment, not beyond.
+    """
 
     name: str
     taken_at: dt.datetime
@@ -109,15 +112,16 @@ class KeepPlan:
 
 
 def state_of(facts: Mapping[str, Any], *, is_proof_required: bool) -> tuple[str, str | None]:
-    """Whether a backup is good by its facts of backup_info, and why it is bad.
+    """Whether a backup is good by its facts of backup_info, and what is bad.
 
-    What was read to its end and is not whole is bad, whatever an older record says.
+    What was read to its end and is not whole is bad, whatever an older record says. A base backup is good for its own
+    moment, whatever is wrong with the WAL behind it.
     """
     verified, inspected = facts.get("verified") or {}, facts.get("inspected") or {}
     if inspected.get("complete") is False:
         return BAD, str(inspected.get("reason"))
     if verified.get("verdict") == "failed" and verified.get("is_current"):
-        return BAD, str(verified.get("reason"))
+        return GOOD if verified.get("is_restorable") is True else BAD, str(verified.get("reason"))
     if verified.get("is_proven") is True or not is_proof_required:
         return GOOD, None
     return OPEN, None
@@ -159,10 +163,17 @@ def keep_plan(copies: Sequence[Copy], policy: Policy, now: dt.datetime) -> KeepP
     for name, reason in _reasons(ordered, good, policy, now):
         reasons[name].append(reason)
     _keep_required(ordered, reasons)
-    kept = [(each, reasons[each.name]) for each in ordered if reasons[each.name]]
+    kept = [(each, _with_flaw(each, reasons[each.name])) for each in ordered if reasons[each.name]]
     doomed = [(each, _why_doomed(each)) for each in ordered if not reasons[each.name]]
     newest = good[0] if good else None
     return KeepPlan(kept, doomed, newest, _refusal(ordered, newest, len(doomed), policy, now))
+
+
+def _with_flaw(copy: Copy, reasons: list[str]) -> list[str]:
+    """Why it is kept, and that it cannot be brought beyond its own moment."""
+    if copy.state != GOOD or copy.why_bad is None:
+        return reasons
+    return [*reasons, f"good for its own moment only ({copy.why_bad})"]
 
 
 def _reasons(
@@ -199,7 +210,8 @@ def _anchor(good: Sequence[Copy], start: dt.datetime) -> Iterable[tuple[str, str
     before = [each for each in physical if each.taken_at <= start]
     anchor = before[0] if before else (physical[-1] if physical else None)
     if anchor is not None:
-        yield anchor.name, f"moments since {iso(max(start, anchor.taken_at))} are reached from it"
+        limit = "" if anchor.why_bad is None else ", as far as the WAL behind it goes"
+        yield anchor.name, f"moments since {iso(max(start, anchor.taken_at))} are reached from it{limit}"
 
 
 def _keep_required(ordered: Sequence[Copy], reasons: dict[str, list[str]]) -> None:

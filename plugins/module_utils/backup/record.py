@@ -31,7 +31,8 @@ class Record:
     C(identity) is what the repository said of the artefact (C(Stat.identity)), C(sampled) the blocks (of a directory,
     the files) that were read again since, with the moment. C(census) is what was found in an artefact that has no
     manifest, C(members) the SHA-256 of the files of a directory that has none, C(demands) a fingerprint, by level, of
-    what it had to satisfy.
+    what it had to satisfy. C(is_restorable) says of a base backup whose verdict is failed whether only what is behind
+    it is bad: then it is a good backup of its own moment.
     """
 
     artefact: str
@@ -54,6 +55,7 @@ class Record:
     members: Mapping[str, str] = field(default_factory=dict)
     census: Optional[Mapping[str, Any]] = None
     demands: Mapping[str, str] = field(default_factory=dict)
+    is_restorable: bool = False
 
     @property
     def is_verified(self) -> bool:

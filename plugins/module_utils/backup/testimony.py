@@ -107,7 +107,10 @@ def told_by(data: bytes | None) -> Told | None:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a backup is proven. C(is_current) is None where nothing tells whether it is still the one that was."""
+    """How far a backup is proven. C(is_current) is None where nothing tells whether it is still the one that was.
+
+    C(is_good_for_itself) is what its record says of a backup that failed: whether only the WAL behind it is bad.
+    """
 
     verdict: str
     level: Optional[str]
@@ -116,6 +119,7 @@ class Standing:
     verified_at: Optional[str]
     is_current: Optional[bool]
     source: str
+    is_good_for_itself: bool = False
 
     @property
     def is_proven(self) -> bool:
@@ -127,6 +131,11 @@ class Standing:
         """Whether the backup as it lies there was proven to be bad."""
         return self.verdict == FAILED and self.is_current is True
 
+    @property
+    def is_restorable(self) -> bool:
+        """Whether it can be brought to its own moment at least: proven, or refuted for what is behind it only."""
+        return self.is_proven or (self.is_refuted and self.is_good_for_itself)
+
     def facts(self) -> dict[str, Any]:
         """For results."""
         return {
@@ -137,6 +146,7 @@ class Standing:
             "verified_at": self.verified_at,
             "is_current": self.is_current,
             "is_proven": self.is_proven,
+            "is_restorable": self.is_restorable,
             "source": self.source,
         }
 
@@ -168,7 +178,14 @@ def _by_record(record: Record, size_bytes: int | None, identity: Mapping[str, An
         # A listing may know less of it than the look at it that the record was written after.
         is_current = all(record.identity.get(name) == value for name, value in identity.items())
     return Standing(
-        record.verdict, record.level, record.wanted_level, record.reason, record.verified_at, is_current, "record"
+        record.verdict,
+        record.level,
+        record.wanted_level,
+        record.reason,
+        record.verified_at,
+        is_current,
+        "record",
+        record.is_restorable is True,
     )
 
 

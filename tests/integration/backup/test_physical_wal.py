@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.physical import Shop, archive_command, codes, leftovers, shop
+from lab.physical import PATTERN, Shop, archive_command, codes, leftovers, shop
 from lab.redis_backups import result_of, start_module
 from lab.s3 import S3Server
 
@@ -78,6 +78,46 @@ def test_29_a_missing_segment_is_a_gap_with_a_lost_window(run_module: ModuleRunn
     # Up to there it still leads.
     assert artefact["wal"]["gaps"] == [{"first": gone, "last": gone, "count": 1}]
     assert artefact["window"]["last_segment"] < gone
+
+
+@pytest.mark.parametrize("level", ["decode", "semantics"])
+def test_a_backup_with_a_gap_behind_it_stays_good_for_its_own_moment(
+    run_module: ModuleRunner, history: Shop, copy: Path, taken: str, tmp_path: Path, level: str
+) -> None:
+    """The gap is told by everybody, and nobody deletes the backup for it; one with damaged files is deleted."""
+    gone = names(copy)[-3]
+    (copy / gone).unlink()
+    repository = tmp_path / "repository"
+    shutil.copytree(history.repository, repository)
+    newer = run_module("postgresql_backup", history.backup_options(repository=str(repository)))["backup"]["name"]
+    place = {"repository": str(repository), "wal_archive": str(copy), "level": level}
+    asked = {"must_see": [{"query": "SELECT 1 FROM orders WHERE id = 1"}]} if level == "semantics" else {}
+    for name, seen in {taken: ("failed", ["wal_gap"], True), newer: ("verified", [], True)}.items():
+        # The newer one needs no WAL but its own: the archive does not go on behind the gap.
+        options = history.verify_options(**place, name=name, **asked)
+        proven = run_module("postgresql_backup_verify", options if name == taken else {**options, "wal_archive": ""})
+        [artefact] = proven["artefacts"]
+        assert (proven["verdict"], codes(proven), artefact["is_restorable"]) == seen, proven["findings"]
+    series = {"repository": str(repository), "name_pattern": PATTERN}
+    told = run_module("backup_info", series)
+    [old] = [each["verified"] for each in told["artefacts"] if each["name"] == taken]
+    assert (old["verdict"], old["is_proven"], old["is_restorable"]) == ("failed", False, True)
+    assert f"{gone} is missing" in old["reason"]
+    assert told["inventory"]["verified_count"] == 1
+    pruned = run_module("backup_prune", {**series, "daily": 1, "min_keep": 2, "rpo": "1d"})
+    assert pruned["actions"] == []
+    [kept] = [each for each in pruned["kept"] if each["name"] == taken]
+    assert kept["state"] == "good"
+    assert kept["reasons"][-1].startswith(f"good for its own moment only (decode: {gone} is missing in {copy}")
+
+    base = repository / taken / "base.tar.gz"
+    data = bytearray(base.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    base.write_bytes(data)
+    bad = run_module("postgresql_backup_verify", history.verify_options(**place, name=taken))
+    assert (bad["verdict"], bad["artefacts"][0]["is_restorable"]) == ("failed", False)
+    pruned = run_module("backup_prune", {**series, "daily": 1, "min_keep": 2, "rpo": "1d"})
+    assert [(each["object"], each["state"]) for each in pruned["actions"]] == [(taken, "bad")]
 
 
 @pytest.mark.parametrize("damage", ["flip", "short", "zeros", "other"])

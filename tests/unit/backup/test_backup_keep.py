@@ -226,6 +226,19 @@ def test_the_window_of_the_wal_archive_keeps_its_beginning(window_days: int, anc
     assert plan.kept[1][1][0].startswith("moments since 2026-01-")
 
 
+def test_a_base_backup_with_a_gap_behind_it_is_good_for_its_own_moment() -> None:
+    gap = {"method": "basebackup", "why_bad": "decode: 000000010000000000000007 is missing"}
+    copies = [copy(NOW.date()), copy(NOW.date() - dt.timedelta(days=1), **gap), *nights(2, back=2)]
+    plan = keep_plan(copies, policy(daily=2, wal_window_seconds=86400.0), NOW)
+    assert plan.refusal is None
+    assert plan.kept[1][1] == [
+        "daily 2026-01-30",
+        "moments since 2026-01-30T09:00:00Z are reached from it, as far as the WAL behind it goes",
+        "good for its own moment only (decode: 000000010000000000000007 is missing)",
+    ]
+    assert [each.name for each, _reason in plan.doomed] == ["s-20260129", "s-20260128"]
+
+
 def test_pgbackrest_expires_its_own() -> None:
     copies = [*nights(1), *(copy(NOW.date() - dt.timedelta(days=number), OPEN, method="pgbackrest")
                             for number in range(1, 5))]  # fmt: skip
@@ -237,6 +250,10 @@ def test_pgbackrest_expires_its_own() -> None:
     [
         ({"verified": {"is_proven": True, "verdict": "verified"}}, True, (GOOD, None)),
         ({"verified": {"is_proven": False, "verdict": "verified", "is_current": False}}, True, (OPEN, None)),
+        ({"verified": {"is_proven": False, "verdict": "failed", "is_current": True, "is_restorable": True,
+                       "reason": "a gap"}}, True, (GOOD, "a gap")),
+        ({"verified": {"is_proven": False, "verdict": "failed", "is_current": True, "is_restorable": False,
+                       "reason": "a gap"}}, False, (BAD, "a gap")),
         ({"verified": {"is_proven": False, "verdict": "failed", "is_current": True, "reason": "r"}}, True, (BAD, "r")),
         ({"verified": {"is_proven": False, "verdict": "failed", "is_current": True, "reason": "r"}}, False, (BAD, "r")),
         ({"verified": {"is_proven": False, "verdict": "failed", "is_current": None, "reason": "r"}}, True,

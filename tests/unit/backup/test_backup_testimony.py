@@ -228,7 +228,8 @@ def test_facts() -> None:
     assert facts["manifest"]["rows"] == 7
     assert facts["verified"] == {
         "verdict": "verified", "level": "semantics", "wanted_level": "semantics", "reason": None,
-        "verified_at": "2026-01-31T03:00:00Z", "is_current": True, "is_proven": True, "source": "record",
+        "verified_at": "2026-01-31T03:00:00Z", "is_current": True, "is_proven": True, "is_restorable": True,
+        "source": "record",
     }  # fmt: skip
 
 
@@ -277,3 +278,20 @@ def test_large_rdb_is_left_to_those_who_can() -> None:
         check(Reader(iter(chunks)), Meter(1 << 40, 60), is_decoded=False)
     # A compression's checksum has told already that nothing changed.
     assert check(Reader(iter(chunks)), Meter(1 << 40, 60), is_decoded=True) == "end mark found"
+
+
+@pytest.mark.parametrize(
+    ("written", "state", "is_restorable"),
+    [
+        (record(), STATE, True),
+        (record("failed"), STATE, False),
+        # Only the WAL behind it is bad.
+        (record("failed", is_restorable=True), STATE, True),
+        (record("failed", is_restorable=True), {**STATE, "etag": "f"}, False),
+        (record("error", is_restorable=True), STATE, False),
+    ],
+)
+def test_what_is_good_for_its_own_moment(written: Record, state: dict[str, Any], is_restorable: bool) -> None:
+    standing = standing_of(parse_record(written.as_bytes()), None, 100, state)
+    assert standing is not None
+    assert standing.is_restorable is is_restorable

@@ -36,7 +36,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools impor
     choose_installation,
     installations,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.findings import Report
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.findings import NOTED, Report
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.levels import (
     BYTES,
     CONSISTENCY,
@@ -48,6 +48,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.leve
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.request import Request
 
+# What is found of the WAL behind a backup, and says nothing against the backup itself once it was recovered.
+_BEHIND = ("wal_gap", "wal_invalid", "recovery_ended_early")
 # Room for a cluster beside its size: what replaying writes.
 _ROOM = 1.2
 
@@ -98,6 +100,15 @@ class Proof:
             level = next((each for each in LEVELS if each not in reached), LEVELS[-1])
             code = str(error.details.get("code") or "unreadable")
             self.report.undecided(code, error.message, level=level, remedy="Read the message.")
+
+    @property
+    def is_restorable(self) -> bool:
+        """Whether the backup can be brought to its own moment, whatever is wrong with the WAL behind that."""
+        codes = {each.code for each in self.report.of_the_artefact().findings if each.outcome != NOTED}
+        # Rows that are asked for may lie behind a gap.
+        if codes and (codes.isdisjoint(_BEHIND) or not codes <= {*_BEHIND, "must_see"}):
+            return False
+        return self.state is not None if self.report.wants(RESTORE) else self.subject.carries_wal
 
     def _levels(self) -> None:
         report, place = self.report, self.request.scratch_directory

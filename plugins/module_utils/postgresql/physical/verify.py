@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +13,15 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot, open_depot
 from ansible_collections.runbook.ops.plugins.module_utils.backup.encryption import decryption_from
-from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.backup.record import Record, record_name
 from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import ERROR, FAILED, VERIFIED
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import outcome
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.archive import WalArchive, open_archive
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.archive import open_archive
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.base_copy import BaseCopy
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.fingerprints import asked_in, held_by
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.found import every, named
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.prove import Proof, told_state
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.questions import check_questions
@@ -74,7 +72,7 @@ def verify_base_backup(params: Mapping[str, Any], *, check_mode: bool) -> dict[s
         progress.phase("look", depot.location)
         found = [named(depot, request.name)] if request.name else every(depot, request.rule)[::-1][: request.count]
         subjects = [load_subject(depot, records, each.name) for each in found]
-        held = _held(archive)
+        held = held_by(archive)
         entries = [
             Entry(each.name, each.address, _why_anew(each, request, params, held), each.record) for each in subjects
         ]
@@ -87,7 +85,7 @@ def verify_base_backup(params: Mapping[str, Any], *, check_mode: bool) -> dict[s
                 continue
             proof = Proof(request, params, backup, archive, progress)
             proof.run()
-            demands = {**request.demands, _WAL: held, _QUESTIONS: _asked(params)}
+            demands = {**request.demands, _WAL: held, _QUESTIONS: asked_in(params)}
             record = _record_of(proof, subject, demands)
             entry.after = record or subject.record
             entry.written = record is not None and _write(records, record, request, proof.report)
@@ -120,6 +118,7 @@ def artefact_of(proof: Proof, entry: Entry, record: Optional[str]) -> dict[str, 
     wal = proof.wal
     return {
         **told,
+        "is_restorable": proof.is_restorable,
         "verified_at": entry.after.verified_at if entry.after is not None and entry.after.is_verified else None,
         "record": record,
         "seconds": proof.seconds,
@@ -200,6 +199,7 @@ def _told(backup: PhysicalBackup, request: Request, report: Report) -> dict[str,
         "has_manifest": True,
         "kind": "cluster",
         "is_unchanged": False,
+        "is_restorable": True,
         "verified_at": None,
         "record": None,
         "seconds": {},
@@ -229,21 +229,6 @@ def _unchanged(backup: PhysicalBackup, request: Request, record: Record, records
     }
 
 
-def _held(archive: Optional[WalArchive]) -> str:
-    """A fingerprint of what an archive holds; empty where that cannot be told, so that everything is looked at."""
-    if archive is None:
-        return "none"
-    try:
-        return archive.fingerprint()
-    except Undecided:
-        return ""
-
-
-def _asked(params: Mapping[str, Any]) -> str:
-    asked = {name: params.get(name) for name in ("must_see", "must_not_see", "wal_archive")}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
-
-
 def _why_anew(subject: Subject, request: Request, params: Mapping[str, Any], held: str) -> Optional[str]:
     record = subject.record
     if record is not None and record.is_verified and record.level and reaches(record.wanted_level, request.level):
@@ -255,7 +240,7 @@ def _why_anew(subject: Subject, request: Request, params: Mapping[str, Any], hel
     demands: Mapping[str, str] = record.demands if record is not None else {}
     if not held or demands.get(_WAL) != held:
         return "the WAL archive has changed since it was verified"
-    return None if demands.get(_QUESTIONS) == _asked(params) else "other things were asked of it then"
+    return None if demands.get(_QUESTIONS) == asked_in(params) else "other things were asked of it then"
 
 
 def _record_of(proof: Proof, subject: Subject, demands: Mapping[str, str]) -> Optional[Record]:
@@ -280,6 +265,7 @@ def _record_of(proof: Proof, subject: Subject, demands: Mapping[str, str]) -> Op
         notes=tuple(report.unproven),
         findings=tuple(report.told()),
         demands=dict(demands),
+        is_restorable=proof.is_restorable,
     )
 
 
