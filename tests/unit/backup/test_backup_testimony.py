@@ -22,7 +22,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.model import (
 )
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule, zone
 from ansible_collections.runbook.ops.plugins.module_utils.backup.rdb import CHECKED_BYTES, check, crc64
-from ansible_collections.runbook.ops.plugins.module_utils.backup.record import Record
+from ansible_collections.runbook.ops.plugins.module_utils.backup.record import Record, parse_record
 from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import Meter, Reader
 from ansible_collections.runbook.ops.plugins.module_utils.backup.testimony import Told, standing_of, told_by
 

@@ -256,7 +256,7 @@ def told(*reports: Report) -> dict[str, Any]:
 
 
 # Told of physical backups only.
-OF_PHYSICAL = {"answers", "method", "recovered", "wal", "window"}
+OF_PHYSICAL = {"answers", "is_restorable", "method", "recovered", "wal", "window"}
 
 
 def test_what_is_documented_is_returned() -> None:
