@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -151,10 +151,10 @@ def test_29_a_missing_segment_fails_though_verify_does_not_look_for_it(
 
 def test_30_a_damaged_segment_fails(run_module: ModuleRunner, made: RestShop, spoiled: Path) -> None:
     path = sorted(spoiled.glob(f"archive/{STANZA}/*/*/*.gz"))[-2]
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 64] = bytes([0xA5]) * 64
-    path.write_bytes(data)
-    assert subprocess.run(["gzip", "-t", path], check=False, capture_output=True).returncode == 1
+    # Behind the page's header, in the first records. Where gzip notices it, too, pgBackRest tries for 15 s.
+    data = bytearray(gzip.decompress(path.read_bytes()))
+    data[200] ^= 0x10
+    path.write_bytes(gzip.compress(data, 1))
     assert made.call("verify", "--output=text").returncode == 0
     proven = run_module("postgresql_backup_verify", made.verify_options(level="decode"))
     assert (proven["verdict"], codes(proven)) == ("failed", ["wal_invalid"])
