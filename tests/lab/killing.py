@@ -1,4 +1,4 @@
-"""Programs that kill themselves before a chosen step: the n-th rename or removal that concerns some places."""
+"""Modules that are killed: after a while, or before a chosen step, the n-th rename or removal in some places."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from lab.process import descendants
+from lab.redis_backups import eventually, start_module
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -52,3 +56,21 @@ def module_killed_before(name: str, args: dict[str, Any], number: int, places: S
     """The same for a module of the collection."""
     module = f"ansible_collections.runbook.ops.plugins.modules.{name}"
     return killed_before(_MODULE.format(module=module), number, places, stdin=json.dumps({"ANSIBLE_MODULE_ARGS": args}))
+
+
+def usual_seconds(run: Callable[[], dict[str, Any]]) -> float:
+    """How long a run takes that is not killed."""
+    began = time.monotonic()
+    told = run()
+    assert not told.get("failed"), told
+    return time.monotonic() - began
+
+
+def kill_after(seconds: float, name: str, args: dict[str, Any]) -> None:
+    """Start a module, kill it, and wait for the end of everything that it started."""
+    process = start_module(name, args)
+    time.sleep(seconds)
+    children = descendants(process.pid)
+    process.kill()
+    process.communicate()
+    eventually(lambda: not any(each.alive() for each in children), "its children are gone")

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import random
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lab.backup_runs import names_in, sha256_of, whole
-from lab.killing import module_killed_before
+from lab.killing import kill_after, module_killed_before, usual_seconds
 from lab.physical import PATTERN, Shop, codes, eventually, leftovers, shop
-from lab.process import descendants
 from lab.redis_backups import result_of, start_module
 from lab.s3 import S3Server
 
@@ -43,22 +41,10 @@ def moment(number: int) -> str:
     return f"2026-01-31T00:{number:02}:00Z"
 
 
-def kill_after(made: Shop, options: dict[str, Any], seconds: float) -> None:
-    """Start a backup, kill it, and wait for the end of everything that it started, here and in the server."""
-    process = start_module("postgresql_backup", options)
-    time.sleep(seconds)
-    children = descendants(process.pid)
-    process.kill()
-    process.communicate()
-    eventually(lambda: not any(each.alive() for each in children), "its children are gone")
+def kill_backup_after(made: Shop, options: dict[str, Any], seconds: float) -> None:
+    """Nothing of it goes on here, nor in the server."""
+    kill_after(seconds, "postgresql_backup", options)
     eventually(lambda: made.server.psql("SELECT count(*) FROM pg_replication_slots") == "0", "its slot is gone")
-
-
-def usual_seconds(run: Callable[[], dict[str, Any]]) -> float:
-    began = time.monotonic()
-    told = run()
-    assert told.get("changed"), told
-    return time.monotonic() - began
 
 
 def nothing_else_is_left(made: Shop, place: Path, temporary: Path) -> None:
@@ -84,7 +70,7 @@ def test_twenty_kills_leave_a_directory_with_whole_backups_only(
 
     usual = usual_seconds(lambda: run_module("postgresql_backup", options(0)))
     for number in range(1, KILLS + 1):
-        kill_after(made, options(number), usual * (number - chance.random()) / KILLS)
+        kill_backup_after(made, options(number), usual * (number - chance.random()) / KILLS)
         whole(tmp_path)
     assert run_module("postgresql_backup", options(59))["changed"]
     nothing_else_is_left(made, tmp_path, temporary)
@@ -120,7 +106,7 @@ def test_twenty_kills_leave_a_bucket_with_whole_backups_only(
 
     usual = usual_seconds(lambda: run_module("postgresql_backup", options(0)))
     for number in range(1, KILLS + 1):
-        kill_after(made, options(number), usual * (number - chance.random()) / KILLS)
+        kill_backup_after(made, options(number), usual * (number - chance.random()) / KILLS)
     last = run_module("postgresql_backup", options(59))
     assert last["changed"], last
     objects_are_whole(store, bucket)

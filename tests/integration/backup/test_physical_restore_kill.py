@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.killing import module_killed_before
+from lab.killing import kill_after, module_killed_before, usual_seconds
 from lab.physical import Shop, eventually, leftovers, running, shop
-from lab.process import descendants
-from lab.redis_backups import start_module
 from lab.users import scratch_directory
 
 ModuleRunner = Callable[..., dict[str, Any]]
@@ -51,23 +48,6 @@ def restore_options(made: Shop, target: Path) -> dict[str, Any]:
     return made.restore_options("unused", "latest", tablespaces=spaces) | {"data_directory": str(target / "main")}
 
 
-def kill_after(name: str, options: dict[str, Any], seconds: float) -> None:
-    """Start a module, kill it, and wait for the end of everything that it started."""
-    process = start_module(name, options)
-    time.sleep(seconds)
-    children = descendants(process.pid)
-    process.kill()
-    process.communicate()
-    eventually(lambda: not any(each.alive() for each in children), "its children are gone")
-
-
-def usual_seconds(run: Callable[[], dict[str, Any]]) -> float:
-    began = time.monotonic()
-    told = run()
-    assert not told.get("failed"), told
-    return time.monotonic() - began
-
-
 def is_whole(target: Path) -> bool:
     """Whether the cluster has its place; where it has not, there is nothing that a server could be started with."""
     data = target / "main"
@@ -87,7 +67,7 @@ def test_a_proof_that_is_killed_leaves_nothing_and_proves_nothing(run_module: Mo
     options = made.verify_options(level="semantics", must_see=[{"query": "SELECT 1 FROM hot"}])
     usual = usual_seconds(lambda: run_module("postgresql_backup_verify", {**options, "record": False}))
     for number in range(KILLS):
-        kill_after("postgresql_backup_verify", options, usual * 0.95 * (number + chance.random()) / KILLS)
+        kill_after(usual * 0.95 * (number + chance.random()) / KILLS, "postgresql_backup_verify", options)
         eventually(lambda: leftovers(made.place) == [], "the scratch server's directory is gone")
         records = list(made.repository.glob("*.verified.json"))
         # It came to its end, or says nothing.
@@ -110,7 +90,7 @@ def test_a_restore_that_is_killed_is_there_as_a_whole_or_not_at_all(
             shutil.rmtree(each)
         if number % 2:
             (target / "main").mkdir()
-        kill_after("postgresql_restore", options, usual * (number + chance.random()) / KILLS)
+        kill_after(usual * (number + chance.random()) / KILLS, "postgresql_restore", options)
         eventually(lambda: not list(target.glob("runbook-scratch-*")), "the scratch place is gone")
         was_whole = is_whole(target)
         if number % 5 == 4:
