@@ -53,8 +53,8 @@ class Carrier:
         self._progress.phase("copy", depot.address(sheet.artefact), total=2 * sheet.bytes, unit="bytes")
         leave_note(depot, sheet.artefact)
         # From here on the copy is none: what would say otherwise goes first.
-        depot.delete(sheet.artefact + MANIFEST_SUFFIX)
         self._target.records.delete(record_name(sheet.artefact))
+        depot.delete(sheet.artefact + MANIFEST_SUFFIX)
         staged = self._staged(sheet)
         versions: dict[str, Optional[str]] = {}
         for piece in sheet.pieces:
