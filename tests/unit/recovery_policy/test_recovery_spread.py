@@ -15,10 +15,10 @@ WISH = {"copies": 3, "media": 2, "offsite": 1}
 DUMP = {"name": "dump", "method": "pg_dump", "target": "/var/backups/postgresql", "offsite": False}
 BUCKET = {"target": "s3://offsite/postgresql", "offsite": True}
 
+Told = list[tuple[str, Any, str]]
 
-def spread_of(
-    backups: list[dict[str, Any]], wish: dict[str, int] | None = None, **more: Any
-) -> list[tuple[str, Any, str]]:
+
+def spread_of(backups: list[dict[str, Any]], wish: dict[str, int] | None = None, **more: Any) -> Told:
     """What is said of a component with these backups: what about, whether it holds, why."""
     objectives = WISH if wish is None else wish
     policy = {"objectives": objectives, "components": [{"name": "database", "backups": backups, **more}]}
