@@ -117,7 +117,9 @@ def test_a_copy_that_fails_is_a_critical_finding_and_the_others_go_on(
             ],
         }
         run = back_up(tmp_path, *CONFIRMED, **variables)
-    assert run.of("warning", "critical", "unknown") == [("backup.copy_failed", "redis to s3://there-is-none/redis")]
+    assert run.of("warning", "critical", "unknown") == [("backup.copy_failed", "redis to s3://there-is-none/redis")], [
+        each["summary"] for each in run.findings
+    ]
     assert "there-is-none" in run.finding("backup.copy_failed", "redis to s3://there-is-none/redis")["summary"]
     [path] = (tmp_path / "kept").glob("*.rdb")
     assert keys_in(store, bucket) == [f"redis/{path.name}", f"redis/{path.name}.manifest.json"]
