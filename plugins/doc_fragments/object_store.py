@@ -102,3 +102,13 @@ options:
         type: str
         required: true
 {_inside("destination")}"""
+
+    # A store that a module may upload to beside its main work.
+    S3 = f"""
+options:
+  s3:
+    description:
+      - How to reach the object store. An empty string means that an option is not given.
+    type: dict
+    suboptions:
+{_inside("s3")}"""

@@ -30,6 +30,7 @@ author:
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.actiongroup_aws
+  - runbook.ops.guards.dated
   - runbook.ops.guards
   - runbook.ops.object_store
   - runbook.ops.object_store.destination
@@ -52,11 +53,6 @@ options:
       - The naming rule of the backups, as O(runbook.ops.backup_info#module:name_pattern). It holds for the copies, too.
     type: str
     required: true
-  timezone:
-    description:
-      - The time zone of dates in names, and of O(window) and O(blocked_window), such as V(Asia/Seoul).
-    type: str
-    default: UTC
   record_repository:
     description:
       - Where the records of verifications lie, when they are not beside the backups. Those of copies lie beside them.

@@ -167,9 +167,9 @@ class _Run:
             found = find_master(self.settings)
         except Unavailable as error:
             raise Refused(
-                f"{error.message} So nobody knows whether another server has become the master, whose data would replace "
-                "what is restored. Nothing was touched. Start a sentinel, or leave sentinels out when all of them are "
-                "stopped on purpose."
+                f"{error.message} So nobody knows whether another server has become the master, whose data would "
+                "replace what is restored. Nothing was touched. Start a sentinel, or leave sentinels out when all of "
+                "them are stopped on purpose."
             ) from None
         return found.host, found.port
 
