@@ -11,6 +11,8 @@ from pathlib import Path
 from lab.backup_runs import names_in
 from lab.play import REPOSITORY
 
+PROGRAM = Path(sys.executable).with_name("ansible-playbook")
+
 
 def backup_data(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
