@@ -111,6 +111,7 @@ def test_a_copy_that_fails_is_a_critical_finding_and_the_others_go_on(
         variables = {
             **{f"redis_{name}": value for name, value in server.login().items()},
             "backup_redis_directory": str(tmp_path / "kept"),
+            "backup_redis_options": {"server_binary": str(server.binary)},
             "backup_copies": [
                 {"repository": "s3://there-is-none/redis", "object_store": login_of(store)},
                 {"repository": f"s3://{bucket}/redis", "object_store": login_of(store)},

@@ -58,7 +58,7 @@ def test_trees_of_files(tmp_path: Path) -> None:
     assert (tmp_path / "kept" / f"{sums.name}.manifest.json").exists()
     [found] = [
         each
-        for each in json.loads((tmp_path / "runbook-report-backup" / "findings.json").read_bytes())["findings"]
+        for each in json.loads((tmp_path / "runbook-report-backup" / "findings.json").read_bytes())
         if each["id"] == "backup.failed"
     ]
     assert (found["host"], found["severity"]) == ("files-1", "ok")

@@ -33,6 +33,7 @@ def play(role: str, directory: Path, trio: SentinelTrio, *arguments: str, **more
         "redis_sentinel_password": SECRET,
         "redis_login_password": PASSWORD,
         f"{role}_redis_directory": str(directory / "kept"),
+        f"{role}_redis_options": {"server_binary": str(trio.master.binary)},
         **more,
     }
     return run_role(directory, role, variables, *arguments)
