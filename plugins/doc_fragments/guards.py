@@ -49,3 +49,14 @@ options:
 notes:
   - The run can be interrupted at any time. What was done stays consistent; running the task again goes on from there.
 """
+
+    # Of modules that read dates in the names of backups, too.
+    DATED = r"""
+options:
+  timezone:
+    description:
+      - The time zone of dates in names, and of O(window) and O(blocked_window), as IANA calls it, such as
+        V(Asia/Seoul).
+    type: str
+    default: UTC
+"""

@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 
-class ModuleDocFragment:
-    """How to reach an object store that speaks S3: Amazon's, MinIO, Ceph and others."""
-
-    DOCUMENTATION = r"""
-options:
+_OPTIONS = r"""
   region:
     description:
       - Region of the store. With O(endpoint_url) and no region, V(us-east-1) is used for signing, as MinIO expects.
@@ -66,8 +64,51 @@ options:
       - Seconds to wait for each piece of an answer.
     type: float
     default: 20
+"""
+_REQUIREMENTS = r"""
 requirements:
   - boto3 >= 1.34 on the host that executes the module
 notes:
   - An empty string in a connection option means that it is not given.
 """
+
+
+def _inside(option: str) -> str:
+    """The same options as suboptions of an option."""
+    named = re.sub(r"O\((\w+)\)", rf"O({option}.\1)", _OPTIONS)
+    return textwrap.indent(named, "    ")
+
+
+class ModuleDocFragment:
+    """How to reach an object store that speaks S3: Amazon's, MinIO, Ceph and others."""
+
+    DOCUMENTATION = f"""
+options:{_OPTIONS}{_REQUIREMENTS}"""
+
+    # A second repository, with a login of its own.
+    DESTINATION = f"""
+options:
+  destination:
+    description:
+      - The repository that copies go to, and how to reach the object store, if it is one.
+      - Nothing of the first repository's login is taken over.
+    type: dict
+    required: true
+    suboptions:
+      repository:
+        description:
+          - An absolute directory of the host that executes the module, made for its owner only if it is not there, or
+            V(s3://bucket/prefix).
+        type: str
+        required: true
+{_inside("destination")}"""
+
+    # A store that a module may upload to beside its main work.
+    S3 = f"""
+options:
+  s3:
+    description:
+      - How to reach the object store. An empty string means that an option is not given.
+    type: dict
+    suboptions:
+{_inside("s3")}"""

@@ -19,6 +19,10 @@ options:
     description:
       - The policy.
       - C(objectives) has C(rpo) and C(rto) of the whole system, for the components that have none of their own.
+      - >-
+        C(objectives), and components that differ, may ask for a spread of the data (3-2-1), C(copies) (3, the live
+        data is one of them), C(media) (2) and C(offsite) (1), since 0.5.0. Counted are places, each once, at which
+        something lies that brings the data back. What is short is a problem.
       - C(timezone) is that of all schedules, unless a backup names its own. Leave it out where nobody has said.
       - C(batch_windows) are the hours of bulk work, with C(name), C(window) (such as V(00:00-06:00)) and C(timezone).
       - C(steps) are the steps of a recovery with C(name) and C(minutes) (null when nobody knows), for components and
@@ -32,7 +36,11 @@ options:
         C(git), C(other); an unknown one is answered with the list), C(schedule) (a cron expression, an interval such as
         V(4h), V(daily), V(continuous)), C(timezone), C(retention), C(exists) (false when it is promised only),
         C(contents) (C(data), C(schema), C(roles), C(files), when it is not what the method makes by itself), C(format)
-        and C(writes) (what it writes and how it is named), C(target), C(offsite) and C(note).
+        and C(writes) (what it writes and how it is named), C(target), C(offsite), C(medium) (on what it lies, such as
+        V(tape); a C(target) that is an absolute directory is V(disk), one that begins with C(s3:) is V(object store)),
+        C(copies) (where it is sent to, such as by M(runbook.ops.backup_copy), with C(name), C(target), C(medium),
+        C(offsite), C(exists) and C(note)) and C(note).
+      - A component's C(medium) is on what its live data lies, V(disk) if nobody says.
       - A restore has C(name), C(promises) (V(latest) or V(any moment)), C(reads) (the name of what it takes), C(format)
         and C(note).
       - C(scenarios) are disasters with C(name), C(component), C(rto), C(steps), C(answer), C(exists) (whether that
@@ -85,9 +93,9 @@ _value:
     checks:
       description: >-
         What was checked, by topic - C(rpo), C(rto), C(contradiction), C(any_moment), C(procedure), C(method),
-        C(retention), C(location), C(format), C(name), C(schedule), C(batch_window), C(timezone), C(daylight),
-        C(collision) and C(drill). Each is a list of dictionaries with C(name), C(holds) (null when the policy does not
-        say enough), C(reason), C(value_seconds) and C(limit_seconds).
+        C(retention), C(location), C(copies), C(format), C(name), C(schedule), C(batch_window), C(timezone),
+        C(daylight), C(collision) and C(drill). Each is a list of dictionaries with C(name), C(holds) (null when the
+        policy does not say enough), C(reason), C(value_seconds) and C(limit_seconds).
       type: dict
     problem_count:
       description: How many do not hold, or nobody knows.

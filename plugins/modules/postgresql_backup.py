@@ -32,6 +32,7 @@ extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.actiongroup_postgresql
   - runbook.ops.attributes.actiongroup_aws
+  - runbook.ops.guards.dated
   - runbook.ops.guards
   - runbook.ops.postgresql
   - runbook.ops.object_store
@@ -69,11 +70,6 @@ options:
         so a rule without C(%H) allows one backup a day.
       - Required unless O(method=pgbackrest).
     type: str
-  timezone:
-    description:
-      - The timezone that dates in names are written in, and that of O(window) and O(blocked_window), as IANA calls it.
-    type: str
-    default: UTC
   bin_directory:
     description:
       - The directory with PostgreSQL's client programs. Without it, the installation of the server's major version is

@@ -41,6 +41,7 @@ extends_documentation_fragment:
   - runbook.ops.attributes.actiongroup_aws
   - runbook.ops.object_store
   - runbook.ops.backup_decryption
+  - runbook.ops.postgresql_proof
   - runbook.ops.postgresql_physical
   - runbook.ops.postgresql_physical.boundary
 attributes:
@@ -83,11 +84,6 @@ options:
     type: list
     elements: str
     default: []
-  max_entries:
-    description:
-      - How many entries of the repository to list at most. If there are more, the newest cannot be told.
-    type: int
-    default: 100000
   level:
     description:
       - The level that makes a backup verified. Later ones are not looked at.
@@ -148,40 +144,6 @@ options:
     type: list
     elements: str
     default: []
-  assertions:
-    description:
-      - SQL that is asked of the restored copy, read-only, with O(level=consistency).
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description:
-          - What it is about.
-        type: str
-        required: true
-      sql:
-        description:
-          - A query that gives one row with one column. Names are looked for in the schema C(public).
-        type: str
-        required: true
-      expect:
-        description:
-          - The value that it must have.
-        type: raw
-      min:
-        description:
-          - The least that it may be.
-        type: float
-      max:
-        description:
-          - The most that it may be.
-        type: float
-  assertion_timeout:
-    description:
-      - Seconds for each of O(assertions).
-    type: float
-    default: 60.0
   amcheck:
     description:
       - Whether, with O(level=consistency), every B-tree index and, from PostgreSQL 14, every table is looked at with
@@ -218,10 +180,6 @@ options:
     type: list
     elements: str
     default: []
-  bin_directory:
-    description:
-      - The directory with PostgreSQL's programs. Without it the fitting version is looked for in the usual places.
-    type: path
   scratch_directory:
     description:
       - The directory in which the private server is made, and removed again. It needs as much room as the database.
@@ -458,8 +416,8 @@ findings:
         - At V(bytes), V(size_mismatch), V(digest_mismatch), V(object_replaced), V(no_digest), V(globals_missing),
           V(unreadable).
         - At V(decode), V(decode_failed), V(decode_truncated), V(marker_missing), V(no_key).
-        - At V(restore), V(restore_failed), V(role_missing), V(extension_missing), V(server_too_old),
-          V(client_too_old), V(no_space), V(restore_error).
+        - At V(restore), V(restore_failed), V(role_missing), V(extension_missing), V(preload_missing),
+          V(server_too_old), V(client_too_old), V(no_space), V(restore_error).
         - At V(semantics), V(no_manifest), V(manifest_unreadable), V(identity_mismatch), V(below_minimum),
           V(structure_missing), V(structure_differs), V(structure_regression), V(row_count_mismatch),
           V(content_mismatch), V(volume_regression), V(watermark_repeats), V(large_objects_missing),

@@ -33,12 +33,14 @@ extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.actiongroup_postgresql
   - runbook.ops.attributes.actiongroup_aws
+  - runbook.ops.guards.dated
   - runbook.ops.guards
   - runbook.ops.maintenance
   - runbook.ops.postgresql
   - runbook.ops.object_store
   - runbook.ops.backup_decryption
   - runbook.ops.postgresql_physical
+  - runbook.ops.postgresql_proof
   - runbook.ops.postgresql_physical.restore
   - runbook.ops.postgresql_physical.boundary
 attributes:
@@ -69,11 +71,6 @@ options:
         M(runbook.ops.backup_info).
       - Required for O(method=dump) and O(method=basebackup).
     type: str
-  timezone:
-    description:
-      - The timezone of dates in names, and of O(window) and O(blocked_window), as IANA calls it.
-    type: str
-    default: UTC
   name:
     description:
       - The backup to restore. Without it, the newest one that is verified, see
@@ -83,11 +80,6 @@ options:
     description:
       - Where the records of verifications lie, when they are not beside the backups.
     type: str
-  max_entries:
-    description:
-      - How many entries of the repository to list at most.
-    type: int
-    default: 100000
   allow_unverified:
     description:
       - Whether a backup may be restored that nobody has verified, one that was found to be bad, and one without a
@@ -159,40 +151,6 @@ options:
     type: list
     elements: str
     default: []
-  assertions:
-    description:
-      - Questions to the restored database, which must be answered right before it is put in place.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description:
-          - What is asked, for people.
-        type: str
-        required: true
-      sql:
-        description:
-          - A query that gives one row with one column. It is run read-only.
-        type: str
-        required: true
-      expect:
-        description:
-          - What the value must be.
-        type: raw
-      min:
-        description:
-          - What it must be at least.
-        type: float
-      max:
-        description:
-          - What it may be at most.
-        type: float
-  assertion_timeout:
-    description:
-      - Seconds for each assertion.
-    type: float
-    default: 60.0
   jobs:
     description:
       - How many sessions load and count at once. V(0) means as many as the host has processors, eight at most.
@@ -240,10 +198,6 @@ options:
     description:
       - Where the files of a directory backup (C(pg_dump -Fd)) from a bucket lie while they are loaded. The system's
         place for temporary files, if not given. Everything else is never on a disk in between.
-    type: path
-  bin_directory:
-    description:
-      - The directory with PostgreSQL's programs. Without it the installation that fits.
     type: path
 notes:
   - O(on_refusal) has no effect with O(method=dump). What is refused fails the task, because there is only one thing to

@@ -32,6 +32,7 @@ extends_documentation_fragment:
   - runbook.ops.guards
   - runbook.ops.redis
   - runbook.ops.redis_proof
+  - runbook.ops.object_store.s3
 attributes:
   check_mode:
     support: full
@@ -98,65 +99,6 @@ options:
       - What the names of the objects begin with, such as V(redis/). Only together with O(bucket).
     type: str
     default: ""
-  s3:
-    description:
-      - How to reach the object store. An empty string means that an option is not given.
-    type: dict
-    suboptions:
-      region:
-        description:
-          - Region of the store.
-          - If the value is not specified in the task, environment variables E(AWS_REGION) or E(AWS_DEFAULT_REGION)
-            will be used instead.
-        type: str
-      access_key:
-        description:
-          - Id of the access key.
-          - If the value is not specified in the task, environment variable E(AWS_ACCESS_KEY_ID) will be used instead.
-        type: str
-      secret_key:
-        description:
-          - The secret that belongs to it.
-          - If the value is not specified in the task, environment variable E(AWS_SECRET_ACCESS_KEY) will be used
-            instead.
-        type: str
-      session_token:
-        description:
-          - Session token of temporary credentials.
-          - If the value is not specified in the task, environment variable E(AWS_SESSION_TOKEN) will be used instead.
-        type: str
-      profile:
-        description:
-          - Profile of the AWS configuration files.
-          - If the value is not specified in the task, environment variables E(AWS_PROFILE) or E(AWS_DEFAULT_PROFILE)
-            will be used instead.
-        type: str
-      endpoint_url:
-        description:
-          - Address of a store other than Amazon's.
-          - If the value is not specified in the task, environment variables E(AWS_ENDPOINT_URL_S3) or
-            E(AWS_ENDPOINT_URL) will be used instead.
-        type: str
-      validate_certs:
-        description:
-          - Whether the server's certificate is verified.
-        type: bool
-        default: true
-      ca_bundle:
-        description:
-          - File with the certificates of the authorities that may have signed the server's certificate.
-          - If the value is not specified in the task, environment variable E(AWS_CA_BUNDLE) will be used instead.
-        type: path
-      connect_timeout:
-        description:
-          - Seconds to wait for a connection. A request is tried twice.
-        type: float
-        default: 5
-      read_timeout:
-        description:
-          - Seconds to wait for each piece of an answer.
-        type: float
-        default: 20
 seealso:
   - module: runbook.ops.redis_backup_verify
   - module: runbook.ops.redis_restore

@@ -193,6 +193,11 @@ class ObjectSink:
         if sent is not None:
             sent.result()
 
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of everything that was written so far."""
+        return self._hashes.sha256
+
     def commit(self) -> Stored:
         """Send what is left, and have the object appear."""
         if self._upload is None:

@@ -97,6 +97,10 @@ class Sink(Protocol):
     def write(self, data: bytes) -> None:
         """Take the next bytes; raises RunbookError when the place cannot."""
 
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of everything that was written so far: to be compared before it gets its name."""
+
     def commit(self) -> Stored:
         """Give it its name."""
 

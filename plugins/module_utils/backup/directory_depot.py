@@ -221,6 +221,11 @@ class FileSink:
             self._stream.write(data)
         self._hashes.update(data)
 
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of everything that was written so far."""
+        return self._hashes.sha256
+
     def commit(self) -> Stored:
         """Flush it to the disk and give it its name."""
         with explained("write", self._partial):

@@ -8,7 +8,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from ansible_collections.runbook.ops.plugins.plugin_utils.recovery_policy import clocks, promises, restores, worth
+from ansible_collections.runbook.ops.plugins.plugin_utils.recovery_policy import (
+    clocks,
+    promises,
+    restores,
+    spread,
+    worth,
+)
 from ansible_collections.runbook.ops.plugins.plugin_utils.recovery_policy.model import parse_policy
 
 
@@ -33,6 +39,7 @@ def lint(policy: object, now: dt.datetime) -> dict[str, Any]:
         "method": list(worth.methods(found)),
         "retention": list(worth.retentions(found)),
         "location": list(worth.locations(found)),
+        "copies": list(spread.spread(found)),
         "format": list(restores.formats(found)),
         "name": list(restores.names(found)),
         "schedule": list(clocks.schedules(found)),

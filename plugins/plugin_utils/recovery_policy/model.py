@@ -7,22 +7,32 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.module_utils.common.timezones import timezone
 from ansible_collections.runbook.ops.plugins.module_utils.common.windows import Window, parse_window
-from ansible_collections.runbook.ops.plugins.plugin_utils.duration import parse_duration
 from ansible_collections.runbook.ops.plugins.plugin_utils.recovery_policy.methods import METHODS, Method
+from ansible_collections.runbook.ops.plugins.plugin_utils.recovery_policy.reading import (
+    a_bool,
+    a_count,
+    a_list,
+    a_mapping,
+    a_span,
+    a_text,
+    a_zone,
+    check_unique,
+)
 from ansible_collections.runbook.ops.plugins.plugin_utils.recovery_policy.schedule import Schedule, parse_schedule
 
 _POLICY = ("timezone", "objectives", "batch_windows", "components", "scenarios", "steps", "drill_every")
-_COMPONENT = ("name", "rpo", "rto", "backups", "restores", "steps", "drills", "drill_every")
+_SPREAD = ("copies", "media", "offsite")
+_COMPONENT = ("name", "rpo", "rto", *_SPREAD, "medium", "backups", "restores", "steps", "drills", "drill_every")
 _BACKUP = (
     "name", "method", "schedule", "timezone", "retention", "exists", "contents", "format", "writes", "target",
-    "offsite", "note",
+    "offsite", "medium", "copies", "note",
 )  # fmt: skip
+_COPY = ("name", "target", "medium", "offsite", "exists", "note")
 _RESTORE = ("name", "promises", "reads", "format", "note")
 _SCENARIO = ("name", "component", "rto", "steps", "answer", "exists", "note")
 _PROMISES = ("latest", "any moment")
@@ -46,6 +56,26 @@ class Drill:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How widely the data shall be spread: so many copies, live data included, on so many media, so many elsewhere."""
+
+    copies: int | None = None
+    media: int | None = None
+    offsite: int | None = None
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Another place that a backup is sent to. None where nobody says."""
+
+    name: str
+    target: str
+    medium: str
+    is_offsite: bool | None
+    exists: bool
+
+
+@dataclass(frozen=True)
 class Backup:
     """One job or service that makes copies."""
 
@@ -62,6 +92,8 @@ class Backup:
     writes: str
     target: str
     is_offsite: bool | None
+    medium: str = ""
+    copies: tuple[Copy, ...] = ()
 
     @property
     def label(self) -> str:
@@ -97,6 +129,8 @@ class Component:
     steps: tuple[Step, ...]
     drills: tuple[Drill, ...]
     drill_every_seconds: float
+    spread: Spread = Spread()
+    medium: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,24 +174,25 @@ class RecoveryPolicy:
 
 def parse_policy(value: object) -> RecoveryPolicy:
     """A policy as an inventory has it; raises InvalidOption naming the place."""
-    found = _mapping(value, "policy", _POLICY)
-    objectives = _mapping(found.get("objectives") or {}, "policy.objectives", ("rpo", "rto"))
-    zone_name = _zone(found, "policy")
-    rpo, rto = _span(objectives, "rpo", "policy.objectives"), _span(objectives, "rto", "policy.objectives")
-    every = _span(found, "drill_every", "policy") or 90 * 86400.0
+    found = a_mapping(value, "policy", _POLICY)
+    objectives = a_mapping(found.get("objectives") or {}, "policy.objectives", ("rpo", "rto", *_SPREAD))
+    zone_name = a_zone(found, "policy")
+    rpo, rto = a_span(objectives, "rpo", "policy.objectives"), a_span(objectives, "rto", "policy.objectives")
+    every = a_span(found, "drill_every", "policy") or 90 * 86400.0
     steps = _steps(found.get("steps"), "policy.steps")
+    spread = _spread(objectives, "policy.objectives", Spread())
     components = tuple(
-        _component(each, f"policy.components[{number}]", _Defaults(rpo, rto, zone_name, every, steps))
-        for number, each in enumerate(_list(found.get("components"), "policy.components"))
+        _component(each, f"policy.components[{number}]", _Defaults(rpo, rto, zone_name, every, steps, spread))
+        for number, each in enumerate(a_list(found.get("components"), "policy.components"))
     )
-    _unique([each.name for each in components], "policy.components")
+    check_unique([each.name for each in components], "policy.components")
     scenarios = tuple(
         _scenario(each, f"policy.scenarios[{number}]", steps, components)
-        for number, each in enumerate(_list(found.get("scenarios"), "policy.scenarios"))
+        for number, each in enumerate(a_list(found.get("scenarios"), "policy.scenarios"))
     )
     windows = tuple(
         _batch(each, f"policy.batch_windows[{number}]")
-        for number, each in enumerate(_list(found.get("batch_windows"), "policy.batch_windows"))
+        for number, each in enumerate(a_list(found.get("batch_windows"), "policy.batch_windows"))
     )
     return RecoveryPolicy(zone_name, rpo, rto, windows, components, scenarios)
 
@@ -170,20 +205,21 @@ class _Defaults(NamedTuple):
     zone_name: str | None
     drill_every_seconds: float
     steps: tuple[Step, ...]
+    spread: Spread
 
 
 def _component(value: object, at: str, default: _Defaults) -> Component:
-    found = _mapping(value, at, _COMPONENT)
-    name = _text(found, "name", at, required=True)
-    own_rpo, own_rto = _span(found, "rpo", at), _span(found, "rto", at)
+    found = a_mapping(value, at, _COMPONENT)
+    name = a_text(found, "name", at, required=True)
+    own_rpo, own_rto = a_span(found, "rpo", at), a_span(found, "rto", at)
     backups = tuple(
         _backup(each, f"{at}.backups[{number}]", name, default.zone_name)
-        for number, each in enumerate(_list(found.get("backups"), f"{at}.backups"))
+        for number, each in enumerate(a_list(found.get("backups"), f"{at}.backups"))
     )
-    _unique([each.name for each in backups], f"{at}.backups")
+    check_unique([each.name for each in backups], f"{at}.backups")
     restores = tuple(
         _restore(each, f"{at}.restores[{number}]", name)
-        for number, each in enumerate(_list(found.get("restores"), f"{at}.restores"))
+        for number, each in enumerate(a_list(found.get("restores"), f"{at}.restores"))
     )
     return Component(
         name,
@@ -192,141 +228,107 @@ def _component(value: object, at: str, default: _Defaults) -> Component:
         backups,
         restores,
         _steps(found.get("steps"), f"{at}.steps") or default.steps,
-        tuple(_drill(each, f"{at}.drills") for each in _list(found.get("drills"), f"{at}.drills")),
-        _span(found, "drill_every", at) or default.drill_every_seconds,
+        tuple(_drill(each, f"{at}.drills") for each in a_list(found.get("drills"), f"{at}.drills")),
+        a_span(found, "drill_every", at) or default.drill_every_seconds,
+        _spread(found, at, default.spread),
+        a_text(found, "medium", at),
+    )
+
+
+def _spread(found: Mapping[str, Any], at: str, default: Spread) -> Spread:
+    own = {name: a_count(found, name, at) for name in _SPREAD}
+    return replace(default, **{name: value for name, value in own.items() if value is not None})
+
+
+def _copy(value: object, at: str) -> Copy:
+    found = a_mapping(value, at, _COPY)
+    target = a_text(found, "target", at)
+    return Copy(
+        a_text(found, "name", at) or target or a_text(found, "name", at, required=True),
+        target,
+        a_text(found, "medium", at),
+        a_bool(found, "offsite", at, default=None),
+        a_bool(found, "exists", at, default=True) is not False,
     )
 
 
 def _backup(value: object, at: str, component: str, zone_name: str | None) -> Backup:
-    found = _mapping(value, at, _BACKUP)
-    method_name = _text(found, "method", at, required=True)
+    found = a_mapping(value, at, _BACKUP)
+    method_name = a_text(found, "method", at, required=True)
     method = METHODS.get(method_name)
     if method is None:
         raise InvalidOption(f"{at}.method", method_name, ", ".join(METHODS))
     schedule = found.get("schedule")
     contents = found.get("contents")
     return Backup(
-        name=_text(found, "name", at, required=True),
+        name=a_text(found, "name", at, required=True),
         component=component,
         method=method,
         method_name=method_name,
         schedule=None if schedule is None else parse_schedule(schedule, f"{at}.schedule"),
-        zone_name=_zone(found, at) or zone_name,
-        retention_seconds=_span(found, "retention", at),
-        exists=_bool(found, "exists", at, default=True) is not False,
-        contents=method.contents if contents is None else frozenset(map(str, _list(contents, f"{at}.contents"))),
-        format=_text(found, "format", at),
-        writes=_text(found, "writes", at),
-        target=_text(found, "target", at),
-        is_offsite=_bool(found, "offsite", at, default=None),
+        zone_name=a_zone(found, at) or zone_name,
+        retention_seconds=a_span(found, "retention", at),
+        exists=a_bool(found, "exists", at, default=True) is not False,
+        contents=method.contents if contents is None else frozenset(map(str, a_list(contents, f"{at}.contents"))),
+        format=a_text(found, "format", at),
+        writes=a_text(found, "writes", at),
+        target=a_text(found, "target", at),
+        is_offsite=a_bool(found, "offsite", at, default=None),
+        medium=a_text(found, "medium", at),
+        copies=tuple(
+            _copy(each, f"{at}.copies[{number}]")
+            for number, each in enumerate(a_list(found.get("copies"), f"{at}.copies"))
+        ),
     )
 
 
 def _restore(value: object, at: str, component: str) -> Restore:
-    found = _mapping(value, at, _RESTORE)
-    promises = _text(found, "promises", at) or "latest"
+    found = a_mapping(value, at, _RESTORE)
+    promises = a_text(found, "promises", at) or "latest"
     if promises not in _PROMISES:
         raise InvalidOption(f"{at}.promises", promises, ", ".join(_PROMISES))
-    name = _text(found, "name", at, required=True)
-    return Restore(name, component, promises, _text(found, "reads", at), _text(found, "format", at))
+    name = a_text(found, "name", at, required=True)
+    return Restore(name, component, promises, a_text(found, "reads", at), a_text(found, "format", at))
 
 
 def _scenario(value: object, at: str, steps: tuple[Step, ...], components: Sequence[Component]) -> Scenario:
-    found = _mapping(value, at, _SCENARIO)
-    component = _text(found, "component", at)
+    found = a_mapping(value, at, _SCENARIO)
+    component = a_text(found, "component", at)
     if component and component not in {each.name for each in components}:
         raise InvalidOption(f"{at}.component", component, "the name of one of the components")
     own = _steps(found.get("steps"), f"{at}.steps")
     return Scenario(
-        _text(found, "name", at, required=True),
+        a_text(found, "name", at, required=True),
         component,
-        _span(found, "rto", at),
+        a_span(found, "rto", at),
         own or steps,
-        _text(found, "answer", at),
-        _bool(found, "exists", at, default=True) is not False,
+        a_text(found, "answer", at),
+        a_bool(found, "exists", at, default=True) is not False,
     )
 
 
 def _batch(value: object, at: str) -> BatchWindow:
-    found = _mapping(value, at, ("name", "window", "timezone"))
-    text = _text(found, "window", at, required=True)
-    return BatchWindow(_text(found, "name", at, required=True), text, parse_window(text), _zone(found, at))
+    found = a_mapping(value, at, ("name", "window", "timezone"))
+    text = a_text(found, "window", at, required=True)
+    return BatchWindow(a_text(found, "name", at, required=True), text, parse_window(text), a_zone(found, at))
 
 
 def _steps(value: object, at: str) -> tuple[Step, ...]:
     found = []
-    for number, each in enumerate(_list(value, at)):
-        step = _mapping(each, f"{at}[{number}]", ("name", "minutes"))
+    for number, each in enumerate(a_list(value, at)):
+        step = a_mapping(each, f"{at}[{number}]", ("name", "minutes"))
         minutes = step.get("minutes")
         if minutes is not None and (isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or minutes < 0):
             raise InvalidOption(f"{at}[{number}].minutes", minutes, "a number of minutes, or null when nobody knows")
-        name = _text(step, "name", f"{at}[{number}]", required=True)
+        name = a_text(step, "name", f"{at}[{number}]", required=True)
         found.append(Step(name, None if minutes is None else minutes * 60.0))
     return tuple(found)
 
 
 def _drill(value: object, at: str) -> Drill:
-    found = _mapping(value, at, ("on", "rto", "rpo"))
+    found = a_mapping(value, at, ("on", "rto", "rpo"))
     try:
         on = found["on"] if isinstance(found["on"], dt.date) else dt.date.fromisoformat(str(found["on"])[:10])
     except (KeyError, ValueError):
         raise InvalidOption(f"{at}.on", found.get("on"), "the day of the drill, such as 2026-01-31") from None
-    return Drill(on, _span(found, "rto", at), _span(found, "rpo", at))
-
-
-def _mapping(value: object, at: str, known: Sequence[str]) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise InvalidOption(at, type(value).__name__, f"a mapping with {', '.join(known)}")
-    strange = [str(name) for name in value if name not in known]
-    if strange:
-        raise InvalidOption(f"{at}.{strange[0]}", value[strange[0]], f"one of the keys {', '.join(known)}")
-    return value
-
-
-def _list(value: object, at: str) -> Sequence[Any]:
-    if value is None:
-        return ()
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise InvalidOption(at, value, "a list")
-    return value
-
-
-def _text(found: Mapping[str, Any], name: str, at: str, *, required: bool = False) -> str:
-    value = found.get(name)
-    if value is None or value == "":
-        if required:
-            raise InvalidOption(f"{at}.{name}", value, "text")
-        return ""
-    if not isinstance(value, str):
-        raise InvalidOption(f"{at}.{name}", value, "text")
-    return value
-
-
-def _bool(found: Mapping[str, Any], name: str, at: str, *, default: bool | None) -> bool | None:
-    value = found.get(name, default)
-    if value is not None and not isinstance(value, bool):
-        raise InvalidOption(f"{at}.{name}", value, "true or false")
-    return value
-
-
-def _span(found: Mapping[str, Any], name: str, at: str) -> float | None:
-    value = found.get(name)
-    if value is None:
-        return None
-    seconds = parse_duration(value, f"{at}.{name}")
-    if seconds < 0:
-        raise InvalidOption(f"{at}.{name}", value, "a duration of 0 or more")
-    return seconds
-
-
-def _zone(found: Mapping[str, Any], at: str) -> str | None:
-    name = _text(found, "timezone", at)
-    if name:
-        timezone(name)
-    return name or None
-
-
-def _unique(names: Sequence[str], at: str) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidOption(at, name, "different names")
+    return Drill(on, a_span(found, "rto", at), a_span(found, "rpo", at))

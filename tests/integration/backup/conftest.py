@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.copied_backups import Place, place_at, place_in
 from lab.installations import client_program
 from lab.postgresql import PostgresServer
 from lab.s3 import S3Server
@@ -232,3 +233,15 @@ def copy_dump(dumps: Dumps) -> Callable[[Path], None]:
         shutil.copytree(dumps.directory / "directory", target)
 
     return copy
+
+
+@pytest.fixture
+def make(tmp_path: Path, store: S3Server, make_bucket: Callable[..., str]) -> Callable[[str, str], Place]:
+    """Make a repository of a kind (directory, bucket, or versioned for a bucket with versions) and a name."""
+
+    def made(kind: str, name: str) -> Place:
+        if kind == "directory":
+            return place_in(tmp_path / name)
+        return place_at(store, make_bucket("Enabled" if kind == "versioned" else None), name)
+
+    return made

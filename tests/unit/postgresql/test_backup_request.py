@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.runbook.ops.plugins.module_utils.backup.room import check_room, expected_bytes
 from ansible_collections.runbook.ops.plugins.module_utils.common.children import ChildFailed
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
@@ -24,7 +25,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.requ
     place_argument_spec,
     request_from,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.room import check_room, expected_bytes
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.selection import Selection
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.model import Census
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation

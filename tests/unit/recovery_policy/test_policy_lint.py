@@ -62,7 +62,8 @@ def test_a_policy_that_can_be_kept() -> None:
     assert found["problems"] == []
     assert (found["component_count"], found["backup_count"], found["scenario_count"]) == (1, 3, 1)
     assert found["problem_count"] == 0
-    assert all(found["checks"].values()), "each topic was looked at"
+    unseen = [topic for topic, entries in found["checks"].items() if not entries]
+    assert unseen == ["copies"], "each topic was looked at, but for the spread that nobody asks for"
     assert found["check_count"] == sum(map(len, found["checks"].values()))
 
 

@@ -3,21 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What runs that were killed left behind: half-written files, finished ones without a manifest, sessions.
 
-A file without a manifest may be somebody else's. So every run leaves a note before its first byte, and takes it away
-after its manifest: what has a note and no manifest was ours, and is removed.
+What has a note (C(backup/pending.py)) and no manifest was ours, and is removed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import hashlib
-import json
 import os
 import socket
 import time
 from collections.abc import Iterator
-from typing import Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import (
@@ -25,16 +21,14 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import (
     PENDING_SUFFIX,
     NamingRule,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.backup.pending import is_dead, leave_note, pending_name
+from ansible_collections.runbook.ops.plugins.module_utils.backup.published import entry_names
 from ansible_collections.runbook.ops.plugins.module_utils.backup.repository import Repository
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, parse_moment, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.manifest import GLOBALS_SUFFIX
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.published import entry_names
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 
-# A writer of another host that has not come to an end by then is dead.
-_DEAD_AFTER = dt.timedelta(days=1)
 _ENDING_SECONDS = 30.0
 # How soon the server notices that a client is gone.
 _NOTICED = "5s"
@@ -62,16 +56,14 @@ def noted(depot: Depot, artefact: str) -> Iterator[None]:
         RunbookError: the place cannot be written to.
 
     """
-    name = artefact + PENDING_SUFFIX
-    note = {"kind": "pending", "host": socket.gethostname(), "pid": os.getpid(), "started_at": iso(utc_now())}
-    depot.put(name, (json.dumps(note, sort_keys=True) + "\n").encode("ascii"))
+    leave_note(depot, artefact)
     try:
         yield
     except BaseException:
         with contextlib.suppress(RunbookError, OSError):
             _remove(depot, artefact)
         raise
-    depot.delete(name)
+    depot.delete(pending_name(artefact))
 
 
 def sweep(depot: Depot, repository: Repository, rule: NamingRule) -> list[str]:
@@ -80,7 +72,7 @@ def sweep(depot: Depot, repository: Repository, rule: NamingRule) -> list[str]:
     names = set(entry_names(repository, rule))
     for name in sorted(names):
         artefact = name[: -len(PENDING_SUFFIX)]
-        if not name.endswith(PENDING_SUFFIX) or rule.period(artefact) is None or not _is_dead(depot.get(name)):
+        if not name.endswith(PENDING_SUFFIX) or rule.period(artefact) is None or not is_dead(depot.get(name)):
             continue
         if artefact + MANIFEST_SUFFIX in names:
             # It was killed between its last two steps: everything is there.
@@ -121,15 +113,4 @@ def _remove(depot: Depot, artefact: str) -> None:
     depot.delete(artefact)
     for suffix in (GLOBALS_SUFFIX, f"{GLOBALS_SUFFIX}.age", f"{GLOBALS_SUFFIX}.gpg"):
         depot.delete(artefact + suffix)
-    depot.delete(artefact + PENDING_SUFFIX)
-
-
-def _is_dead(note: Optional[bytes]) -> bool:
-    """Whether the writer of a note is gone: here for certain, since its lock is ours; elsewhere after a day."""
-    try:
-        found = json.loads(note or b"")
-        return bool(
-            found["host"] == socket.gethostname() or utc_now() - parse_moment(found["started_at"]) > _DEAD_AFTER
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RunbookError):
-        return True
+    depot.delete(pending_name(artefact))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot
+from ansible_collections.runbook.ops.plugins.module_utils.backup.room import expected_bytes
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.compression import (
     ZSTD,
     chosen,
@@ -22,7 +23,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.mani
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.published import Published
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.request import Request
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.room import expected_bytes
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.source import Source
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import choose_installation, installations
 

@@ -12,6 +12,7 @@ from typing import Any, Optional
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot, open_depot
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import PENDING_SUFFIX
 from ansible_collections.runbook.ops.plugins.module_utils.backup.repository import Repository, open_repository
+from ansible_collections.runbook.ops.plugins.module_utils.backup.room import check_room
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import is_young, iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import free_bytes
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
@@ -46,7 +47,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.publ
     read_published,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.request import Request, request_from
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.room import check_room
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.source import Source, look_at
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.telling import facts, result
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.writing import (

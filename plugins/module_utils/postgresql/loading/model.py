@@ -30,8 +30,9 @@ class LoadProblem:
     """One thing that did not work.
 
     Args:
-        code: marker_missing, role_missing, extension_missing, server_too_old, client_too_old, encoding_mismatch,
-            exists, missing, permission, no_space, lost, syntax, rejected (data that the server does not accept).
+        code: marker_missing, role_missing, extension_missing, preload_missing, server_too_old, client_too_old,
+            encoding_mismatch, exists, missing, permission, no_space, lost, syntax, rejected (data that the server does
+            not accept).
         object: What it is about, such as C(TABLE public.orders), as the dump's own comments name it.
         message: What the server or the program said.
         sqlstate: The server's code of it, if it was the server.

@@ -47,6 +47,10 @@ _EXTENSION = re.compile(
     r'could not open extension control file "[^"]*/(?P<file>[^"/]*)\.control"|'
     r'could not access file "(?P<library>[^"]*)"'
 )
+# As pg_stat_statements and pg_cron say it, and timescaledb.
+_PRELOAD = re.compile(
+    r'\b(?:must|can only) be (?:preloaded|loaded (?:via|using|with) "?shared_preload_libraries)', re.I
+)
 _FULL = re.compile(r"No space left on device|could not extend file|disk full", re.I)
 _PROGRAMS = (
     (re.compile(r"unsupported version \(([\d.]+)\) in file header"), "client_too_old"),
@@ -135,6 +139,8 @@ def _code(sqlstate: Optional[str], message: str, *, is_extension: bool) -> str:
         return "role_missing"
     if (is_extension and sqlstate in ("0A000", "58P01")) or _EXTENSION.search(message):
         return "extension_missing"
+    if _PRELOAD.search(message):
+        return "preload_missing"
     if sqlstate is None:
         return "lost"
     return _BY_STATE.get(sqlstate) or _BY_STATE.get(sqlstate[:2]) or "rejected"

@@ -32,6 +32,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.re
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.settings_file import without_recovery
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.place import ScratchPlace
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.preload import preload_from
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation
 
 # In the new data directory: what it is, so that a second run sees that there is nothing to do.
@@ -130,6 +131,7 @@ def build(building: Building, destination: Destination, marker: Mapping[str, Any
                     feed=feed,
                     moment=building.moment,
                     progress=progress,
+                    preload=preload_from(building.params.get("preload") or ()),
                 )
             )
         with stopwatch(seconds, "check"):

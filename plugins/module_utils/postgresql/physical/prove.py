@@ -186,6 +186,7 @@ class Proof:
                             feed=feed,
                             moment=Moment(),
                             progress=self.progress,
+                            preload=self.request.preload,
                         )
                     )
             except WalMissing as error:

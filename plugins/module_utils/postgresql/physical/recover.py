@@ -185,6 +185,7 @@ def recovered(
     feed: Feed,
     moment: Moment,
     progress: Progress,
+    preload: tuple[str, ...] = (),
 ) -> Iterator[Recovered]:
     """A recovered server for as long as the block runs.
 
@@ -196,6 +197,7 @@ def recovered(
         feed: Where its WAL comes from.
         moment: Where recovery ends.
         progress: Told while it replays.
+        preload: Libraries that it loads at its start.
 
     Raises:
         Unreached: the WAL ends before the moment.
@@ -212,6 +214,7 @@ def recovered(
         progress=progress,
         settings=settings,
         data_directory=data,
+        preload=preload,
         start_seconds=None,
         superuser=superuser,
         on_wait=lambda: progress.at(feed.served() or 0),

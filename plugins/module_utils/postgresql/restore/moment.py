@@ -30,6 +30,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.re
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.run import PURPOSE, restore_dump
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.state import State, read_state
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.place import ScratchPlace
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.preload import preload_from
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.server import ScratchServer
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import (
     choose_installation,
@@ -156,6 +157,7 @@ def _dump(
             place=place,
             progress=progress,
             data_directory=data,
+            preload=preload_from(params.get("preload") or ()),
             superuser=built["recovered"]["superuser"],
             start_seconds=None,
         ) as server,

@@ -30,6 +30,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.op
     physical_restore_argument_spec,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.restore.names import MOST_BYTES
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.preload import (
+    preload_argument_spec,
+    preload_from,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.request import (
     Assertion,
     assertion_from,
@@ -80,6 +84,7 @@ def restore_argument_spec() -> dict[str, dict[str, Any]]:
         "disk_free_bytes": {"type": "int"},
         "work_directory": {"type": "path"},
         "bin_directory": {"type": "path"},
+        **preload_argument_spec(),
     }
 
 
@@ -112,6 +117,7 @@ class RestoreRequest:
     decryption: Optional[Decryption]
     work: Optional[Path]
     bin_directory: Optional[str]
+    preload: tuple[str, ...]
     now: dt.datetime
 
     @property
@@ -175,6 +181,7 @@ def request_from(params: Mapping[str, Any]) -> RestoreRequest:
         decryption=decryption_from(params),
         work=Path(work) if work else None,
         bin_directory=params["bin_directory"] or None,
+        preload=preload_from(params["preload"]),
         now=reference_moment(params["reference_time"]),
     )
 

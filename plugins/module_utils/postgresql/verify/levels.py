@@ -46,6 +46,7 @@ LEVEL_OF: Mapping[str, str] = {
     "restore_failed": RESTORE,
     "restore_error": RESTORE,
     "extension_missing": RESTORE,
+    "preload_missing": RESTORE,
     "role_missing": RESTORE,
     "no_manifest": SEMANTICS,
     "manifest_unreadable": SEMANTICS,

@@ -32,6 +32,7 @@ REMEDIES: Mapping[str, str] = {
     "restore_failed": _OLDER,
     "restore_error": "Correct what the message names, and run this again.",
     "extension_missing": "Take a new backup from the right database.",
+    "preload_missing": "Name the extension's library in preload; on a staging server, in shared_preload_libraries.",
     "role_missing": "Back up the roles with the database (globals), or set ignore_roles where they are kept elsewhere.",
     "no_manifest": (
         "Write backups with runbook.ops.postgresql_backup, or say what must be in them with minimum or assertions."

@@ -29,6 +29,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.options imp
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.physical.options import (
     physical_verify_argument_spec,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.preload import (
+    preload_argument_spec,
+    preload_from,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.levels import (
     ACCEPTABLE,
     CONSISTENCY,
@@ -94,6 +98,7 @@ def verify_argument_spec() -> dict[str, dict[str, Any]]:
         "accept": {"type": "list", "elements": "str", "default": []},
         "bin_directory": {"type": "path"},
         "scratch_directory": {"type": "path"},
+        **preload_argument_spec(),
         "staging": {"type": "dict", **_server()},
         "production": {"type": "dict", **_server()},
         "jobs": {"type": "int", "default": 0},
@@ -182,6 +187,7 @@ class Request:
     accept: tuple[str, ...]
     bin_directory: Optional[str]
     scratch_directory: Optional[Path]
+    preload: tuple[str, ...]
     staging: Optional[Mapping[str, Any]]
     production: Optional[Mapping[str, Any]]
     jobs: int
@@ -241,6 +247,7 @@ def request_from(params: Mapping[str, Any]) -> Request:
         accept=tuple(_acceptance(each) for each in params["accept"]),
         bin_directory=params["bin_directory"] or None,
         scratch_directory=Path(scratch) if scratch else None,
+        preload=preload_from(params["preload"]),
         staging=params["staging"],
         production=params["production"],
         jobs=params["jobs"] or min(os.cpu_count() or 1, 8),

@@ -26,7 +26,7 @@ with contextlib.suppress(ImportError):
 # Damage of the artefact itself: what else went wrong follows from it.
 _OF_THE_BYTES = ("empty_artefact", "decode_failed", "decode_truncated", "marker_missing")
 # Codes that a finding has, too; about the server or the host.
-_OF_THE_HOST = ("server_too_old", "client_too_old", "extension_missing", "no_space")
+_OF_THE_HOST = ("server_too_old", "client_too_old", "extension_missing", "preload_missing", "no_space")
 # In an empty database nothing exists, and nothing is missing that the dump itself should bring.
 _OF_THE_DUMP = ("exists", "missing")
 
@@ -92,6 +92,8 @@ def _report(problem: LoadProblem, report: Report, *, owns_server: bool) -> None:
     code = problem.code
     where = f"{problem.object}: " if problem.object else ""
     message = f"{where}{problem.message}"
+    if code == "preload_missing":
+        message += ". Name its library in preload"
     if code in _OF_THE_HOST:
         report.undecided(code, message, object_=problem.object)
     elif code == "role_missing":

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -14,12 +13,8 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot, Stat
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
-from ansible_collections.runbook.ops.plugins.module_utils.backup.record import (
-    Record,
-    members_identity,
-    parse_record,
-    record_name,
-)
+from ansible_collections.runbook.ops.plugins.module_utils.backup.looked import look_at_artefact
+from ansible_collections.runbook.ops.plugins.module_utils.backup.record import Record, parse_record, record_name
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.manifest import (
     GLOBALS_SUFFIX,
     Manifest,
@@ -112,14 +107,8 @@ def load_subject(depot: Depot, records: Depot, name: str) -> Subject:
     """Look at an artefact, its manifest, its record and what else lies beside it. Nothing is raised."""
     subject = Subject(name, depot)
     try:
-        subject.stat = depot.stat(name)
-        if subject.stat is None:
-            subject.members = depot.members(name)
-            subject.stat = _of_prefix(name, subject.members)
-        elif subject.stat.is_directory:
-            subject.members = depot.members(name)
-        if subject.stat is not None:
-            subject.identity = {**subject.stat.identity, **_of_members(depot, subject)}
+        looked = look_at_artefact(depot, name)
+        subject.stat, subject.members, subject.identity = looked.stat, looked.members, looked.identity
     except Undecided as error:
         subject.problem = error.message
     try:
@@ -135,23 +124,6 @@ def load_subject(depot: Depot, records: Depot, name: str) -> Subject:
     elif subject.manifest.globals is not None:
         subject.globals_name = subject.manifest.globals.name
     return subject
-
-
-def _of_prefix(name: str, members: Mapping[str, int]) -> Optional[Stat]:
-    """A store has no directories, only names that begin alike."""
-    if not members:
-        return None
-    return Stat(name, sum(members.values()), dt.datetime.fromtimestamp(0, dt.timezone.utc), {}, is_directory=True)
-
-
-def _of_members(depot: Depot, subject: Subject) -> dict[str, str]:
-    """A directory is the same only if nobody has written to any of its files."""
-    if not subject.is_directory:
-        return {}
-    found = {member: depot.stat(f"{subject.name}/{member}") for member in subject.members}
-    return {
-        "members": members_identity({name: None if stat is None else stat.identity for name, stat in found.items()})
-    }
 
 
 def _read_manifest(subject: Subject) -> None:

@@ -124,7 +124,13 @@ def scratch_target(
     installation = choose_server(request, head, census)
     size = int(census.database.get("size_bytes") or 0) if census is not None else 0
     needed = int(_ROOM * size) if size else artefact_bytes
-    with ScratchServer(installation, place=request.scratch_directory, progress=progress, needed_bytes=needed) as server:
+    with ScratchServer(
+        installation,
+        place=request.scratch_directory,
+        progress=progress,
+        preload=request.preload,
+        needed_bytes=needed,
+    ) as server:
         with server.connect() as session:
             database, notes, same_locale = make_database(session, head, census)
             target = Target(

@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import VERIFIED, Verification
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError, Unavailable
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import (
     copy_file,
     explained,
@@ -54,6 +54,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.redis.restore.place im
     rename_all,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.redis.restore.stopped import check_stopped
+from ansible_collections.runbook.ops.plugins.module_utils.redis.sentinel import find_master
 
 # What was placed last, so that a second run knows that there is nothing to do.
 MARKER = ".runbook-restore.json"
@@ -149,7 +150,9 @@ class _Run:
             return
         settings = self.settings
         addresses, sockets = [], [settings.unix_socket] if settings.unix_socket else []
-        if not settings.unix_socket:
+        if settings.sentinels:
+            addresses.append(self._master_of_sentinels())
+        elif not settings.unix_socket:
             addresses.append((settings.host, settings.port))
         if self.config:
             port = int(value_of(self.config, "port", _DEFAULT_PORT) or 0)
@@ -157,6 +160,18 @@ class _Run:
             sockets += [each for each in [value_of(self.config, "unixsocket")] if each]
         pidfiles = [each for each in (self.params["pidfile"], value_of(self.config, "pidfile")) if each]
         check_stopped(self.layout.directory, addresses, sockets, pidfiles)
+
+    def _master_of_sentinels(self) -> tuple[str, int]:
+        """Where sentinels see the master: after a failover another server, whose replica the restored one would be."""
+        try:
+            found = find_master(self.settings)
+        except Unavailable as error:
+            raise Refused(
+                f"{error.message} So nobody knows whether another server has become the master, whose data would "
+                "replace what is restored. Nothing was touched. Start a sentinel, or leave sentinels out when all of "
+                "them are stopped on purpose."
+            ) from None
+        return found.host, found.port
 
     def _prove(self) -> tuple[Verifier, Verification]:
         verifier = Verifier(
