@@ -35,6 +35,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.toc
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.unlogged import Unlogged
 
+# So many pieces wait for each session at most, of the size in which they were decoded.
+_PIECES = 8
 # A table with fewer bytes of rows is filled by one session.
 _SHARED_BYTES = 2 * 1024 * 1024
 _BATCH_BYTES = 256 * 1024
@@ -308,7 +310,7 @@ class Loader:
             copy.text,
             settings=self._settings,
             what=str(copy.entry or f"TABLE DATA {table}"),
-            depth=2 * self._crew.size,
+            depth=_PIECES * self._crew.size,
             on_done=self._filled,
             on_failed=lambda error: self._problems.add(error.problem),
         )

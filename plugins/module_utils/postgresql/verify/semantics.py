@@ -50,6 +50,8 @@ def census_of(
             session_factory=lambda: connect(target.options, statement_timeout_seconds=0),
             jobs=jobs,
             scope=scope,
+            # A server that is ours alone may put all its processors to one large table.
+            parallel_workers=max(0, jobs - 1) if target.throwaway else 0,
         )
 
 
