@@ -80,6 +80,7 @@ class Loader:
         progress: Progress,
         wishes: Wishes,
         on_table_loaded: Callable[[str], None],
+        on_rows_loaded: Callable[[], None] = lambda: None,
     ) -> None:
         self._main = main
         self._crew = crew
@@ -88,6 +89,7 @@ class Loader:
         self._progress = progress
         self._wishes = wishes
         self._on_table_loaded = on_table_loaded
+        self._on_rows_loaded = on_rows_loaded
         self._settings: dict[str, bytes] = {}
         self._later: list[Later] = []
         self._batch: list[bytes] = []
@@ -374,6 +376,8 @@ class Loader:
         self._crew.drain()
         self._unlogged.declare(self._main)
         self._enter("post_data")
+        if all(about.keeps_rows(each.statement.text) for each in self._later):
+            self._on_rows_loaded()
         planned = stages(self._later, self._table_bytes, frozenset(self._partitioned))
         self._later = []
         Finisher(self._crew, self._problems, self._progress).run(planned)

@@ -22,6 +22,6 @@ def find(data: bytes, token: bytes, start: int = 0) -> int:
     """
     if data.find(b"\0", start) >= 0:
         return data.find(token, start)
-    base = ctypes.cast(data, ctypes.c_void_p).value or 0
+    base = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
     found = _LIBC.strstr(base + min(start, len(data)), token)
     return -1 if found is None else int(found) - base
