@@ -90,7 +90,9 @@ def tuned(memory_bytes: int, processors: int, free_bytes: int, *, is_copy: bool 
             del settings[name]
     processors = max(1, processors)
     settings["shared_buffers"] = _kilobytes(_between(_LEAST, memory_bytes // 8, _MOST_BUFFERS))
-    settings["maintenance_work_mem"] = _kilobytes(_between(_LEAST, memory_bytes // (6 * processors), _MOST_WORK))
+    settings["maintenance_work_mem"] = _kilobytes(
+        _between(_LEAST, memory_bytes // (6 * processors), _MOST_WORK // processors)
+    )
     settings["work_mem"] = _kilobytes(_between(4 * _MIB, memory_bytes // (32 * processors), 32 * _MIB))
     settings["max_wal_size"] = f"{_between(256 * _MIB, free_bytes // 8, 64 * 1024 * _MIB) // _MIB}MB"
     settings["wal_buffers"] = "16MB"
