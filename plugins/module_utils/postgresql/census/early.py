@@ -64,7 +64,7 @@ class EarlyReader:
                 self._round.thread.start()
 
     def end(self) -> ReadBefore:
-        """What was read, with the table that is being read just now; no other one is begun."""
+        """What was read, with the table that is being read just now, or is about to be; no other one is begun."""
         if self._round is None or self._round.thread is None:
             return {}
         self._round.is_last = True
@@ -82,8 +82,8 @@ class EarlyReader:
 
     def _read(self, work: _Round) -> None:
         with contextlib.suppress(RunbookError), self._log_in() as session:
-            for table in work.tables:
-                if work.is_last or work.ending.is_wanted:
+            for number, table in enumerate(work.tables):
+                if number and work.is_last:
                     return
                 with reading(session):
                     rows = read_tables(session, [table], progress=work.ending, parallel_workers=self._parallel_workers)
