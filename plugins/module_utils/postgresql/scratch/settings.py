@@ -48,6 +48,9 @@ CARELESS: dict[str, Setting] = {
     "wal_recycle": False,
     "checkpoint_timeout": "1d",
     "bgwriter_lru_maxpages": 0,
+    # Until a commit is flushed, whoever reads its rows leaves their pages as they are, and writes none of them again
+    # (SetHintBits in heapam_visibility.c).
+    "wal_writer_delay": "10s",
 }
 LOADING: dict[str, Setting] = {
     "wal_level": "minimal",
