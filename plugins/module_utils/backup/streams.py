@@ -19,7 +19,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import D
 # processor's cache on their way, and their memory is used again, not given back to the system and asked for anew.
 _PIECE_BYTES = 256 * 1024
 # Compressed bytes that a decoder is given at once: what it has not used yet it hands back as a copy, every time.
-_INPUT_BYTES = 32 * 1024
+_INPUT_BYTES = 128 * 1024
 
 
 class Meter:
