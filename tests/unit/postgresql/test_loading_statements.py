@@ -168,3 +168,28 @@ def test_other_facts() -> None:
 )
 def test_which_psql_knows_restrict(version: int, knows: bool) -> None:
     assert knows_restrict(version) is knows
+
+
+@pytest.mark.parametrize(
+    ("text", "keeps"),
+    [
+        (b"CREATE UNIQUE INDEX a ON public.t USING btree (id);", True),
+        (b"ALTER TABLE ONLY public.t\n    ADD CONSTRAINT t_pkey PRIMARY KEY (id);", True),
+        (b'ALTER TABLE "Odd Name"."T" ENABLE ROW LEVEL SECURITY;', True),
+        (b"ALTER TABLE public.t CLUSTER ON a;", True),
+        (b"CREATE TRIGGER t AFTER INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION public.f();", True),
+        (b"CREATE POLICY own ON public.t USING (true);", True),
+        (b"REFRESH MATERIALIZED VIEW public.m;", True),
+        (b"GRANT SELECT ON TABLE public.t TO reader;", True),
+        (b"SELECT pg_catalog.setval('public.s', 1, true);", True),
+        (b"INSERT INTO public.t VALUES (1);", False),
+        (b"DELETE FROM public.t;", False),
+        (b"SELECT public.f();", False),
+        (b"ALTER TABLE public.t ADD COLUMN more int DEFAULT 1;", False),
+        (b"ALTER TABLE public.t ALTER COLUMN id TYPE bigint;", False),
+        (b"CREATE TABLE public.more AS SELECT 1;", False),
+        (b"DO $$ BEGIN DELETE FROM public.t; END $$;", False),
+    ],
+)
+def test_what_keeps_all_rows(text: bytes, keeps: bool) -> None:
+    assert about.keeps_rows(text) is keeps

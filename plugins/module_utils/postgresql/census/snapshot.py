@@ -64,12 +64,19 @@ def open_snapshot(
         lock_timeout_seconds=lock_timeout_seconds,
     ) as session:
         check_direct(session, session.query("SELECT pg_backend_pid() AS pid")[0]["pid"])
-        _begin(session)
-        try:
-            prepare_reading(session)
+        with reading(session):
             yield session, export_snapshot(session)
-        finally:
-            close_transaction(session)
+
+
+@contextlib.contextmanager
+def reading(session: Session) -> Iterator[None]:
+    """A READ ONLY REPEATABLE READ transaction in which values are written in fixed ways."""
+    _begin(session)
+    try:
+        prepare_reading(session)
+        yield
+    finally:
+        close_transaction(session)
 
 
 def _begin(session: Session) -> None:

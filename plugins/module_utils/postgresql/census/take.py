@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census import objects, relations, surroundings
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.counting import read_tables
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.counting import ReadBefore, read_tables
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.large_objects import read_large_objects
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.model import (
     Census,
@@ -23,6 +23,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.read
     tables_to_read,
     with_rows,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.rows import ReadTable
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.sequences import read_sequences
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.snapshot import (
     locks_released,
@@ -33,7 +34,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.wate
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Row, Session, connect
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 
-__all__ = ["census_of", "open_snapshot", "read_sequences", "take_census"]
+__all__ = ["census_of", "open_snapshot", "read_sequences", "readable_tables", "take_census"]
 
 
 def census_of(
@@ -86,6 +87,7 @@ def take_census(
     scope: Optional[Scope] = None,
     sequences: Optional[Topic] = None,
     parallel_workers: int = 0,
+    known: Optional[ReadBefore] = None,
 ) -> Census:
     """Describe the database of a session inside its open transaction.
 
@@ -99,6 +101,7 @@ def take_census(
         scope: The part that is dumped; everything if not given.
         sequences: What C(read_sequences) gave before; read now if not given.
         parallel_workers: How many processes of the server's may help with one table; none on a server that others use.
+        known: What was read of large tables before (see C(EarlyReader)).
 
     Raises:
         Refused: the role may not read everything, or would be shown some rows only; the message has the GRANT.
@@ -115,9 +118,7 @@ def take_census(
     with locks_released(session):
         base = catalog.rows(surroundings.database_statement(session.server_version_num))[0]
         control = catalog.allowed(surroundings.CONTROL)
-        made = relations.relations_of(
-            catalog.scoped(relations.RELATIONS), catalog.rows(relations.COLUMNS), catalog.rows(relations.VIEW_SOURCES)
-        )
+        made = _relations(catalog)
         structure = _structure(catalog, made)
         collations = surroundings.collations_of(catalog.rows(surroundings.COLLATIONS), base)
         roles = {row["name"] for row in catalog.rows(surroundings.ROLES)} if whole.is_everything else set()
@@ -132,6 +133,7 @@ def take_census(
         session_factory=session_factory,
         jobs=jobs,
         parallel_workers=parallel_workers,
+        known=known,
     )
     tables, stands = with_rows(made, sequences, read)
     topics: dict[str, Any] = {**structure, "tables": tables, "sequences": stands, "views": made.views}
@@ -145,6 +147,14 @@ def take_census(
         watermarks=newest,
         **topics,
     )
+
+
+def readable_tables(session: Session, scope: Scope, *, digests: bool) -> list[ReadTable]:
+    """What C(take_census) reads of the tables as they are now, inside the session's open transaction."""
+    sequences = read_sequences(session, scope)
+    with locks_released(session):
+        made = _relations(_Catalog(session, scope, lambda: None))
+    return tables_to_read(made, sequences, digests=digests, in_recovery=False)
 
 
 class _Catalog:
@@ -178,6 +188,12 @@ class _Catalog:
 
     def _covers(self, schema: Optional[str]) -> bool:
         return self.scope.whole if schema is None else self.scope.covers(schema)
+
+
+def _relations(catalog: _Catalog) -> relations.Relations:
+    return relations.relations_of(
+        catalog.scoped(relations.RELATIONS), catalog.rows(relations.COLUMNS), catalog.rows(relations.VIEW_SOURCES)
+    )
 
 
 def _structure(catalog: _Catalog, made: relations.Relations) -> dict[str, Topic]:

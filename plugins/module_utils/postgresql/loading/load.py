@@ -44,6 +44,7 @@ def load(
     directory: Optional[Path] = None,
     on_error: str = STOP,
     on_table_loaded: Callable[[str], None] = lambda _table: None,
+    on_rows_loaded: Callable[[], None] = lambda: None,
     database: Optional[str] = None,
     with_tablespaces: bool = False,
     analyze: bool = False,
@@ -68,6 +69,8 @@ def load(
         on_table_loaded: Called with the table, as the dump spells it, when its rows are committed. It is called from
             several threads and must return at once. Who reads the table then must not keep a transaction open: keys
             are made under a lock that waits for it.
+        on_rows_loaded: Called when all rows are there, unless what comes then could change some; in a file with more
+            than one dump, whenever that is so of one. The same holds for who reads them then.
         database: Of a dump with several databases the one to load.
         with_tablespaces: Whether objects go to the tablespaces they were in; these must exist.
         analyze: Whether to gather statistics at the end.
@@ -102,7 +105,7 @@ def load(
     )
     progress.phase("load", str(target.get("login_db") or ""), unit="bytes")
     sql = content if kind == PLAIN else as_sql(content, kind, installation, directory=directory, arguments=arguments)
-    _run(target, sql, jobs, loaded, problems, progress, wishes, on_table_loaded)
+    _run(target, sql, jobs, loaded, problems, progress, wishes, on_table_loaded, on_rows_loaded)
     loaded.problems = problems.all()
     return loaded
 
@@ -123,7 +126,7 @@ def load_globals(
     loaded = Loaded()
     problems = Problems(stops=on_error == STOP)
     progress.phase("globals")
-    _run(target, iter([sql]), 1, loaded, problems, progress, Wishes(with_roles=True), lambda _table: None)
+    _run(target, iter([sql]), 1, loaded, problems, progress, Wishes(with_roles=True))
     loaded.problems = problems.all()
     return loaded
 
@@ -136,7 +139,8 @@ def _run(
     problems: Problems,
     progress: Progress,
     wishes: Wishes,
-    on_table_loaded: Callable[[str], None],
+    on_table_loaded: Callable[[str], None] = lambda _table: None,
+    on_rows_loaded: Callable[[], None] = lambda: None,
 ) -> None:
     main = LoadingSession(target)
     try:
@@ -149,6 +153,7 @@ def _run(
                 progress=progress,
                 wishes=wishes,
                 on_table_loaded=on_table_loaded,
+                on_rows_loaded=on_rows_loaded,
             )
             loader.run(sql)
     finally:

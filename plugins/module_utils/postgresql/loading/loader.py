@@ -35,6 +35,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.toc
 )
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.unlogged import Unlogged
 
+# So many pieces wait for each session at most, of the size in which they were decoded.
+_PIECES = 8
 # A table with fewer bytes of rows is filled by one session.
 _SHARED_BYTES = 2 * 1024 * 1024
 _BATCH_BYTES = 256 * 1024
@@ -78,6 +80,7 @@ class Loader:
         progress: Progress,
         wishes: Wishes,
         on_table_loaded: Callable[[str], None],
+        on_rows_loaded: Callable[[], None] = lambda: None,
     ) -> None:
         self._main = main
         self._crew = crew
@@ -86,6 +89,7 @@ class Loader:
         self._progress = progress
         self._wishes = wishes
         self._on_table_loaded = on_table_loaded
+        self._on_rows_loaded = on_rows_loaded
         self._settings: dict[str, bytes] = {}
         self._later: list[Later] = []
         self._batch: list[bytes] = []
@@ -308,7 +312,7 @@ class Loader:
             copy.text,
             settings=self._settings,
             what=str(copy.entry or f"TABLE DATA {table}"),
-            depth=2 * self._crew.size,
+            depth=_PIECES * self._crew.size,
             on_done=self._filled,
             on_failed=lambda error: self._problems.add(error.problem),
         )
@@ -372,6 +376,8 @@ class Loader:
         self._crew.drain()
         self._unlogged.declare(self._main)
         self._enter("post_data")
+        if all(about.keeps_rows(each.statement.text) for each in self._later):
+            self._on_rows_loaded()
         planned = stages(self._later, self._table_bytes, frozenset(self._partitioned))
         self._later = []
         Finisher(self._crew, self._problems, self._progress).run(planned)

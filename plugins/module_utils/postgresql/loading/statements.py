@@ -47,6 +47,15 @@ _OF_ROLE = re.compile(
     re.I | re.S,
 )
 _DROPPING = re.compile(rb"DROP\s|ALTER\s[^;']*\sDROP\s(?:CONSTRAINT|DEFAULT|IDENTITY)\b", re.I)
+# What comes after the data in a dump of pg_dump: it changes no row of a table.
+_KEEPING_ROWS = re.compile(
+    rb"CREATE\s+(?:UNIQUE\s+)?INDEX\s|CREATE\s+(?:(?:CONSTRAINT\s+|EVENT\s+)?TRIGGER|(?:OR\s+REPLACE\s+)?RULE)\s|"
+    rb"CREATE\s+(?:POLICY|STATISTICS|PUBLICATION|SUBSCRIPTION)\s|ALTER\s+(?:INDEX|POLICY|STATISTICS|PUBLICATION)\s|"
+    rb"ALTER\s+(?:EVENT\s+)?TRIGGER\s|ALTER\s+SUBSCRIPTION\s|ALTER\s+DEFAULT\s+PRIVILEGES\s|"
+    + rf"ALTER\s+TABLE\s+(?:ONLY\s+)?{_QUALIFIED}\s+(?:ADD\s+CONSTRAINT|CLUSTER|REPLICA|ENABLE|DISABLE|"
+    r"(?:NO\s+)?FORCE|OWNER)\s|REFRESH\s|GRANT\s|REVOKE\s|COMMENT\s|SECURITY\s+LABEL\s".encode("latin-1"),
+    re.I,
+)
 _HARMLESS_IN_PARALLEL = (b"SELECT PG_CATALOG.SETVAL(", b"SELECT * FROM PG_CATALOG.PG_RESTORE_")
 
 # Comment lines that say where a dump comes from, and that all of it is there.
@@ -137,6 +146,11 @@ def is_dropping(text: bytes) -> bool:
 def is_independent(text: bytes) -> bool:
     """Whether a statement of the data part may run while tables are being filled: positions, statistics."""
     return text[:40].upper().startswith(_HARMLESS_IN_PARALLEL)
+
+
+def keeps_rows(text: bytes) -> bool:
+    """Whether a statement that waits for the end of the data leaves every row of every table as it is."""
+    return is_independent(text) or bool(_KEEPING_ROWS.match(text))
 
 
 def connected_database(command: bytes) -> Optional[str]:

@@ -13,9 +13,10 @@ from typing import Optional
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Stopped
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.early import EarlyReader
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.model import Census
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import connect
-from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.model import knows_restrict
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.loading.model import Loaded, knows_restrict
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.consistency import check_consistency
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.decode import decode
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.levels import (
@@ -42,6 +43,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.verify.sema
     check_watermarks,
     compare_with_manifest,
     compare_with_previous,
+    early_reader,
     scope_of,
     tell_weaknesses,
 )
@@ -107,11 +109,41 @@ def _restore(
     proof: Proof, target: Target, head: Head, chunks: Callable[[], Iterator[bytes]], directory: Optional[Path]
 ) -> None:
     report, request = proof.report, proof.request
+    with early_reader(target, proof.subject.census, scope_of(proof.subject), request.jobs) as early:
+        loaded = _load(proof, target, head, chunks, directory, early)
+        if report.wants(SEMANTICS) and report.is_clean(DECODE) and report.is_clean(RESTORE):
+            _semantics(proof, target, head, head.database or next(iter(loaded.databases), None), early)
+    if report.wants(CONSISTENCY) and report.is_clean(SEMANTICS) and report.is_clean(RESTORE):
+        with proof.timed("consistency"), proof.guarded("assertion_error", CONSISTENCY):
+            check_consistency(target, request, report, proof.progress)
+            asked = bool(request.amcheck) + len(request.assertions)
+            if asked:
+                report.passed(CONSISTENCY, f"{asked} checks hold")
+            else:
+                report.undecided("assertion_error", "there is nothing to check: no assertions, and no amcheck")
+
+
+def _load(
+    proof: Proof,
+    target: Target,
+    head: Head,
+    chunks: Callable[[], Iterator[bytes]],
+    directory: Optional[Path],
+    early: EarlyReader,
+) -> Loaded:
+    report, request = proof.report, proof.request
     with proof.timed("restore"):
         _roles(proof, target)
-        # Of a directory nobody else tells how much of it was read.
-        progress = proof.follower if directory is None else proof.progress
-        loaded = restore(target, chunks(), head.kind, jobs=request.jobs, progress=progress, directory=directory)
+        loaded = restore(
+            target,
+            chunks(),
+            head.kind,
+            jobs=request.jobs,
+            # Of a directory nobody else tells how much of it was read.
+            progress=proof.follower if directory is None else proof.progress,
+            directory=directory,
+            on_rows_loaded=early.begin if report.wants(SEMANTICS) else lambda: None,
+        )
     for phase, seconds in loaded.seconds.items():
         proof.seconds[f"restore_{phase}"] = round(seconds, 3)
     # Of an empty database the dump is as it should be; that there is nothing in it is told below.
@@ -128,16 +160,7 @@ def _restore(
         f"{target.kind} server {target.installation.version} takes all of it, {len(loaded.tables)} tables with "
         f"{sum(loaded.tables.values())} rows",
     )
-    if report.wants(SEMANTICS) and report.is_clean(DECODE) and report.is_clean(RESTORE):
-        _semantics(proof, target, head, head.database or next(iter(loaded.databases), None))
-    if report.wants(CONSISTENCY) and report.is_clean(SEMANTICS) and report.is_clean(RESTORE):
-        with proof.timed("consistency"), proof.guarded("assertion_error", CONSISTENCY):
-            check_consistency(target, request, report, proof.progress)
-            asked = bool(request.amcheck) + len(request.assertions)
-            if asked:
-                report.passed(CONSISTENCY, f"{asked} checks hold")
-            else:
-                report.undecided("assertion_error", "there is nothing to check: no assertions, and no amcheck")
+    return loaded
 
 
 def _ignores_roles(proof: Proof, target: Target) -> bool:
@@ -166,12 +189,20 @@ def _roles(proof: Proof, target: Target) -> None:
     make_roles(target, missing)
 
 
-def _semantics(proof: Proof, target: Target, head: Head, named: Optional[str]) -> None:
+def _semantics(proof: Proof, target: Target, head: Head, named: Optional[str], early: EarlyReader) -> None:
     report, request, subject = proof.report, proof.request, proof.subject
     expected = subject.census
     with proof.timed("census"), proof.guarded("restore_error", SEMANTICS):
         proof.progress.phase("compare", subject.name)
-        found = census_of(target, expected, request.watermarks, scope_of(subject), request.jobs, proof.progress)
+        found = census_of(
+            target,
+            expected,
+            request.watermarks,
+            scope_of(subject),
+            request.jobs,
+            proof.progress,
+            known=early.end(),
+        )
         if expected is None:
             found = as_of(found, taken_at=proof.taken_at, major=head.dumped_from)
         proof.found = found

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -54,6 +54,7 @@ def restore(
     jobs: int,
     progress: Progress,
     directory: Optional[Path] = None,
+    on_rows_loaded: Callable[[], None] = lambda: None,
 ) -> Loaded:
     """Load all of it, going on after problems; raises what C(content) raises."""
     return load(
@@ -67,6 +68,7 @@ def restore(
         on_error=COLLECT,
         analyze=False,
         throwaway=target.throwaway,
+        on_rows_loaded=on_rows_loaded,
     )
 
 

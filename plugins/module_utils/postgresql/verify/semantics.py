@@ -14,7 +14,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.clock import pa
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.compare import compare
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.counting import ReadBefore
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.discrepancy import Discrepancy
+from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.early import EarlyReader
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.census.model import (
     Census,
     Scope,
@@ -36,20 +38,45 @@ _PARTITIONED = "partitioned table"
 _OF_ROWS = ("row_count_mismatch", "content_mismatch", "sequence_behind")
 
 
+def early_reader(target: Target, expected: Optional[Census], scope: Scope, jobs: int) -> EarlyReader:
+    """Who reads large tables of the copy, for C(census_of), while indexes are made."""
+    return EarlyReader(
+        target.options, digests=_wants_digests(expected), scope=scope, parallel_workers=_helpers(target, jobs)
+    )
+
+
+def _wants_digests(expected: Optional[Census]) -> bool:
+    return expected is not None and any(each.get("digest") for each in expected.tables.values())
+
+
+def _helpers(target: Target, jobs: int) -> int:
+    """A server that is ours alone may put all its processors to one large table."""
+    return max(0, jobs - 1) if target.throwaway else 0
+
+
 def census_of(
-    target: Target, expected: Optional[Census], watermarks: Sequence[str], scope: Scope, jobs: int, progress: Progress
+    target: Target,
+    expected: Optional[Census],
+    watermarks: Sequence[str],
+    scope: Scope,
+    jobs: int,
+    progress: Progress,
+    *,
+    known: Optional[ReadBefore] = None,
 ) -> Census:
     """What the restored copy holds, with digests where the original has them; raises RunbookError."""
     names = list(dict.fromkeys([*(expected.watermarks if expected is not None else ()), *watermarks]))
     with open_snapshot(target.options, application_name="runbook.ops verify") as (session, _snapshot):
         return take_census(
             session,
-            digests=expected is not None and any(each.get("digest") for each in expected.tables.values()),
+            digests=_wants_digests(expected),
             watermarks=[watermark for name in names for watermark in _watermark(name)],
             progress=progress,
             session_factory=lambda: connect(target.options, statement_timeout_seconds=0),
             jobs=jobs,
             scope=scope,
+            parallel_workers=_helpers(target, jobs),
+            known=known,
         )
 
 
