@@ -55,6 +55,7 @@ def request(**more: Any) -> RestoreRequest:
         "mode": "swap",
         "keep_old": True,
         "keep_failed": False,
+        "preload": (),
         "force": False,
         "globals": "apply",
         "verify": True,
