@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -214,13 +215,22 @@ def test_a_server_is_never_chosen_by_the_environment() -> None:
         assert spec["options"]["login_password"]["no_log"] is True
 
 
+def documented_options() -> dict[str, Any]:
+    """The options of the module's own documentation and of the fragments that it extends."""
+    own = yaml.safe_load(postgresql_backup_verify.DOCUMENTATION)
+    found: dict[str, Any] = {}
+    for name in own["extends_documentation_fragment"]:
+        _namespace, _collection, fragment, *part = name.split(".")
+        shelf = importlib.import_module(f"ansible_collections.runbook.ops.plugins.doc_fragments.{fragment}")
+        text = getattr(shelf.ModuleDocFragment, part[0].upper() if part else "DOCUMENTATION")
+        found.update(yaml.safe_load(text).get("options", {}))
+    return {**found, **own["options"]}
+
+
 def test_every_option_is_documented() -> None:
-    documented = yaml.safe_load(postgresql_backup_verify.DOCUMENTATION)["options"]
-    shared = {"region", "access_key", "secret_key", "session_token", "profile", "endpoint_url", "validate_certs"}
-    shared |= {"ca_bundle", "connect_timeout", "read_timeout", "decryption", "method", "wal_archive", "pgbackrest"}
-    own = {name: spec for name, spec in verify_argument_spec().items() if name in documented}
-    assert set(verify_argument_spec()) - set(own) <= shared | {"must_see", "must_not_see"}
-    for name, spec in own.items():
+    documented = documented_options()
+    assert set(documented) == set(verify_argument_spec())
+    for name, spec in verify_argument_spec().items():
         assert documented[name]["type"] == spec["type"], name
         assert documented[name].get("default") == spec.get("default"), name
         assert documented[name].get("choices") == spec.get("choices"), name
