@@ -8,7 +8,19 @@ from __future__ import annotations
 import re
 import textwrap
 
-_OPTIONS = r"""
+
+def _inside(documentation: str, option: str) -> str:
+    """The same options as suboptions of an option."""
+    options = documentation.partition("options:\n")[2].partition("requirements:\n")[0]
+    named = re.sub(r"O\((\w+)\)", rf"O({option}.\1)", options)
+    return textwrap.indent(named, "    ")
+
+
+class ModuleDocFragment:
+    """How to reach an object store that speaks S3: Amazon's, MinIO, Ceph and others."""
+
+    DOCUMENTATION = r"""
+options:
   region:
     description:
       - Region of the store. With O(endpoint_url) and no region, V(us-east-1) is used for signing, as MinIO expects.
@@ -64,26 +76,11 @@ _OPTIONS = r"""
       - Seconds to wait for each piece of an answer.
     type: float
     default: 20
-"""
-_REQUIREMENTS = r"""
 requirements:
   - boto3 >= 1.34 on the host that executes the module
 notes:
   - An empty string in a connection option means that it is not given.
 """
-
-
-def _inside(option: str) -> str:
-    """The same options as suboptions of an option."""
-    named = re.sub(r"O\((\w+)\)", rf"O({option}.\1)", _OPTIONS)
-    return textwrap.indent(named, "    ")
-
-
-class ModuleDocFragment:
-    """How to reach an object store that speaks S3: Amazon's, MinIO, Ceph and others."""
-
-    DOCUMENTATION = f"""
-options:{_OPTIONS}{_REQUIREMENTS}"""
 
     # A second repository, with a login of its own.
     DESTINATION = f"""
@@ -101,7 +98,7 @@ options:
             V(s3://bucket/prefix).
         type: str
         required: true
-{_inside("destination")}"""
+{_inside(DOCUMENTATION, "destination")}"""
 
     # A store that a module may upload to beside its main work.
     S3 = f"""
@@ -111,4 +108,4 @@ options:
       - How to reach the object store. An empty string means that an option is not given.
     type: dict
     suboptions:
-{_inside("s3")}"""
+{_inside(DOCUMENTATION, "s3")}"""
