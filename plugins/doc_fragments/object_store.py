@@ -82,8 +82,8 @@ notes:
   - An empty string in a connection option means that it is not given.
 """
 
-    # A second repository, with a login of its own.
-    DESTINATION = f"""
+    # A second repository, with a login of its own. Annotated: tools that read literals only would stumble over it.
+    DESTINATION: str = f"""
 options:
   destination:
     description:
@@ -101,7 +101,7 @@ options:
 {_inside(DOCUMENTATION, "destination")}"""
 
     # A store that a module may upload to beside its main work.
-    S3 = f"""
+    S3: str = f"""
 options:
   s3:
     description:
