@@ -43,6 +43,29 @@ class RoleRun:
         return found[0]
 
 
+def ansible_playbook(
+    directory: Path, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 180
+) -> subprocess.CompletedProcess[str]:
+    """Run C(ansible-playbook) in a directory, with Ansible's own things kept there; what it prints is in C(stdout)."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), *arguments],
+        cwd=directory,
+        env={
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "build" / "collections"),
+            "ANSIBLE_HOME": str(directory / "ansible"),
+            "ANSIBLE_NOCOLOR": "1",
+            **(environment or {}),
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
 def run_role(
     directory: Path,
     role: str,
@@ -68,23 +91,8 @@ def run_role(
     outcome = directory / "outcome.json"
     outcome.unlink(missing_ok=True)
     sources = [part for path in (*inventories, directory / "inventory.yml") for part in ("-i", str(path))]
-    program = Path(sys.executable).with_name("ansible-playbook")
-    completed = subprocess.run(
-        [str(program), *sources, str(play), "-e", f"outcome={outcome}", *arguments],
-        cwd=directory,
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "build" / "collections"),
-            "ANSIBLE_HOME": str(directory / "ansible"),
-            "ANSIBLE_NOCOLOR": "1",
-            **(environment or {}),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=180,
-        check=False,
+    completed = ansible_playbook(
+        directory, *sources, str(play), "-e", f"outcome={outcome}", *arguments, environment=environment
     )
     assert completed.returncode == expect, completed.stdout
     found = json.loads(outcome.read_text(encoding="utf-8")) if outcome.exists() else {"findings": [], "facts": {}}

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from lab.copied_backups import Place, place_at, place_in
 from lab.installations import client_program
+from lab.play import ansible_playbook
 from lab.postgresql import PostgresServer
 from lab.s3 import S3Server
 
@@ -178,23 +179,8 @@ def check_role(tmp_path_factory: pytest.TempPathFactory) -> CheckRole:
         (place / "inventory.yml").write_text(json.dumps(inventory), encoding="utf-8")
         (place / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
         (place / "outcome").mkdir()
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventory.yml", "play.yml"]
-        completed = subprocess.run(
-            [*command, "-e", f"outcome={place / 'outcome'}", *arguments],
-            cwd=place,
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "build" / "collections"),
-                "ANSIBLE_HOME": str(place / "ansible"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        outcome = f"outcome={place / 'outcome'}"
+        completed = ansible_playbook(place, "-i", "inventory.yml", "play.yml", "-e", outcome, *arguments, timeout=300)
         assert completed.returncode == expect, completed.stdout
         outcomes = {
             path.stem: Outcome(**json.loads(path.read_text(encoding="utf-8"))) for path in (place / "outcome").iterdir()

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from lab.backup_runs import names_in
-from lab.play import REPOSITORY
-
-PROGRAM = Path(sys.executable).with_name("ansible-playbook")
+from lab.play import ansible_playbook
 
 
 def backup_data(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "runbook.ops.backup_data",
-            "-i",
-            "hosts.json",
-            *arguments,
-        ],
-        cwd=place,
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "build" / "collections"),
-            "ANSIBLE_HOME": str(place / "ansible"),
-            "ANSIBLE_NOCOLOR": "1",
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    return ansible_playbook(place, "runbook.ops.backup_data", "-i", "hosts.json", *arguments)
 
 
 def test_trees_of_files(tmp_path: Path) -> None:
