@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.play import ansible_playbook
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -73,22 +72,8 @@ def check_role(tmp_path: Path) -> CheckRole:
         (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
         outcome = tmp_path / "outcome.json"
         outcome.unlink(missing_ok=True)
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventory.yml", "play.yml"]
-        completed = subprocess.run(
-            [*command, "-e", f"outcome={outcome}", *arguments],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "build" / "collections"),
-                "ANSIBLE_HOME": str(tmp_path / "ansible"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
+        completed = ansible_playbook(
+            tmp_path, "-i", "inventory.yml", "play.yml", "-e", f"outcome={outcome}", *arguments, timeout=120
         )
         assert completed.returncode == expect, completed.stdout
         found = json.loads(outcome.read_text(encoding="utf-8")) if outcome.exists() else {}

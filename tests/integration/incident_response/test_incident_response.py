@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import stat
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any
 import psycopg2.extras
 import pytest
 from lab.clients import PASSWORD, Clients, roles
+from lab.play import ansible_playbook
 from lab.postgresql import PostgresServer
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -66,23 +65,7 @@ def respond(tmp_path: Path) -> Respond:
         known = set(kept.iterdir()) if kept.exists() else set()
         report = tmp_path / "runbook-report-incident" / "findings.json"
         report.unlink(missing_ok=True)
-        program = str(Path(sys.executable).with_name("ansible-playbook"))
-        completed = subprocess.run(
-            [program, "-i", "inventory.yml", "runbook.ops.respond_incident", *arguments],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "build" / "collections"),
-                "ANSIBLE_HOME": str(tmp_path / "ansible"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        completed = ansible_playbook(tmp_path, "-i", "inventory.yml", "runbook.ops.respond_incident", *arguments)
         print(completed.stdout)
         assert completed.returncode == expect
         assert "Traceback" not in completed.stdout
