@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import re
 import threading
 import time
-import zlib
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
+from ansible_collections.runbook.ops.plugins.module_utils.common.gunzip import GUNZIP_ERRORS, gunzip_decoder
 
 # Decompressed bytes handed on at once: bounds memory whatever the compression ratio. Pieces of this size stay in a
 # processor's cache on their way, and their memory is used again, not given back to the system and asked for anew.
 _PIECE_BYTES = 256 * 1024
 # Compressed bytes that a decoder is given at once: what it has not used yet it hands back as a copy, every time.
 _INPUT_BYTES = 128 * 1024
+# What zlib and python-isal write before the words.
+_NUMBER = re.compile(r"^Error -?\d+ (?:while decompressing data: )?")
 
 
 class Meter:
@@ -127,7 +130,7 @@ class Reader:
 
 # name of the compression -> (first bytes, decompressor)
 COMPRESSIONS: dict[str, tuple[bytes, Callable[[], Any]]] = {
-    "gzip": (b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
+    "gzip": (b"\x1f\x8b", gunzip_decoder),
     "bzip2": (b"BZh", bz2.BZ2Decompressor),
     "xz": (b"\xfd7zXZ\x00", lzma.LZMADecompressor),
 }
@@ -165,7 +168,7 @@ def decompress(compression: str, reader: Reader, meter: Meter) -> Iterator[bytes
                 is_exhausted = not pending
             try:
                 piece, pending = _decode(decoder, pending)
-            except (zlib.error, OSError, lzma.LZMAError, EOFError) as error:
+            except (*GUNZIP_ERRORS, OSError, lzma.LZMAError, EOFError) as error:
                 raise Damaged(f"the {compression} data is damaged: {_cause(error)}") from None
             meter.check_time()
             if piece:
@@ -215,9 +218,8 @@ def _decode(decoder: Any, data: bytes) -> tuple[bytes, bytes]:
 
 
 def _cause(error: Exception) -> str:
-    text = str(error)
-    if "incorrect data check" in text:
-        return "the checksum (CRC) does not match"
-    if "incorrect length check" in text:
-        return "the length does not match"
-    return text.rpartition(": ")[2] or type(error).__name__
+    text = _NUMBER.sub("", str(error))
+    # zlib tells the checksum from the length, python-isal does not.
+    if text in ("incorrect data check", "incorrect length check", "Incorrect checksum found"):
+        return "its checksum (CRC) or its length does not match"
+    return text or type(error).__name__

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from isal import isal_zlib
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.inspect import (
     EMPTY,
@@ -28,6 +29,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.inspect import 
     look,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import Meter
+from ansible_collections.runbook.ops.plugins.module_utils.common import gunzip
 
 DATA = Path(__file__).parent / "data"
 PLAIN = (DATA / "postgresql-15.sql").read_bytes()
@@ -36,11 +38,18 @@ UNCOMPRESSED = (DATA / "postgresql-15.z0.dump").read_bytes()
 TAR = (DATA / "postgresql-15.tar").read_bytes()
 CLUSTER = (DATA / "cluster-15.sql").read_bytes()
 
+BAD_GZIP = "the gzip data is damaged: its checksum (CRC) or its length does not match"
 CUT_GZIP = "the gzip data is cut off: it ends before its end mark"
 CUT_DATA = "the archive is cut off inside its data"
 CUT_TOC = "the archive is cut off inside its table of contents"
 PROVE = "prove it by restoring it"
 NOTHING = f"it is nothing that pg_dump or Redis writes, or its beginning is damaged: {PROVE}"
+
+
+@pytest.fixture(autouse=True, params=[zlib, isal_zlib], ids=["zlib", "isal"])
+def _gunzip_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds with either library."""
+    monkeypatch.setattr(gunzip, "_library", request.param)
 
 
 def chunks(data: bytes, start: int = 0, size: int = 1000) -> Iterator[bytes]:
@@ -107,9 +116,9 @@ def without_zlib_crc(data: bytes) -> bytes:
         pytest.param(lzma.compress(PLAIN)[:-5], "plain+xz", False,
                      "the xz data is cut off: it ends before its end mark", None, id="xz cut"),
         pytest.param(without_zlib_crc(gzip.compress(PLAIN)), "plain+gzip", False,
-                     "the gzip data is damaged: the checksum (CRC) does not match", None, id="gzip with a bad CRC"),
+                     BAD_GZIP, None, id="gzip with a bad CRC"),
         pytest.param(flipped(gzip.compress(PLAIN), -1), "plain+gzip", False,
-                     "the gzip data is damaged: the length does not match", None, id="gzip with a bad length"),
+                     BAD_GZIP, None, id="gzip with a bad length"),
         pytest.param(gzip.compress(plain(5000, complete=False)), "plain+gzip", False, NO_MARKER, None,
                      id="valid gzip of a dump that broke off"),
         pytest.param(CUSTOM, "custom", True, None, "every data block decoded", id="-Fc"),
