@@ -17,7 +17,7 @@ with contextlib.suppress(ImportError):
     from isal import isal_zlib
 
     _library = isal_zlib
-    GUNZIP_ERRORS = (zlib.error, isal_zlib.error)
+    GUNZIP_ERRORS = (zlib.error, _library.error)
 
 
 def gunzip_decoder() -> Any:
