@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import lzma
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -27,13 +26,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.archive import 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Damaged, Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.backup.streams import (
     COMPRESSIONS,
+    DECODING_ERRORS,
     Meter,
     Reader,
     compression_of,
     decompress,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.backup.tar import BLOCK, CUT_OFF, NO_END, tar_member
-from ansible_collections.runbook.ops.plugins.module_utils.common.gunzip import GUNZIP_ERRORS
 
 # The first bytes hold every header read here; the last ones the marker and what pg_dump may write after it.
 HEAD_BYTES = 65536
@@ -187,7 +186,7 @@ def _beginning(head: bytes, compression: str) -> bytes:
     """The first few decoded bytes, before damage further on ends the decoding; a null byte when there are none."""
     try:
         return bytes(COMPRESSIONS[compression][1]().decompress(head, _BEGINNING_BYTES)) or b"\0"
-    except (*GUNZIP_ERRORS, OSError, lzma.LZMAError, EOFError):
+    except DECODING_ERRORS:
         return b"\0"
 
 

@@ -21,6 +21,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.gunzip import G
 _PIECE_BYTES = 256 * 1024
 # Compressed bytes that a decoder is given at once: what it has not used yet it hands back as a copy, every time.
 _INPUT_BYTES = 128 * 1024
+# What decoders raise for data that is damaged.
+DECODING_ERRORS: tuple[type[Exception], ...] = (*GUNZIP_ERRORS, OSError, lzma.LZMAError, EOFError)
 # What zlib and python-isal write before the words.
 _NUMBER = re.compile(r"^Error -?\d+ (?:while decompressing data: )?")
 
@@ -168,7 +170,7 @@ def decompress(compression: str, reader: Reader, meter: Meter) -> Iterator[bytes
                 is_exhausted = not pending
             try:
                 piece, pending = _decode(decoder, pending)
-            except (*GUNZIP_ERRORS, OSError, lzma.LZMAError, EOFError) as error:
+            except DECODING_ERRORS as error:
                 raise Damaged(f"the {compression} data is damaged: {_cause(error)}") from None
             meter.check_time()
             if piece:
