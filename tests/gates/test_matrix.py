@@ -99,7 +99,9 @@ def expected(storebridge: Path, tmp_path_factory: pytest.TempPathFactory) -> Cou
 def test_controller(
     python: str, core: str, storebridge: Path, expected: Counter[tuple[str, str]], tmp_path: Path
 ) -> None:
-    bin_directory = make_environment(python, f"core-{core}", f"ansible-core~={core}.0", "pytest", "pytest-xdist", "isal")
+    bin_directory = make_environment(
+        python, f"core-{core}", f"ansible-core~={core}.0", "pytest", "pytest-xdist", "isal"
+    )
     assert check_daily(bin_directory, storebridge, tmp_path) == expected
     units = subprocess.run(
         [str(bin_directory / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:lab.fixtures",
