@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lab.paths import REPOSITORY
+from lab.play import ansible_playbook
 
 SYSTEMS = ("storebridge", "stockboom", "autoclip", "duly", "excelapp")
 
@@ -46,26 +44,12 @@ def rendered(
     (directory / "render.yml").write_text(_PLAY % {"hosts": hosts}, encoding="utf-8")
     target = directory / "rendered"
     target.mkdir(exist_ok=True)
-    completed = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            *("-i", str(REPOSITORY / "inventories" / system), "render.yml"),
-            *("-e", json.dumps({**(variables or {}), "rendered": str(target)})),
-        ],
-        cwd=directory,
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "build" / "collections"),
-            "ANSIBLE_HOME": str(directory / "ansible"),
-            "ANSIBLE_NOCOLOR": "1",
-            **(environment or {}),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    completed = ansible_playbook(
+        directory,
+        *("-i", str(REPOSITORY / "inventories" / system), "render.yml"),
+        *("-e", json.dumps({**(variables or {}), "rendered": str(target)})),
+        environment=environment,
         timeout=120,
-        check=False,
     )
     assert completed.returncode == 0, completed.stdout
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in target.glob("*.json")}

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from lab.paths import REPOSITORY
+
 _HAND_OVER = """
   post_tasks:
     - name: Hand the outcome to the test

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import psycopg2
 import pytest
 from lab.pgbouncer import PgBouncer
+from lab.playbook_run import eventually
 from lab.postgresql import PostgresServer
 
 CheckRole = Callable[..., Any]
@@ -120,10 +120,7 @@ def test_who_is_not_declared_is_named(server: PostgresServer, check_role: CheckR
     assert pools["undeclared_connections"] == 7 + 6 + 2
     assert pools["formula"] == {"cores": 4, "spindles": 0, "working_connections": 8}
     # A server process ends a moment after its client has closed the connection.
-    deadline = time.monotonic() + 10
-    while int(server.psql(names)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert int(server.psql(names)) == 0
+    eventually(lambda: int(server.psql(names)) == 0, lambda: server.psql(names))
 
 
 def test_behind_a_pooler_its_pool_counts(server: PostgresServer, check_role: CheckRole) -> None:
