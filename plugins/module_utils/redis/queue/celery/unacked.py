@@ -89,12 +89,14 @@ def read_unacked(
         found.truncated = True
         found.truncated_reason = f"only the oldest {request.max_unacked} of {indexed} unacknowledged messages were read"
     entries = [(tag, float(score)) for tag, score in zip(oldest[::2], oldest[1::2])]
-    present = 0
+    gone: set[bytes] = set()
     messages: list[tuple[wire.Message, float]] = []
     for start in range(0, len(entries), BATCH):
-        present += _read_batch(client, key, entries[start : start + BATCH], found, messages)
+        gone |= _read_batch(client, key, entries[start : start + BATCH], found, messages)
     if not found.truncated:
-        found.without_index = max(0, held - present)
+        # A message that is acknowledged leaves both at once. Only one that left the hash alone was not in it before.
+        stale = gone & set(client.call("ZRANGE", index, 0, request.max_unacked - 1)) if gone else gone
+        found.without_index = max(0, held - (len(entries) - len(stale)))
     exchanges = {entry[0].exchange for entry in messages if entry[0].exchange} - tables.exchanges(prefix)
     tables.read(client, [prefix + wire.BINDING + exchange for exchange in sorted(exchanges)])
     _attribute(messages, found, tables.of(prefix), queues, request.visibility_timeout, now)
@@ -107,24 +109,22 @@ def _read_batch(
     entries: Sequence[tuple[bytes, float]],
     found: Unacked,
     messages: list[tuple[wire.Message, float]],
-) -> int:
-    """Add a batch's messages with the moment each was delivered; the number of entries that were there."""
+) -> set[bytes]:
+    """Add a batch's messages with the moment each was delivered; the entries that are not there."""
     sizes = client.pipeline([("HSTRLEN", key, tag) for tag, score in entries])
     readable = [entry for entry, size in zip(entries, sizes) if isinstance(size, int) and 0 < size <= MESSAGE_BYTES]
-    large = sum(1 for size in sizes if isinstance(size, int) and size > MESSAGE_BYTES)
-    found.too_large += large
-    present = large
+    found.too_large += sum(1 for size in sizes if isinstance(size, int) and size > MESSAGE_BYTES)
+    gone = {tag for (tag, _score), size in zip(entries, sizes) if size == 0}
     for entry, raw in zip(readable, client.pipeline([("HGET", key, tag) for tag, score in readable])):
         if not isinstance(raw, bytes):
-            # Acknowledged in between.
+            gone.add(entry[0])
             continue
-        present += 1
         message = wire.parse_unacked(raw)
         if message is None:
             found.malformed += 1
         else:
             messages.append((message, entry[1]))
-    return present
+    return gone
 
 
 def _attribute(
