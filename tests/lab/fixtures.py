@@ -6,15 +6,27 @@ or its own bucket. A test that restarts, breaks or reconfigures a server starts 
 
 from __future__ import annotations
 
+import hashlib
+import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from lab.paths import REPOSITORY
 from lab.postgresql import PostgresServer, installations
 from lab.redis import RedisServer
 from lab.s3 import S3Server
+
+
+def pytest_configure() -> None:
+    """Let every ansible-playbook of the tests find the packed modules that an earlier one made of the same files."""
+    content = hashlib.sha256()
+    for path in sorted((REPOSITORY / "plugins").rglob("*.py")):
+        content.update(str(path).encode() + path.read_bytes())
+    os.environ.setdefault("ANSIBLE_CALLBACK_PLUGINS", str(REPOSITORY / "tests" / "lab" / "callbacks"))
+    os.environ.setdefault("RUNBOOK_LAB_PAYLOADS", str(REPOSITORY / "build" / "payloads" / content.hexdigest()[:16]))
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+import random
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from lab.errors import LabError
-from lab.ports import free_port
+from lab.ports import LOOPBACK
 from lab.process import wait_until
 from lab.redis import RedisServer, Setting, in_quotes
 
@@ -52,13 +55,14 @@ class RedisCluster:
         }
         if password:
             shared["masterauth"] = in_quotes(password)
+        ports = _ports()
         for position in range(primaries * (1 + replicas)):
             own = dict(shared)
             if tls:
-                self.tls_ports.append(_port())
+                self.tls_ports.append(next(ports))
                 own |= {"tls-port": self.tls_ports[position], "tls-cluster": True, "tls-replication": True, **tls}
             node = RedisServer(password=password, settings=own, binary=binary)
-            node.port = _port()
+            node.port = next(ports)
             self.nodes.append(node)
         self.primaries = self.nodes[:primaries]
         self.replicas = self.nodes[primaries:]
@@ -168,6 +172,14 @@ def _name(position: int) -> str:
     return hashlib.sha1(f"node {position}".encode(), usedforsecurity=False).hexdigest()
 
 
-def _port() -> int:
-    """A free port whose bus port is a port, too."""
-    return next(port for port in iter(free_port, None) if port < 65536 - BUS_OFFSET)
+def _ports() -> Iterator[int]:
+    """Free ports whose bus ports are free as well, each once.
+
+    Nodes name each other before they start, so none of them can move to another port. They lie below those that the
+    system hands out (Linux: from 32768), and so do the bus ports.
+    """
+    for port in random.sample(range(12_000, 22_000), 10_000):
+        with contextlib.suppress(OSError):
+            for taken in (port, port + BUS_OFFSET):
+                socket.create_server((LOOPBACK, taken)).close()
+            yield port

@@ -20,7 +20,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import 
 from ansible_collections.runbook.ops.plugins.module_utils.redis.client import RedisClient
 from ansible_collections.runbook.ops.plugins.module_utils.redis.endpoint import survey
 from ansible_collections.runbook.ops.plugins.module_utils.redis.options import Settings
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.bull.naming import QueueKeys
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.bull import BullMQRetry
+from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.bull_jobs import JobReader
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.ordered import Entry, last_entry, pages
 from ansible_collections.runbook.ops.plugins.module_utils.redis.queue.retry.system import Target
 
@@ -596,6 +598,23 @@ def test_jobs_of_one_moment_are_gone_through_once_whoever_removes_some(redis_ser
     removed = {b"%05d" % (990 - number) for number in range(20)}
     assert len(seen) == len(set(seen))
     assert {b"early", b"late", *members} - removed <= set(seen) <= {b"early", b"late", *members}
+
+
+def test_what_somebody_puts_back_while_it_is_looked_at_is_not_refused(redis_server: RedisServer) -> None:
+    """The page was read; then a worker got one of its jobs, and completed another without keeping it."""
+    client = redis_server.client()
+    at = now_of(client) - HOUR
+    for identifier in (b"1", b"2", b"3", b"4"):
+        fail(client, identifier, at=at)
+    entries = [Entry(float(at), identifier) for identifier in (b"1", b"2", b"3", b"4")]
+    client.set(BASE + b"1:lock", "a worker's, and failed all the same")
+    client.set(BASE + b"2:lock", "a worker's")
+    client.zrem(BASE + b"failed", b"2", b"3")
+    client.delete(BASE + b"3")
+    with RedisClient(Settings(host=redis_server.host, port=redis_server.port)) as ours:
+        reader = JobReader(ours, QueueKeys(b"bull", b"orders"), flows=True, major_known=True, names=False)
+        jobs = {job.id: job.refusal for job in reader.read(entries)}
+    assert jobs == {b"1": "a worker holds a lock on it, so it may still be running", b"4": None}
 
 
 def test_on_a_cluster_a_hash_tag_is_needed(run_module: Runner) -> None:

@@ -75,7 +75,20 @@ class JobReader:
             looks += [("EXISTS", *self._beside(key)), *(("HSTRLEN", key, text) for text in texts)]
         sizes = self.client.pipeline(looks)
         rows = [(*sizes[start : start + width], 0)[:3] for start in range(0, len(sizes), width)]
-        return [self._job(*each) for each in zip(entries, rows, self._fields(entries, rows))]
+        jobs = [self._job(*each) for each in zip(entries, rows, self._fields(entries, rows))]
+        return self._still_failed(jobs)
+
+    def _still_failed(self, jobs: list[FailedJob]) -> list[FailedJob]:
+        """Without those that somebody put back while they were looked at.
+
+        Such a job has a worker's lock, or no data any more because it was completed, and is not failed for it.
+        """
+        doubtful = [job for job in jobs if job.refusal is not None]
+        if not doubtful:
+            return jobs
+        scores = self.client.pipeline([("ZSCORE", self.keys.key("failed"), job.id) for job in doubtful])
+        gone = {job.id for job, score in zip(doubtful, scores) if _is_another(score, job.payload.score)}
+        return [job for job in jobs if job.id not in gone]
 
     def _beside(self, key: bytes) -> list[bytes]:
         return [key + b":lock", *((key + b":unsuccessful", key + b":dependencies") if self.flows else ())]
@@ -149,6 +162,11 @@ def expected_types(used: Iterable[str], keys: Sequence[tuple[str, str]]) -> list
     """The types that the script is to insist on, C(-) for keys that this library does not have."""
     chosen = frozenset(used)
     return [kind if name in chosen else "-" for name, kind in keys]
+
+
+def _is_another(score: Any, seen: float) -> bool:
+    """Whether a job's place among the failed ones is not the one that was seen. A refused look tells nothing."""
+    return not isinstance(score, Refusal) and (score is None or float(score) != seen)
 
 
 def _length(reply: Any) -> int:
