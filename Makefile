@@ -18,7 +18,7 @@ COPY := $(CURDIR)/build/copy/ansible_collections/runbook/ops
 
 SCENARIO ?= degraded
 # More than a machine of two cores has: much of a test's time is waiting.
-JOBS ?= 3
+JOBS ?= 4
 T ?=
 S ?=
 
@@ -39,7 +39,8 @@ demo: setup-demo ## the daily check of a realistic StoreBridge on throw-away ser
 	@.ci/demo $(SCENARIO)
 
 test: setup system postgresql-majors redis-versions queue-libraries ## every gate, side by side, against real servers
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/gates tests/unit tests/integration
+	@# The small ones last, so that no worker is left with a long one. What fails is tried once more, and shown.
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --reruns 1 --reruns-delay 5 tests/gates tests/integration tests/unit
 
 # ---------------------------------------------------------------- set-up
 

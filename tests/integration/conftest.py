@@ -19,7 +19,7 @@ ModuleRunner = Callable[..., dict[str, Any]]
 
 
 def run_module_process(
-    name: str, args: dict[str, Any], *, check_mode: bool = False, diff: bool = False, timeout: float = 120
+    name: str, args: dict[str, Any], *, check_mode: bool = False, diff: bool = False, timeout: float = 300
 ) -> dict[str, Any]:
     """Run one module of the collection and return its result; a traceback or a non-JSON answer fails the test."""
     payload = {"ANSIBLE_MODULE_ARGS": {**args, "_ansible_check_mode": check_mode, "_ansible_diff": diff}}

@@ -102,7 +102,7 @@ def run_client(
         [str(_client(name, server)), *arguments],
         env=client_environment(server, database, user, password),
         check=False,
-        timeout=120,
+        timeout=300,
         **{"capture_output": True, "stdin": subprocess.DEVNULL, **more},
     )
 

@@ -76,7 +76,7 @@ class Clients:
         self.busy(name, statement, **how)
         self.until(f"EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid = {self.pids[name]})")
 
-    def until(self, condition: str, seconds: float = 20.0) -> None:
+    def until(self, condition: str, seconds: float = 240.0) -> None:
         deadline = time.monotonic() + seconds
         while self.server.query(f"SELECT {condition}", db=self.database) != [(True,)]:
             assert time.monotonic() < deadline, condition

@@ -62,7 +62,7 @@ class Installation:
 
 @cache
 def _version(postgres: Path) -> str:
-    answer = subprocess.run([postgres, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
+    answer = subprocess.run([postgres, "--version"], capture_output=True, text=True, timeout=300, check=False).stdout
     found = re.search(r"\b(\d+(?:\.\d+)?\w*)", answer.removeprefix("postgres (PostgreSQL)"))
     return found.group(1) if found else ""
 

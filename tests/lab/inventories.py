@@ -49,7 +49,7 @@ def rendered(
         *("-i", str(REPOSITORY / "inventories" / system), "render.yml"),
         *("-e", json.dumps({**(variables or {}), "rendered": str(target)})),
         environment=environment,
-        timeout=120,
+        timeout=300,
     )
     assert completed.returncode == 0, completed.stdout
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in target.glob("*.json")}

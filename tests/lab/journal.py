@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 PROGRAM = "/usr/lib/systemd/systemd-journald"
-_SECONDS = 15.0
+_SECONDS = 120.0
 
 
 class Journal:

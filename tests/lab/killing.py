@@ -45,7 +45,7 @@ def killed_before(code: str, number: int, places: Sequence[Path], *, stdin: str 
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode in (0, -9), done.stdout + done.stderr

@@ -67,7 +67,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "NODE_PATH": str(installed() / "node_modules")}
 
 
-def run(script: Path, arguments: Mapping[str, Any], timeout: float = 120) -> Any:
+def run(script: Path, arguments: Mapping[str, Any], timeout: float = 300) -> Any:
     """Run a script with one JSON argument to its end: the JSON it prints."""
     command = [node_binary(), str(script), json.dumps(arguments)]
     done = subprocess.run(

@@ -24,7 +24,7 @@ from lab.process import run_as
 from lab.users import scratch_directory
 
 PATTERN = "base-%Y%m%dT%H%M%S"
-DEADLINE = 60.0
+DEADLINE = 240.0
 FRAGMENT = Path(__file__).resolve().parents[2] / "plugins" / "doc_fragments" / "postgresql_physical.py"
 ROWS = 20_000
 
@@ -209,7 +209,7 @@ class PostgresQueries:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

@@ -45,7 +45,7 @@ class RoleRun:
 
 
 def ansible_playbook(
-    directory: Path, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 180
+    directory: Path, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
     """Run C(ansible-playbook) in a directory, with Ansible's own things kept there; what it prints is in C(stdout)."""
     return subprocess.run(

@@ -175,7 +175,7 @@ def _death_signal_setter(number: signal.Signals) -> Callable[[], None]:
 
 
 def run_as(
-    account: Account | None, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout: float = 120
+    account: Account | None, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end as ``account``; the caller looks at the return code."""
     return subprocess.run(

@@ -143,11 +143,11 @@ class PrometheusServer(Server):
         result: list[dict[str, Any]] = self.get("/api/v1/query", query=expression)["data"]["result"]
         return result
 
-    def wait_for_samples(self, expression: str = "up", seconds: float = 15.0) -> bool:
+    def wait_for_samples(self, expression: str = "up", seconds: float = 60.0) -> bool:
         """Wait until a query has a result."""
         return process.wait_until(lambda: bool(self.query(expression)), seconds, 0.1)
 
-    def wait_for_scrapes(self, seconds: float = 15.0) -> bool:
+    def wait_for_scrapes(self, seconds: float = 60.0) -> bool:
         """Wait until every target was scraped, successfully or not: five seconds at least, its discovery's pace."""
 
         def all_scraped() -> bool:

@@ -14,7 +14,7 @@ from lab.errors import LabError
 from lab.node import NodeQueue
 from lab.redis import RedisServer
 
-START_SECONDS = 60.0
+START_SECONDS = 240.0
 # How long a job stays locked after its worker has gone.
 LOCK_MILLISECONDS = 1_000
 

@@ -74,7 +74,7 @@ def default_binary() -> Path:
 @cache
 def version(binary: Path) -> tuple[int, ...]:
     """The version of a server program, such as (7, 0, 15)."""
-    answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
+    answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=300, check=False).stdout
     found = re.search(r"v=(\d+)\.(\d+)\.(\d+)", answer)
     return tuple(int(part) for part in found.groups()) if found else (0, 0, 0)
 

@@ -15,7 +15,7 @@ from lab.node import NodeQueue
 from lab.redis import RedisServer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DEADLINE = 60.0
+DEADLINE = 240.0
 PASSWORD = "open sesame & more"
 # What changes data, files or the flow of replication; none of it belongs into check mode.
 CHANGING = ("bgsave", "save", "bgrewriteaof", "sync", "psync", "replconf", "config|set", "shutdown", "replicaof")
@@ -68,7 +68,7 @@ def run_limited(name: str, args: dict[str, Any], *, file_bytes: int) -> dict[str
         env={**os.environ, "PYTHONPATH": str(REPOSITORY / "build" / "collections"), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert "Traceback" not in completed.stderr, completed.stderr

@@ -125,7 +125,7 @@ class Writer:
 
     def wait(self, more: int) -> None:
         """Until so many more orders are acknowledged."""
-        wanted, deadline = len(self.acknowledged) + more, time.monotonic() + 30
+        wanted, deadline = len(self.acknowledged) + more, time.monotonic() + 240
         while len(self.acknowledged) < wanted:
             assert time.monotonic() < deadline, self.errors[-3:]
             time.sleep(0.005)
@@ -181,7 +181,7 @@ def started(module: str, arguments: dict[str, Any]) -> Iterator[subprocess.Popen
             stream.close()
 
 
-def until(what: Callable[[], bool], process: subprocess.Popen[str] | None = None, seconds: float = 30.0) -> bool:
+def until(what: Callable[[], bool], process: subprocess.Popen[str] | None = None, seconds: float = 240.0) -> bool:
     """Ask until it is so: whether it came to be before the process ended."""
     deadline = time.monotonic() + seconds
     while not what():

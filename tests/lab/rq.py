@@ -40,7 +40,7 @@ def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
 def drain(server: RedisServer, *queues: str, more: Mapping[str, str] | None = None) -> None:
     """Let a worker carry out what waits, and end."""
     command = _command(server, queues, "--burst", "--logging_level", "ERROR")
-    subprocess.run(command, check=True, timeout=120, env=_environment(more), capture_output=True)
+    subprocess.run(command, check=True, timeout=300, env=_environment(more), capture_output=True)
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class SidekiqShop:
             ["ruby", SOURCES / "queue.rb", json.dumps(steps)],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
             env=self.environment,
         )

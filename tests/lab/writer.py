@@ -19,7 +19,7 @@ from pathlib import Path
 from lab.process import Identity
 
 PAUSE_SECONDS = 0.02
-_WAIT_SECONDS = 20.0
+_WAIT_SECONDS = 240.0
 
 
 class Writer:

@@ -77,7 +77,7 @@ class Dumps:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
             **options,
         )
 

@@ -59,7 +59,7 @@ def seconds_of(run: Callable[[], dict[str, Any]]) -> float:
 
 def kill_child(module: subprocess.Popen[str], name: str, patience: float) -> None:
     """Kill a program of the module's as soon as it is there, and a moment has passed."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 240
     while module.poll() is None and time.monotonic() < until:
         for each in descendants(module.pid):
             with contextlib.suppress(OSError):
@@ -74,7 +74,7 @@ def end_sessions(server: PostgresServer, program: str, module: subprocess.Popen[
     """End pg_dump's session, or those that count."""
     which = "query LIKE 'COPY%'" if program == "pg_dump" else "query NOT LIKE 'COPY%' AND state <> 'idle'"
     statement = f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {OURS} AND {which}"
-    until = time.monotonic() + 30
+    until = time.monotonic() + 240
     while module.poll() is None and time.monotonic() < until:
         if server.query(f"SELECT count(*) FROM pg_stat_activity WHERE {OURS} AND {which}")[0][0]:
             time.sleep(patience)

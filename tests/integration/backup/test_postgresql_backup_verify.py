@@ -47,12 +47,12 @@ class Source:
 
     def dump(self, target: Path, *arguments: str) -> Path:
         command = [self.server.client("pg_dump"), *arguments, "-f", target, NAME]
-        subprocess.run(command, env=self.environment(), check=True, timeout=120)
+        subprocess.run(command, env=self.environment(), check=True, timeout=300)
         return target
 
     def globals(self, target: Path) -> Path:
         command = [self.server.client("pg_dumpall"), "--globals-only", "-f", target]
-        subprocess.run(command, env=self.environment(), check=True, timeout=120)
+        subprocess.run(command, env=self.environment(), check=True, timeout=300)
         return target
 
     def rows(self) -> int:
@@ -609,7 +609,7 @@ def test_a_newer_majors_dump_is_not_judged_by_an_older_server(
                 [newer / "pg_dump", form, "-f", tmp_path / name, NAME],
                 env={**Source(server, tmp_path).environment()},
                 check=True,
-                timeout=60,
+                timeout=300,
             )
     for name in ("shop.dump", "shop.sql"):
         result = verify(tmp_path, name=name, bin_directory=str(source.server.installation.bin))

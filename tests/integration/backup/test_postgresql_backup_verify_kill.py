@@ -92,7 +92,7 @@ def test_twenty_kills_leave_nothing(run_module: ModuleRunner, taken: Path, scrat
         module = start_module("postgresql_backup_verify", options_of(taken, scratch))
         time.sleep(usual * 0.9 * chance.random())
         module.send_signal((signal.SIGKILL, signal.SIGTERM)[number % 4 == 3])
-        module.communicate(timeout=60)
+        module.communicate(timeout=300)
         # The record is the last that a proof writes: one that is there is of a proof that came to its end.
         assert verdicts(taken) in ([], ["verified"])
         for path in taken.glob("*.verified.json"):
@@ -123,7 +123,7 @@ def test_kills_leave_no_database_on_a_staging_server(run_module: ModuleRunner, t
                 time.sleep(0.2 * chance.random())
             made += databases_of_ours(staging)
             module.send_signal((signal.SIGKILL, signal.SIGTERM)[number % 4 == 3])
-            module.communicate(timeout=60)
+            module.communicate(timeout=300)
             eventually(
                 lambda: staging.query("SELECT datname FROM pg_database ORDER BY 1") == before, "the database is gone"
             )
@@ -144,4 +144,4 @@ def test_kills_leave_no_database_on_a_staging_server(run_module: ModuleRunner, t
                             assert staging.password.encode() not in (process / name).read_bytes()
                         except OSError:
                             continue
-        module.communicate(timeout=60)
+        module.communicate(timeout=300)

@@ -25,7 +25,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.scratch.ser
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.tools import Installation, installations
 
 KILLS = 20
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 120.0
 # Starts a server, works in it, and tells when it is ready. Killed somewhere on the way.
 VICTIM = """
 import sys

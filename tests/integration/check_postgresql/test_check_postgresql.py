@@ -184,7 +184,7 @@ def sessions(server: PostgresServer, shop: str) -> Iterator[Sessions]:
 
 def until(server: PostgresServer, statement: str, database: str) -> None:
     """Wait until a query gives true."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 240
     while server.query(statement, db=database)[0][0] is not True:
         assert time.monotonic() < deadline, statement
         time.sleep(0.05)

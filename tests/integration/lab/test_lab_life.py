@@ -46,7 +46,7 @@ class Tiny:
             env=self.environment(**extra),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
 
@@ -221,7 +221,7 @@ def test_an_interrupted_start_cleans_up(tiny: Tiny, number: signal.Signals, code
     started = tiny.spawn("up", TINY_DAWDLE="s3")
     tiny.wait_for("postgresql", "redis", "s3", "sessions")
     started.send_signal(number)
-    output, errors = started.communicate(timeout=60)
+    output, errors = started.communicate(timeout=300)
     assert started.returncode == code, errors
     assert "Interrupted; stopping what was started." in output
     assert "Traceback" not in errors
@@ -278,7 +278,7 @@ def test_down_stops_a_start_that_is_under_way(tiny: Tiny) -> None:
     assert f"process {started.pid} is at work on the lab in {tiny.directory}." in busy.stderr
     down = tiny.run("down")
     assert down.returncode == 0, down.stderr
-    started.communicate(timeout=60)
+    started.communicate(timeout=300)
     assert tiny.processes() == []
     assert not tiny.directory.exists()
 
@@ -320,7 +320,7 @@ def test_two_labs_live_side_by_side(tiny: Tiny, tmp_path: Path) -> None:
     starts = [lab.spawn("up", "--without", "prometheus") for lab in (tiny, other)]
     try:
         for start in starts:
-            assert start.communicate(timeout=120)[1] == ""
+            assert start.communicate(timeout=300)[1] == ""
             assert start.returncode == 0
         assert tiny.run("down").returncode == 0
         assert tiny.processes() == []

@@ -260,7 +260,7 @@ class TestUnavailable:
             result = run_module(
                 "s3_prefix_info",
                 {**store.login(), "endpoint_url": address, "bucket": "images", "read_timeout": 0.3},
-                timeout=60,
+                timeout=300,
             )
         assert result["reason"] == (
             f"{address} does not answer in time. "

@@ -160,10 +160,10 @@ def test_a_lost_client_ends_its_statement(postgresql_by_major: PostgresServer, d
         "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(300)' AND state = 'active' "
         f"AND datname = '{database_by_major}'"
     )
-    assert eventually(lambda: postgresql_by_major.query(active) == [(1,)], 20)
+    assert eventually(lambda: postgresql_by_major.query(active) == [(1,)], 240)
     child.kill()
     child.wait()
-    assert eventually(lambda: postgresql_by_major.query(active) == [(0,)], 20)
+    assert eventually(lambda: postgresql_by_major.query(active) == [(0,)], 240)
 
 
 def eventually(condition: Any, seconds: float) -> bool:

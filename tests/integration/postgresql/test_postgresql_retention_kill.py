@@ -89,7 +89,7 @@ def start(arguments: dict[str, Any]) -> subprocess.Popen[str]:
     return process
 
 
-def until(server: PostgresServer, condition: str, seconds: float = 60) -> Any:
+def until(server: PostgresServer, condition: str, seconds: float = 240.0) -> Any:
     """The first value of a statement once there is one."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -105,7 +105,7 @@ def until(server: PostgresServer, condition: str, seconds: float = 60) -> Any:
 
 def kill(server: PostgresServer, process: subprocess.Popen[str], way: str, chance: random.Random) -> None:
     """Wait until it is at work, for a random moment more, and end it in one of three ways."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while process.poll() is None and time.monotonic() < deadline:
         if server.query(f"{BACKEND} AND query ~ 'gone|picked|retention_ledger|COMMIT'"):
             break
@@ -113,7 +113,7 @@ def kill(server: PostgresServer, process: subprocess.Popen[str], way: str, chanc
     time.sleep(chance.random() * 0.4)
     pids = [row[0] for row in server.query(BACKEND)]
     if process.poll() is not None or not pids:
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         return
     if way == "module":
         process.kill()
@@ -121,7 +121,7 @@ def kill(server: PostgresServer, process: subprocess.Popen[str], way: str, chanc
         server.execute(f"SELECT pg_terminate_backend({pids[0]})")
     else:
         os.kill(pids[0], signal.SIGKILL)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert "Traceback" not in err, err
     if way != "module" and out:
         told = json.loads(out)
@@ -236,7 +236,7 @@ def test_two_runs_at_once(server: PostgresServer) -> None:
     first = start(arguments)
     until(server, f"{BACKEND} AND query ~ 'picked'")
     second = start(arguments)
-    out, _errors = second.communicate(timeout=60)
+    out, _errors = second.communicate(timeout=300)
     told = json.loads(out)
     assert told["failed"]
     assert told["msg"].startswith("Another run of postgresql_retention is at work in database postgres (pid ")

@@ -814,7 +814,7 @@ def start(one: Database, **options: Any) -> subprocess.Popen[str]:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
@@ -841,7 +841,7 @@ def test_progress_and_interruption(database: Database, tmp_path: Path, how: str)
         started.terminate()
     else:
         Path(f"{path}.stop").touch()
-    output, errors = started.communicate(timeout=60)
+    output, errors = started.communicate(timeout=300)
     assert "Traceback" not in errors, errors
     result = json.loads(output)
     assert result["failed"] is True

@@ -81,7 +81,7 @@ class Crowd(Clients):
 
     def dump(self) -> tuple[int, str]:
         """The dump's exit status and complaints, read to its end."""
-        _output, errors = self.programs["pg_dump"].communicate(timeout=60)
+        _output, errors = self.programs["pg_dump"].communicate(timeout=300)
         return self.programs["pg_dump"].returncode, errors.decode()
 
     def settled(self, *expected: str) -> None:

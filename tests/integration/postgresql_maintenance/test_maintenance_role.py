@@ -214,7 +214,7 @@ def test_a_leak_is_ended_before_the_vacuum_that_it_held_back(
     assert json.dumps(cured.facts["vacuum"]["actions"][0]["effective"]) == "true"
 
 
-def wait_for(condition: Any, seconds: float = 20) -> None:
+def wait_for(condition: Any, seconds: float = 240.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come about in time"

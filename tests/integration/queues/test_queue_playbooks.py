@@ -80,7 +80,7 @@ def worker(lab: Running, place: Path, **arguments: Any) -> Iterator[Path]:
         yield began
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=300)
 
 
 def begun(path: Path) -> Counter[str]:

@@ -39,7 +39,7 @@ def start(binary: Path, text: str, folder: Path) -> tuple[int, str]:
     path = folder / "redis.conf"
     lines = text.rstrip("\n").count("\n") + 1
     path.write_text(text.rstrip("\n") + "\ndatabases none\n", encoding="utf-8")
-    done = subprocess.run([binary, path], capture_output=True, text=True, timeout=30, check=False, cwd=folder)
+    done = subprocess.run([binary, path], capture_output=True, text=True, timeout=300, check=False, cwd=folder)
     output = done.stdout + done.stderr
     found = re.search(r"at line (\d+)", output)
     assert done.returncode != 0, output

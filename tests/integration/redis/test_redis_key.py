@@ -67,7 +67,7 @@ def shell(server: RedisServer, line: str) -> subprocess.CompletedProcess[str]:
         ["bash", "-c", line.replace("redis-cli", f"redis-cli -p {server.port}")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

@@ -448,7 +448,7 @@ def test_an_interrupted_run_leaves_whole_jobs_and_goes_on(modern: Work, way: str
         process = start_emptying(modern, batch_size=1)
         assert wait_until(lambda: client.llen(modern.key("wait")) < 19_900, 30, pause=0.001)
         getattr(process, way)()
-        output, error = process.communicate(timeout=60)
+        output, error = process.communicate(timeout=300)
         left = client.llen(modern.key("wait"))
         assert 0 < left < 20_000, error
         # As many jobs with data as there are entries.

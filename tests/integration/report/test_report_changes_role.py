@@ -57,7 +57,7 @@ def play(tmp_path: Path) -> Player:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=180,
+            timeout=300,
             check=False,
         )
         assert "Traceback" not in completed.stdout, completed.stdout

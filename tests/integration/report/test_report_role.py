@@ -100,7 +100,7 @@ def play(tmp_path: Path) -> Player:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert "Traceback" not in completed.stdout, completed.stdout

@@ -49,7 +49,7 @@ class Source:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
         if done.returncode:
             raise LabError(f"pg_dump of {database} failed: {done.stderr.strip()}")
@@ -83,7 +83,7 @@ class Source:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
         if done.returncode:
             raise LabError(f"pg_dumpall failed: {done.stderr.strip()}")

@@ -116,7 +116,7 @@ class PgBackRest:
             self.server.execute("CREATE TABLE IF NOT EXISTS noise (text text)", db=WHOLE)
             self.server.execute("INSERT INTO noise SELECT md5(g::text) FROM generate_series(1, 1000) g", db=WHOLE)
             self.server.execute("SELECT pg_switch_wal()")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 240
         while self.server.query("SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'")[0][0]:
             if time.monotonic() > deadline:
                 raise LabError("The WAL was not archived within 30 seconds.")
@@ -125,7 +125,7 @@ class PgBackRest:
     def postgres(self, data: Path, *options: str) -> subprocess.CompletedProcess[str]:
         """Run the server program on another data directory, until it ends by itself."""
         program = self.server.installation.bin / "postgres"
-        return run_as(self.server.account, [program, "-D", data, *options], timeout=60)
+        return run_as(self.server.account, [program, "-D", data, *options], timeout=300)
 
     # --- copies of the repository
     def copy(self, number: int) -> Path:

@@ -100,7 +100,7 @@ def kill_our_own(bench: Bench) -> None:
 
 def _pg_dump_of(bench: Bench) -> Identity:
     """The pg_dump that waits for the lock."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'LOCK TABLE%'"
     while time.monotonic() < deadline:
         if bench.server.query(waiting):

@@ -131,7 +131,7 @@ def pg_dump(server: PostgresServer) -> str | None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     if completed.returncode:
         raise LabError(f"pg_dump ended with code {completed.returncode}: {completed.stderr.strip()}")

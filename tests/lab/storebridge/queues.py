@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
 REGISTER, SYNC = "storebridge.register_product", "storebridge.sync_stock"
-START_SECONDS = 60.0
+START_SECONDS = 240.0
 # Below the visibility timeout: later ones would run twice.
 ETA_SECONDS = 1_800
 
