@@ -1,9 +1,9 @@
-"""Where Redis 8 is looked for."""
+"""Where packages of another release are looked for."""
 
 from __future__ import annotations
 
 import pytest
-from lab.redis_packages import mirror, release_of
+from lab.debian_archive import mirror, release_of
 
 TARGETS = """\
 http://mirror.example/debian/|bookworm|main
