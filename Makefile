@@ -28,7 +28,7 @@ export PYTHONPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help demo test setup setup-demo system lint ruff mypy ansible-lint docs-lint changelog-lint \
-	sanity unit integration matrix molecule bench docs build readmes importer clean postgresql-majors redis-versions queue-libraries
+	sanity unit integration matrix molecule bench docs build readmes importer clean postgresql-majors redis-versions queue-libraries machines
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ help: ## this list
 demo: setup-demo ## the daily check of a realistic StoreBridge on throw-away servers (SCENARIO=healthy|degraded)
 	@.ci/demo $(SCENARIO)
 
-test: setup system postgresql-majors redis-versions queue-libraries ## every gate, side by side, against real servers
+test: setup system postgresql-majors redis-versions queue-libraries machines ## every gate, side by side, against real servers
 	@# The small ones last, so that no worker is left with a long one. What fails is tried once more, and shown.
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --reruns 1 --reruns-delay 5 tests/gates tests/integration tests/unit
 
@@ -76,6 +76,9 @@ redis-versions: setup system ## Redis 8 beside the system's, where Debian's arch
 queue-libraries: setup system ## Bull and BullMQ in every supported major, for the tests of queues
 	@$(BIN)/python -m lab fetch-queue-libraries
 
+machines: setup system ## images of the machines that tests boot: Debian 11, 12 and 13 with systemd
+	@$(BIN)/python -m lab fetch-machines
+
 # ---------------------------------------------------------------- gates
 
 lint: ruff mypy ansible-lint docs-lint changelog-lint ## every linter
@@ -108,13 +111,13 @@ sanity: copy ## ansible-test sanity, without ignores
 unit: setup ## unit tests (T=path or -k expression narrows them)
 	@$(BIN)/python -m pytest -n $(JOBS) tests/unit $(T)
 
-integration: setup system ## integration tests on real servers (T=tests/integration/redis narrows them)
+integration: setup system machines ## integration tests on real servers (T=tests/integration/redis narrows them)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(or $(T),tests/integration)
 
 matrix: setup ## the other supported ansible-core and Python versions present on this machine
 	@$(BIN)/python -m pytest tests/gates/test_matrix.py
 
-molecule: setup system ## molecule scenarios (S=name for one)
+molecule: setup system machines ## molecule scenarios (S=name for one)
 	@cd $(HERE) && $(BIN)/molecule test $(if $(S),-s $(S),--all)
 
 bench: setup system ## the performance claims, measured side by side

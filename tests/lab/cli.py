@@ -1,4 +1,4 @@
-"""The command line: up, down, status, three that fetch, and serve for the lab's own processes."""
+"""The command line: up, down, status, those that fetch, machines, and serve for the lab's own processes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,16 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("fetch-redis", help="bring Redis 8 for the tests of versions (Debian 13's packages)")
 
+    commands.add_parser("fetch-compose", help="bring Docker Compose v2 as a plugin of the client (Debian 13's package)")
+
     commands.add_parser("fetch-queue-libraries", help="install the queue libraries of Node that tests run (npm)")
+
+    commands.add_parser("fetch-machines", help="make the images of the machines that tests boot (Debian 11, 12, 13)")
+
+    machines = commands.add_parser("machines", help="machines that a molecule scenario starts and stops")
+    machines.add_argument("action", choices=("up", "down"))
+    machines.add_argument("--directory", type=Path, required=True, help="where their inventory is written")
+    machines.add_argument("--hosts", default="", metavar="NAME=RELEASE,…", help="such as web1=12,web2=13")
 
     serve = commands.add_parser("serve", help="one of the lab's own servers, in the foreground (used by the others)")
     serve.add_argument("kind")
@@ -243,11 +252,37 @@ def _fetch_redis(_options: argparse.Namespace) -> int:
     return 0
 
 
+def _fetch_compose(_options: argparse.Namespace) -> int:
+    from lab import compose_plugin
+
+    print(f"Docker Compose is in {shown(compose_plugin.fetch())}")
+    return 0
+
+
 def _fetch_queue_libraries(_options: argparse.Namespace) -> int:
     from lab import node
 
     for library in node.LIBRARIES:
         print(f"{library}: {node.version(library)} in {shown(node.installed())}")
+    return 0
+
+
+def _fetch_machines(_options: argparse.Namespace) -> int:
+    from lab.hosts import images
+
+    for name in images.fetch():
+        print(f"Machine image {name}")
+    return 0
+
+
+def _machines(options: argparse.Namespace) -> int:
+    from lab.hosts import standing
+
+    if options.action == "down":
+        standing.down(options.directory.absolute())
+        return 0
+    names = standing.up(options.directory.absolute(), standing.parsed(options.hosts))
+    print(f"Started {', '.join(names)}.")
     return 0
 
 
@@ -264,6 +299,9 @@ COMMANDS = {
     "status": _status,
     "fetch-postgresql": _fetch,
     "fetch-redis": _fetch_redis,
+    "fetch-compose": _fetch_compose,
     "fetch-queue-libraries": _fetch_queue_libraries,
+    "fetch-machines": _fetch_machines,
+    "machines": _machines,
     "serve": _serve,
 }

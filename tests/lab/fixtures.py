@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from lab.hosts.machines import debian, debian12, fleet_of, machine  # noqa: F401 # fixtures
 from lab.paths import REPOSITORY
 from lab.postgresql import PostgresServer, installations
 from lab.redis import RedisServer
