@@ -1,0 +1,103 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sockets of a machine with the processes that hold them, as the kernel lists them under F(/proc)."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+_STATES = {"01": "established", "0A": "listening"}
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Socket:
+    """One socket; C(pid) and C(process) are null where they could not be seen."""
+
+    protocol: str
+    address: str
+    port: int
+    peer: str
+    peer_port: int
+    state: str
+    inode: int
+    uid: int
+    pid: Optional[int] = None
+    process: Optional[str] = None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether others than this machine can reach it."""
+        return not ipaddress.ip_address(self.address).is_loopback
+
+    def facts(self) -> dict[str, Any]:
+        """The listening socket, one entry."""
+        return {
+            "protocol": self.protocol,
+            "address": self.address,
+            "port": self.port,
+            "is_public": self.is_public,
+            "pid": self.pid,
+            "process": self.process,
+        }
+
+
+def sockets_of(text: str, protocol: str) -> list[Socket]:
+    """The lines of C(/proc/net/tcp) and its kin that listen or are established."""
+    found = []
+    for line in text.splitlines()[1:]:
+        parts = line.split()
+        if len(parts) < 10:
+            continue
+        state = _STATES.get(parts[3])
+        # A bound UDP socket without a peer is in state 07 and takes what comes.
+        if protocol.startswith("udp"):
+            state = "listening" if parts[3] == "07" else state
+        if state is None:
+            continue
+        (address, port), (peer, peer_port) = _end(parts[1]), _end(parts[2])
+        found.append(Socket(protocol[:3], address, port, peer, peer_port, state, int(parts[9]), int(parts[7])))
+    return found
+
+
+def _end(text: str) -> tuple[str, int]:
+    """An address and a port; every 32 bits of the address are in the byte order of the machine."""
+    address, _, port = text.partition(":")
+    raw = b"".join(bytes.fromhex(address[place : place + 8])[::-1] for place in range(0, len(address), 8))
+    found = ipaddress.ip_address(raw)
+    mapped = getattr(found, "ipv4_mapped", None)
+    return str(mapped or found), int(port, 16)
+
+
+def read_sockets(proc: Path = PROC) -> list[Socket]:
+    """All of them, with their processes as far as we may look."""
+    owners = dict(_owners(proc))
+    found = []
+    for protocol in ("tcp", "tcp6", "udp", "udp6"):
+        with contextlib.suppress(OSError):
+            text = (proc / "net" / protocol).read_text(encoding="ascii")
+            for each in sockets_of(text, protocol):
+                pid, name = owners.get(each.inode, (None, None))
+                found.append(Socket(**{**each.__dict__, "pid": pid, "process": name}))
+    return found
+
+
+def _owners(proc: Path) -> Iterator[tuple[int, tuple[int, str]]]:
+    for place in proc.iterdir():
+        if not place.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            name = (place / "comm").read_text(encoding="utf-8", errors="replace").strip()
+            for descriptor in (place / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    # The path holds a number of the kernel's, which no Path takes as it is.
+                    target = os.readlink(descriptor)  # noqa: PTH115
+                    if target.startswith("socket:["):
+                        yield int(target[8:-1]), (int(place.name), name)
