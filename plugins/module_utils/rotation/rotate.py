@@ -1,0 +1,341 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rotation that is made now and proves itself: the writer is at the new file, the old one is all there."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Optional
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import free_bytes, private_directory
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.rotation.logs import LogFile, look, matches, matching
+from ansible_collections.runbook.ops.plugins.module_utils.rotation.program import Logrotate, Spoken
+from ansible_collections.runbook.ops.plugins.module_utils.rotation.reading import (
+    Configuration,
+    Rule,
+    read_configuration,
+    text_of,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.rotation.sequence import (
+    compile_sequence,
+    continuity,
+    numbers_at_end,
+    numbers_at_start,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.rotation.settings import Settings
+from ansible_collections.runbook.ops.plugins.module_utils.rotation.syntax import Entry, Problem, parse
+from ansible_collections.runbook.ops.plugins.module_utils.rotation.writers import Writer, find_writers
+
+_LOOK_SECONDS = 0.05
+_ROOM = 1.1
+
+
+def rotate_argument_spec() -> dict[str, dict[str, Any]]:
+    """The options of log_rotate."""
+    return {
+        "logs": {"type": "list", "elements": "str", "required": True},
+        "config": {"type": "path", "default": "/etc/logrotate.conf"},
+        "state_file": {"type": "path"},
+        "sequence_pattern": {"type": "str"},
+        "reopen_timeout": {"type": "float", "default": 30},
+        "timeout": {"type": "float", "default": 300},
+        "max_logs": {"type": "int", "default": 100},
+    }
+
+
+@dataclass
+class Turn:
+    """One log that is rotated: what it was, held open so that it can be found whatever it is called then."""
+
+    log: LogFile
+    rule: Rule
+    writers: list[Writer]
+    held: Optional[BinaryIO] = None
+    after: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        """What holds for it."""
+        return self.rule.settings
+
+    def as_action(self) -> dict[str, Any]:
+        """The entry of C(actions)."""
+        return {
+            "action": "rotate",
+            "object": self.log.path,
+            "reason": "asked for",
+            "file": str(self.rule.path),
+            "method": "copytruncate" if self.settings.is_copy_truncate else "create",
+        }
+
+
+def rotate(options: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
+    """Plan, guard, rotate, prove.
+
+    Raises:
+        InvalidOption: a log is matched by no entry.
+        Refused: the configuration is broken, or its rotation would lose lines.
+        RunbookError: the rotation could not be proven; the result travels along.
+
+    """
+    pattern = compile_sequence(options["sequence_pattern"])
+    program, configuration = Logrotate(), read_configuration(Path(options["config"]))
+    turns = _plan(options, configuration)
+    with private_directory("runbook-logrotate-") as place:
+        chosen = _only(place, configuration, turns)
+        errors = program.try_out(chosen).errors
+        if errors:
+            raise Refused(
+                f"logrotate does not accept the configuration: {'; '.join(errors[:3])}. Nothing was rotated. "
+                "Correct it with logrotate_config.",
+                errors=errors,
+            )
+        _guard(turns, options)
+        before = {turn.log.path: _figures(turn.log, turn.writers) for turn in turns}
+        actions = [turn.as_action() for turn in turns]
+        if check_mode or not turns:
+            return outcome(
+                changed=bool(turns), actions=actions, before=before, after=None if check_mode else {}, proof=None
+            )
+        try:
+            for turn in turns:
+                turn.held = Path(turn.log.path).open("rb")  # noqa: SIM115 - it is held until the proof is done
+            state = Path(options["state_file"]) if options["state_file"] else None
+            spoken = program.force(chosen, state, options["timeout"])
+            waited = _wait(turns, options["reopen_timeout"])
+            for turn in turns:
+                turn.after = _after(turn, pattern)
+        finally:
+            for turn in turns:
+                if turn.held:
+                    turn.held.close()
+    after = {turn.log.path: turn.after for turn in turns}
+    proof = _proof(turns, spoken, waited)
+    result = outcome(changed=True, actions=actions, before=before, after=after, proof=proof)
+    if proof["problems"]:
+        raise RunbookError("; ".join(proof["problems"]), **result)
+    return result
+
+
+def _plan(options: Mapping[str, Any], configuration: Configuration) -> list[Turn]:
+    turns: dict[str, Turn] = {}
+    for path in options["logs"]:
+        rules = [each for each in configuration.rules if path in each.entry.patterns]
+        rules = rules or [each for each in configuration.rules if matches(path, each.entry.patterns)]
+        found = matching([path])
+        if not rules and not any(_rule_of(log, configuration) for log in found):
+            raise InvalidOption("logs", path, f"a log that an entry below {configuration.main} rotates")
+        for log in found:
+            rule = _rule_of(log, configuration)
+            if rule:
+                turns.setdefault(log.path, Turn(log, rule, []))
+    # An entry is rotated as a whole: its script is run once for all its files, and would not be run for one alone.
+    for rule in [turn.rule for turn in turns.values()]:
+        for log in matching(rule.entry.patterns):
+            turns.setdefault(log.path, Turn(log, rule, []))
+    kept = [turn for turn in turns.values() if turn.log.size_bytes or turn.settings.is_empty_rotated]
+    if len(kept) > options["max_logs"]:
+        raise Refused(
+            f"{len(kept)} logs would be rotated, more than max_logs ({options['max_logs']}). Nothing was done."
+        )
+    writers = find_writers({turn.log.identity for turn in kept})
+    if kept and not writers.complete:
+        raise Refused("Only root sees which processes write to a log. Nothing was rotated. Use become.")
+    for turn in kept:
+        turn.writers = writers.of(turn.log.identity)
+    return kept
+
+
+def _rule_of(log: LogFile, configuration: Configuration) -> Optional[Rule]:
+    return next((rule for rule in configuration.rules if matches(log.path, rule.entry.patterns)), None)
+
+
+def _only(place: Path, configuration: Configuration, turns: Sequence[Turn]) -> Path:
+    """A configuration with the chosen entries alone, each after the global directives that hold for it."""
+    wanted = {(turn.rule.path, turn.rule.entry.line) for turn in turns}
+    included = [path for path in configuration.files if path != configuration.main]
+    lines: list[str] = []
+
+    def take(path: Path) -> None:
+        text = text_of(path).splitlines()
+        for item in parse("\n".join(text)):
+            if isinstance(item, Entry):
+                lines.extend(text[item.line - 1 : item.end_line] if (path, item.line) in wanted else [])
+            elif isinstance(item, Problem):
+                continue
+            elif item.name == "include":
+                while included:
+                    take(included.pop(0))
+            elif not item.name.startswith("taboo"):
+                lines.append(text[item.line - 1])
+
+    take(configuration.main)
+    made = place / "logrotate.conf"
+    made.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    made.chmod(0o600)
+    return made
+
+
+def _guard(turns: Sequence[Turn], options: Mapping[str, Any]) -> None:
+    for turn in turns:
+        settings, path = turn.settings, turn.log.path
+        if settings.rotate == 0:
+            raise Refused(
+                f"{path}: rotate is 0, so that the log would be deleted. Nothing was rotated. Keep at least one."
+            )
+        scripts = turn.rule.entry.scripts.keys() & {"postrotate", "lastaction"}
+        if turn.writers and not settings.is_copy_truncate and not scripts:
+            raise Refused(
+                f"{path}: {turn.writers[0].name} writes to it and nothing would tell it to reopen. "
+                "Nothing was rotated. Declare how it reopens with logrotate_config."
+            )
+        if "postrotate" in scripts and not settings.has_shared_scripts and _siblings(turn, turns) > 1:
+            raise Refused(
+                f"{path}: without sharedscripts the postrotate script would run {_siblings(turn, turns)} times. "
+                "Nothing was rotated. Correct the entry with logrotate_config."
+            )
+        if settings.is_copy_truncate:
+            place = Path(path).parent
+            if free_bytes(place) < turn.log.size_bytes * _ROOM:
+                raise Refused(
+                    f"{path}: there is no room for its copy in {place}. Nothing was rotated. Free some first."
+                )
+    if options["reopen_timeout"] <= 0:
+        raise InvalidOption("reopen_timeout", options["reopen_timeout"], "more than 0 seconds")
+
+
+def _siblings(turn: Turn, turns: Sequence[Turn]) -> int:
+    return sum(1 for other in turns if other.rule is turn.rule)
+
+
+def _figures(log: Optional[LogFile], writers: Sequence[Writer]) -> dict[str, Any]:
+    return {
+        "inode": log.inode if log else None,
+        "size_bytes": log.size_bytes if log else None,
+        "mode": f"{log.mode:04o}" if log else None,
+        "writers": [writer.as_dict() for writer in writers],
+    }
+
+
+def _wait(turns: Sequence[Turn], seconds: float) -> float:
+    """Wait until nobody writes to a file that was renamed, as long as that may take; how long it took."""
+    began = time.monotonic()
+    renamed = [turn for turn in turns if not turn.settings.is_copy_truncate]
+    while True:
+        waited = time.monotonic() - began
+        # The old file for who is still there, the new one for who has come.
+        new = {turn.log.path: look(turn.log.path) for turn in renamed}
+        identities = {turn.log.identity for turn in renamed} | {log.identity for log in new.values() if log}
+        writers = find_writers(identities)
+        for turn in renamed:
+            log = new[turn.log.path]
+            moved = log is not None and log.identity != turn.log.identity
+            turn.after = {
+                "left": writers.of(turn.log.identity),
+                "come": writers.of(log.identity) if log is not None and moved else [],
+            }
+        if all(not turn.after["left"] and (turn.after["come"] or not turn.writers) for turn in renamed):
+            return waited
+        if waited >= seconds:
+            return waited
+        time.sleep(_LOOK_SECONDS)
+
+
+def _after(turn: Turn, pattern: Optional[re.Pattern[bytes]]) -> dict[str, Any]:
+    log = look(turn.log.path)
+    come = turn.after.get("come", turn.writers)
+    old = _rotated(turn)
+    return {
+        **_figures(log, come),
+        "left_writers": [writer.as_dict() for writer in turn.after.get("left", [])],
+        "rotated_to": old.path if old else None,
+        "rotated_size_bytes": old.size_bytes if old else None,
+        "sequence": _sequence(turn, old, pattern),
+    }
+
+
+def _rotated(turn: Turn) -> Optional[LogFile]:
+    """The old file under its new name: by its inode, or for a copy the newest that has its beginning."""
+    place = Path(turn.settings.old_directory or turn.log.path.rpartition("/")[0])
+    if not place.is_absolute():
+        place = Path(turn.log.path).parent / place
+    base = Path(turn.log.path).name
+    stem = base.rpartition(".")[0] or base
+    found = [
+        log
+        for each in place.iterdir()
+        if each.name.startswith(stem) and each.name != base and (log := look(str(each))) is not None
+    ]
+    if not turn.settings.is_copy_truncate:
+        return next((log for log in found if log.identity == turn.log.identity), _compressed(found, turn))
+    return max(found, key=lambda log: log.modified_seconds, default=None)
+
+
+def _compressed(found: Sequence[LogFile], turn: Turn) -> Optional[LogFile]:
+    """What a compression at once made of it."""
+    if not turn.settings.is_compressed or turn.settings.is_compression_delayed:
+        return None
+    return max(found, key=lambda log: log.modified_seconds, default=None)
+
+
+def _sequence(turn: Turn, old: Optional[LogFile], pattern: Optional[re.Pattern[bytes]]) -> Optional[dict[str, Any]]:
+    if pattern is None or old is None:
+        return None
+    numbers: list[int] = []
+    if turn.settings.is_copy_truncate:
+        with Path(old.path).open("rb") as stream:
+            numbers += numbers_at_end(stream, pattern)
+    elif turn.held:
+        numbers += numbers_at_end(turn.held, pattern)
+    if Path(turn.log.path).exists():
+        with Path(turn.log.path).open("rb") as stream:
+            numbers += numbers_at_start(stream, pattern)
+    return continuity(numbers).as_dict()
+
+
+def _proof(turns: Sequence[Turn], spoken: Spoken, waited: float) -> dict[str, Any]:
+    problems = [f"logrotate said: {each}" for each in spoken.errors]
+    expected = len({id(turn.rule) for turn in turns if turn.rule.entry.scripts.get("postrotate") is not None})
+    if spoken.postrotate_count != expected:
+        problems.append(f"the postrotate script ran {spoken.postrotate_count} times and not {expected}")
+    lost = doubled = 0
+    sequence_known = bool(turns)
+    for turn in turns:
+        problems += _shortcomings(turn, turn.after)
+        sequence = turn.after["sequence"]
+        # A log without any number is none that says whether lines were lost.
+        sequence_known = sequence_known and sequence is not None and sequence["seen"] > 0
+        lost += sequence["lost"] if sequence else 0
+        doubled += sequence["doubled"] if sequence else 0
+    return {
+        "postrotate_count": spoken.postrotate_count,
+        "postrotate_expected": expected,
+        "reopen_seconds": round(waited, 3),
+        "lost_lines": lost if sequence_known else None,
+        "doubled_lines": doubled if sequence_known else None,
+        "problems": problems,
+    }
+
+
+def _shortcomings(turn: Turn, after: Mapping[str, Any]) -> list[str]:
+    path, found = turn.log.path, []
+    if after["rotated_to"] is None:
+        found.append(f"{path} was not rotated. Read what logrotate said")
+    elif after["left_writers"]:
+        names = ", ".join(f"{each['name']} ({each['pid']})" for each in after["left_writers"])
+        found.append(
+            f"{names} still writes to {after['rotated_to']} and not to {path}: nothing is lost as long as that file is "
+            "there. Make it reopen its log, and correct how it is told"
+        )
+    elif turn.writers and not after["writers"]:
+        found.append(
+            f"nobody writes to {path} any more: {turn.writers[0].name} has not reopened it. Look at its service"
+        )
+    return found

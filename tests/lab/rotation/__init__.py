@@ -1,0 +1,1 @@
+"""Processes that write logs, for tests that rotate them."""
