@@ -34,9 +34,11 @@ def watch(request: Request, machine: Machine) -> tuple[dict[str, Any], str]:
         # Another process than a moment ago: it died in between, and was started again.
         seen = (facts["main_pid"], facts["restarts_count"])
         now = time.monotonic()
-        if problem or seen != identity:
-            well_since = None if problem else now
-            identity = seen
+        if problem:
+            well_since = None
+        elif well_since is None or seen != identity:
+            well_since = now
+        identity = seen
         if well_since is not None and now - well_since >= request.settle_seconds:
             return facts, ""
         if now >= deadline:
