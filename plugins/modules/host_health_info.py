@@ -198,6 +198,10 @@ measured_at:
   description: When it was measured, in ISO 8601 UTC.
   returned: success
   type: str
+container:
+  description: What kind of container this is. Empty for a machine of its own.
+  returned: success
+  type: str
 skipped_sections:
   description: What could not be read, or only in part.
   returned: success
@@ -528,9 +532,6 @@ health:
         is_own_clock:
           description: V(false) in a container, whose clock is the machine's below.
           type: bool
-        container:
-          description: What kind of container this is.
-          type: str
     units:
       description: systemd's units.
       type: dict

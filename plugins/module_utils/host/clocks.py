@@ -118,7 +118,6 @@ def clock_facts(
         "timezone": timedatectl.get("Timezone") or os.environ.get("TZ") or None,
         # A container has the clock of the machine below: it is that machine's to set.
         "is_own_clock": not container,
-        "container": container or None,
     }
 
 

@@ -54,7 +54,12 @@ def collect(machine: Machine, now: dt.datetime, certificates_at: dt.datetime) ->
             machine.skip(name, error.message, error.remedy)
         except (OSError, ValueError, KeyError, IndexError) as error:
             machine.skip(name, f"it could not be understood: {error}", "Please report it with the texts of /proc.")
-    return {"health": health, "figures": _figures(health), "skipped_sections": machine.skipped}
+    return {
+        "container": machine.container(),
+        "health": health,
+        "figures": _figures(health),
+        "skipped_sections": machine.skipped,
+    }
 
 
 def _cpu(sample: Sample) -> dict[str, Any]:
