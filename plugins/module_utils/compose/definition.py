@@ -1,0 +1,164 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A project's definition, as C(docker compose config) gives it, as facts and as what is wrong in it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from ansible_collections.runbook.ops.plugins.module_utils.compose.secrets import default_reason, secret_in, weak_reason
+from ansible_collections.runbook.ops.plugins.module_utils.compose.values import memory_bytes
+
+# Their images' names, without owner and tag. Their data outlives them, and restarting them stops everything else.
+_STATEFUL = re.compile(
+    r"(?:^|[-_])(?:postgres(?:ql)?|postgis|pgvector|timescaledb|mysql|mariadb|percona|mongo(?:db)?|redis|valkey|keydb|"
+    r"rabbitmq|kafka|zookeeper|etcd|elasticsearch|opensearch|cassandra|minio|influxdb|clickhouse|couchdb|neo4j|"
+    r"memcached)(?:$|[-_])"
+)
+_EVERYWHERE = ("", "0.0.0.0", "::", "[::]")  # noqa: S104 - they are looked for, not bound
+_NOT_DATABASES = re.compile(r"exporter|proxy|commander|insight|board|ui$")
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A service as it is declared. C(environment) holds secrets."""
+
+    name: str
+    image: str
+    builds: bool = False
+    replicas: int = 1
+    has_healthcheck: bool = False
+    memory_limit_bytes: Optional[int] = None
+    log_driver: Optional[str] = None
+    log_options: Mapping[str, str] = field(default_factory=dict)
+    restart: str = ""
+    ports: Sequence[Mapping[str, Any]] = ()
+    volumes: Sequence[str] = ()
+    environment: Mapping[str, Optional[str]] = field(default_factory=dict)
+    command: Sequence[str] = ()
+    is_stateful: bool = False
+
+
+def services_of(model: Mapping[str, Any], stateful: Iterable[str] | None = None) -> dict[str, Declared]:
+    """The services of a resolved definition, by name.
+
+    Args:
+        model: What C(docker compose config --format json) gave.
+        stateful: The services that keep data; None to tell them by their images.
+
+    """
+    chosen = None if stateful is None else frozenset(stateful)
+    return {name: _declared(model, name, raw or {}, chosen) for name, raw in (model.get("services") or {}).items()}
+
+
+def _declared(model: Mapping[str, Any], name: str, raw: Mapping[str, Any], stateful: frozenset[str] | None) -> Declared:
+    deploy = raw.get("deploy") or {}
+    limits = (deploy.get("resources") or {}).get("limits") or {}
+    logging = raw.get("logging") or {}
+    builds = bool(raw.get("build"))
+    image = str(raw.get("image") or (f"{model.get('name', '')}-{name}" if builds else ""))
+    check = raw.get("healthcheck") or {}
+    return Declared(
+        name=name,
+        image=image,
+        builds=builds,
+        replicas=int(deploy.get("replicas", raw.get("scale", 1))),
+        has_healthcheck=bool(check) and not check.get("disable") and (check.get("test") or ["NONE"])[0] != "NONE",
+        memory_limit_bytes=memory_bytes(limits.get("memory") or raw.get("mem_limit")),
+        log_driver=logging.get("driver"),
+        log_options=logging.get("options") or {},
+        restart=str(raw.get("restart") or (deploy.get("restart_policy") or {}).get("condition") or ""),
+        ports=tuple(raw.get("ports") or ()),
+        volumes=tuple(
+            each["source"] for each in raw.get("volumes") or () if each.get("type") == "volume" and each.get("source")
+        ),
+        environment={key: _plain(value) for key, value in (raw.get("environment") or {}).items()},
+        command=tuple(_plain(each) or "" for each in raw.get("command") or ()),
+        is_stateful=is_database(image) if stateful is None else name in stateful,
+    )
+
+
+def _plain(value: Any) -> str | None:
+    """A value as the container gets it: Compose writes a dollar sign twice."""
+    return None if value is None else str(value).replace("$$", "$")
+
+
+def is_database(image: str) -> bool:
+    """Whether an image by its name is one of a server that keeps data."""
+    name = re.split(r"[:@]", image.rpartition("/")[2])[0]
+    return bool(_STATEFUL.search(name)) and not _NOT_DATABASES.search(name)
+
+
+def is_pinned(image: str) -> bool:
+    """Whether a reference says which version it means: a digest, an id, or a tag other than C(latest)."""
+    if image.startswith("sha256:") or "@sha256:" in image:
+        return True
+    tag = image.rpartition("/")[2].partition(":")[2]
+    return tag not in ("", "latest")
+
+
+def lint(
+    services: Mapping[str, Declared], *, version_is_obsolete: bool = False, least_secret: int = 16
+) -> list[dict[str, str]]:
+    """What is wrong in a definition: C(kind), C(service), C(object), C(message). No value of a secret is among it."""
+    found: list[dict[str, str]] = []
+    if version_is_obsolete:
+        found.append(_entry("obsolete_version", "", "version", "the attribute version means nothing any more"))
+    for each in services.values():
+        found += _lint_service(each, least_secret)
+    return found
+
+
+def _lint_service(service: Declared, least: int) -> list[dict[str, str]]:
+    name = service.name
+    found = []
+    if not service.builds and not is_pinned(service.image):
+        text = f"the image {service.image} has no version: it means another one after every pull"
+        found.append(_entry("unpinned_image", name, name, text))
+    if not service.has_healthcheck:
+        found.append(_entry("no_healthcheck", name, name, "nothing can tell whether it works: it has no health check"))
+    if service.memory_limit_bytes is None:
+        found.append(_entry("no_memory_limit", name, name, "it may take all of the machine's memory"))
+    if service.restart in ("", "no", "none"):
+        found.append(_entry("no_restart_policy", name, name, "it stays down after a crash or a reboot"))
+    if service.log_driver in (None, "json-file") and "max-size" not in service.log_options:
+        found.append(_entry("no_log_limit", name, name, "its log grows without end unless the daemon limits it"))
+    return found + _exposed(service) + _secrets(service, least)
+
+
+def _exposed(service: Declared) -> list[dict[str, str]]:
+    found = []
+    for port in service.ports if service.is_stateful else ():
+        if str(port.get("host_ip") or "") in _EVERYWHERE:
+            where = f"{port.get('published') or 'a random port'} on every address"
+            text = f"port {port.get('target')} is published as {where}, which a host's firewall does not see"
+            if "redis" in service.image and not any(
+                "requirepass" in each or "aclfile" in each for each in service.command
+            ):
+                text += ", and it asks for no password"
+            found.append(_entry("exposed_database", service.name, f"{service.name}:{port.get('target')}", text))
+    return found
+
+
+def _secrets(service: Declared, least: int) -> list[dict[str, str]]:
+    found = []
+    for key, value in service.environment.items():
+        secret = None if value is None else secret_in(key, value)
+        if secret is None:
+            continue
+        where = f"{service.name}.{key}"
+        if secret == "":
+            found.append(_entry("empty_secret", service.name, where, f"{key} is empty"))
+        elif reason := default_reason(secret):
+            found.append(_entry("default_secret", service.name, where, f"{key} {reason}"))
+        elif reason := weak_reason(secret, least):
+            found.append(_entry("weak_secret", service.name, where, f"{key} {reason}"))
+    return found
+
+
+def _entry(kind: str, service: str, name: str, message: str) -> dict[str, str]:
+    return {"kind": kind, "service": service, "object": name, "message": message}
