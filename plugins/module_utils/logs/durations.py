@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 
@@ -20,17 +22,23 @@ _DIGITS = 3
 _WORD_UNITS = {b"ns": 1e-6, b"us": 1e-3, b"\xc2\xb5s": 1e-3, b"ms": 1.0, b"s": 1000.0, b"m": 60000.0}
 
 
-@dataclass(frozen=True)
 class Reader:
     """One way to write a duration: a pattern with the number in its first group, the unit given or in its second."""
 
-    pattern: re.Pattern[bytes]
-    needles: tuple[bytes, ...]
-    unit: str | None = None
+    def __init__(self, pattern: bytes, needles: tuple[bytes, ...], unit: str | None = None) -> None:
+        self.needles = needles
+        self.unit = unit
+        self._source = pattern
+        self._search: Callable[[bytes], Optional[re.Match[bytes]]] = self._first_search
+
+    def _first_search(self, line: bytes) -> re.Match[bytes] | None:
+        # Compiled when it is needed: most runs need none of them, or one.
+        self._search = re.compile(self._source).search
+        return self._search(line)
 
     def milliseconds(self, line: bytes) -> float | None:
         """The duration in milliseconds; None for a line without one."""
-        match = self.pattern.search(line)
+        match = self._search(line)
         if match is None:
             return None
         try:
@@ -43,32 +51,28 @@ class Reader:
 # What requests log, by the name that the option takes.
 READERS: dict[str, tuple[Reader, ...]] = {
     # Completed 200 OK in 12ms (Views: 600.0ms | …): what stands in brackets is not the request.
-    "rails": (Reader(re.compile(rb"\bCompleted \d{3}\b[^(\n]*? in (\d+(?:\.\d+)?)(ms|s)\b"), (b"Completed ",)),),
+    "rails": (Reader(rb"\bCompleted \d{3}\b[^(\n]*? in (\d+(?:\.\d+)?)(ms|s)\b", (b"Completed ",)),),
     # $request_time, in seconds, under a name, or as the line's last field after a format of one's own.
     "nginx": (
-        Reader(re.compile(rb"\b(?:request_time|rt)\\?\"?[=:]\s*\\?\"?(\d+\.\d{3})\b"), (b"request_time", b"rt="), "s"),
-        Reader(re.compile(rb"^[^\n]*\" \d{3} [^\n]* (\d+\.\d{3})\"?\s*$"), (b'" ',), "s"),
+        Reader(rb"\b(?:request_time|rt)\\?\"?[=:]\s*\\?\"?(\d+\.\d{3})\b", (b"request_time", b"rt="), "s"),
+        Reader(rb"^[^\n]*\" \d{3} [^\n]* (\d+\.\d{3})\"?\s*$", (b'" ',), "s"),
     ),
     "json": (
         Reader(
-            re.compile(
-                rb"\"(?:duration|elapsed|latency|response_time|took|request_duration)(?:_ms|Ms|_millis)\"\s*:\s*\"?"
-                rb"(\d+(?:\.\d+)?)"
-            ),
+            rb"\"(?:duration|elapsed|latency|response_time|took|request_duration)(?:_ms|Ms|_millis)\"\s*:\s*\"?"
+            rb"(\d+(?:\.\d+)?)",
             (b"_ms", b"Ms", b"_millis"),
             "ms",
         ),
-        Reader(re.compile(rb"\"responseTime\"\s*:\s*(\d+(?:\.\d+)?)"), (b"responseTime",), "ms"),
+        Reader(rb"\"responseTime\"\s*:\s*(\d+(?:\.\d+)?)", (b"responseTime",), "ms"),
         Reader(
-            re.compile(
-                rb"\"(?:request_time|(?:duration|elapsed|latency|response_time)_(?:s|sec|seconds))\"\s*:\s*\"?"
-                rb"(\d+(?:\.\d+)?)"
-            ),
+            rb"\"(?:request_time|(?:duration|elapsed|latency|response_time)_(?:s|sec|seconds))\"\s*:\s*\"?"
+            rb"(\d+(?:\.\d+)?)",
             (b"request_time", b"_s"),
             "s",
         ),
         Reader(
-            re.compile(rb"\"(?:duration|elapsed|latency|took)\"\s*:\s*\"(\d+(?:\.\d+)?)\s?(ns|us|\xc2\xb5s|ms|s|m)\""),
+            rb"\"(?:duration|elapsed|latency|took)\"\s*:\s*\"(\d+(?:\.\d+)?)\s?(ns|us|\xc2\xb5s|ms|s|m)\"",
             (b"duration", b"elapsed", b"latency", b"took"),
         ),
     ),
@@ -83,7 +87,7 @@ def own_reader(pattern: str, unit: str, needles: tuple[bytes, ...]) -> Reader:
         raise InvalidOption("durations", pattern, f"a regular expression ({error})") from None
     if compiled.groups < 1:
         raise InvalidOption("durations", pattern, "a regular expression whose first group is the number")
-    return Reader(compiled, needles, unit)
+    return Reader(pattern.encode(), needles, unit)
 
 
 @dataclass

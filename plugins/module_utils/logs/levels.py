@@ -16,8 +16,8 @@ _LEVEL = re.compile(
     rb"(?<![\w/.\"'=>-])(TRACE|DEBUG|INFO|NOTICE|LOG|WARN|WARNING|ERROR|ERR|FATAL|CRITICAL|CRIT|PANIC|SEVERE|ALERT|EMERG)"
     rb"(?=[\s:\]|,)]|$)"
     # JSON and logfmt.
-    rb"|[{,]\s*\"(?:level|severity|lvl|log\.level|levelname|loglevel|level_name|@l)\"\s*:\s*\"?(\w+)"
-    rb"|(?:^|\s)(?:level|lvl|severity)=\"?(\w+)"
+    rb"|[{,]\s*\"(?:level|severity|lvl|log\.level|levelname|loglevel|level_name|@l)\" ?: ?(?:\"(\w+)|(\d+))"
+    rb"|(?:^|\s)(?:level|lvl|severity)=\"?([A-Za-z]\w*)"
     # nginx, Apache, and how this collection shows the journal's priorities.
     rb"|\[(?:\w+:)?(debug|info|notice|warn|warning|error|crit|alert|emerg)\]"
 )
@@ -35,11 +35,32 @@ _LOOKS = re.compile(
 )
 
 # Found in a line whether or not it is itself quoted in JSON, as Docker's files have it: no backslash may be among them.
+# Few, for a search that takes a pass for each: what is an error has one of them, and much else has one, too.
 ERROR_NEEDLES = (
-    *b"ERR FATAL CRIT PANIC SEVERE ALERT EMERG rror fatal crit panic alert emerg xception Traceback".split(),
-    *(b"Completed 5", b'" 5', b'":50', b'":60', b'": 50', b'": 60'),
+    *b"ERR FATAL CRIT PANIC SEVERE ALERT EMERG rror atal crit Crit anic lert merg evere xception Traceback".split(),
+    *(b"Completed 5", b'" 5', b'":50', b'":60', b'": 50', b'": 60', b'" :50', b'" :60', b'" : 50', b'" : 60'),
+    *(b'"err', b"=err", b'"Err', b"=Err", b'"50', b'"60'),
 )
-WARNING_NEEDLES = (b"WARN", b"warn", b'":40', b'": 40')
+WARNING_NEEDLES = (b"WARN", b"warn", b"Warn", *(b'":40', b'": 40', b'" :40', b'" : 40', b'"40'))
+
+# Many, for a search that takes one pass for all: what has one of them mostly is an error. A word counts only where a
+# level stands or a message begins. They begin with few different letters, and rare ones, which is what makes grep fast.
+_WORDS = tuple(
+    word
+    for name in (b"err", b"fatal", b"crit", b"panic", b"severe", b"alert", b"emerg")
+    for word in (name, name.capitalize())
+)
+_COLONS = (b'":', b'": ', b'" :', b'" : ')
+EXACT_ERROR_NEEDLES = (
+    *b"ERR FATAL CRIT PANIC SEVERE ALERT EMERG Error Exception Traceback".split(),
+    *(b"Completed 5", b'" 5'),
+    *(b"rror: ", b"fatal: ", b"Fatal: ", b"panic: ", b"Panic: "),
+    # The ends of [error], [crit], [alert], [emerg].
+    *(b"rror]", b"rit]", b"rt]", b"rg]"),
+    *(colon + quote + word for colon in _COLONS for quote in (b"", b'"') for word in (b"50", b"60")),
+    *(colon + b'"' + word for colon in _COLONS for word in _WORDS),
+    *(equals + word for equals in (b"=", b'="') for word in _WORDS),
+)
 
 
 def level_of(line: bytes) -> bytes | None:

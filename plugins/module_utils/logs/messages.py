@@ -103,7 +103,7 @@ class TopMessages:
 
     def _message(self, line: str) -> str:
         # Which digits they are matters to no pattern but that of statuses.
-        statuses = tuple(match[2] for match in _STATUS.finditer(line)) if _STATUS.search(line) else ()
+        statuses = tuple(status for _before, status in _STATUS.findall(line))
         key = (line.translate(_ZEROS), statuses)
         message = self._known.get(key)
         if message is None:

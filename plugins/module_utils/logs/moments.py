@@ -22,6 +22,7 @@ _MONTH = b"(" + b"|".join(_MONTHS) + b")"
 _JSON_KEYS = ("@timestamp", "timestamp", "time", "ts", "datetime", "@t", "date", "asctime")
 _CACHED = 4096
 _DAY_SECONDS = 86400.0
+_MINUTE_SECONDS = 60
 _LEAP_CYCLE_YEARS = 8  # 29 February comes again within so many years, even over the turn of a century
 _UTC = (b"Z", b"z", b"UTC", b"GMT")
 
@@ -40,6 +41,7 @@ class Clock:
     layout: Layout
     zone: Optional[dt.tzinfo]
     reference: float
+    minutes: dict[tuple[Any, ...], float] = field(default_factory=dict)
     _known: dict[tuple[Any, ...], Optional[float]] = field(default_factory=dict)
 
     def moment(self, line: bytes) -> float | None:
@@ -90,10 +92,22 @@ def _zoned(clock: Clock, naive: dt.datetime, zone: bytes | None) -> float | None
 
 
 def _iso(clock: Clock, match: re.Match[bytes]) -> float | None:
+    # Of a minute once: the seconds are added.
+    groups = match.groups()
+    second = int(groups[5])
+    key = (*groups[:5], groups[6])
+    begin = clock.minutes.get(key)
+    if begin is not None and second < _MINUTE_SECONDS:
+        return begin + second
     try:
-        return _zoned(clock, dt.datetime(*(int(part) for part in match.groups()[:6])), match[7])  # type: ignore[arg-type]
+        moment = _zoned(clock, dt.datetime(*(int(part) for part in groups[:6])), groups[6])  # type: ignore[arg-type]
     except (ValueError, OverflowError):
         return None
+    if moment is not None:
+        if len(clock.minutes) >= _CACHED:
+            clock.minutes.clear()
+        clock.minutes[key] = moment - second
+    return moment
 
 
 def _iso_or_abbreviation(clock: Clock, match: re.Match[bytes]) -> float | None:

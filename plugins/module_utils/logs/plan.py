@@ -7,34 +7,37 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import parse_moment
 from ansible_collections.runbook.ops.plugins.module_utils.common.durations import parse_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.module_utils.common.timezones import timezone
 from ansible_collections.runbook.ops.plugins.module_utils.logs.durations import READERS, own_reader
 from ansible_collections.runbook.ops.plugins.module_utils.logs.levels import (
     ERROR_NEEDLES,
+    EXACT_ERROR_NEEDLES,
     WARNING_NEEDLES,
     is_error,
     is_warning,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.logs.moments import Layout, custom_layout
 from ansible_collections.runbook.ops.plugins.module_utils.logs.needles import needles_of
-from ansible_collections.runbook.ops.plugins.module_utils.logs.security import FailedLogins, OomKills, Sudo
 from ansible_collections.runbook.ops.plugins.module_utils.logs.tally import (
     ClassDetector,
     DurationDetector,
-    Security,
     SecurityDetector,
     pattern_test,
 )
 
-_CLASSES = {"errors": (is_error, ERROR_NEEDLES), "warnings": (is_warning, WARNING_NEEDLES)}
-_SECURITY: dict[str, type[Security]] = {"failed_logins": FailedLogins, "sudo": Sudo, "oom_kills": OomKills}
+if TYPE_CHECKING:
+    from ansible_collections.runbook.ops.plugins.module_utils.logs.tally import Security
+
+_CLASSES = {
+    "errors": (is_error, ERROR_NEEDLES, EXACT_ERROR_NEEDLES),
+    "warnings": (is_warning, WARNING_NEEDLES, WARNING_NEEDLES),
+}
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def detectors_of(options: Mapping[str, Any]) -> Detectors:
     for name in ("top", "samples"):
         if not 0 <= options[name] <= 1000:
             raise InvalidOption(name, options[name], "0 to 1000")
-    classes = [ClassDetector(name, *_CLASSES[name], top, samples) for name in dict.fromkeys(options["classes"])]
+    classes = [_known_class(name, top, samples) for name in dict.fromkeys(options["classes"])]
     classes += [_own_class(each, top, samples) for each in options["patterns"]]
     durations = [
         DurationDetector(name, READERS[name], options["slow_ms"], samples)
@@ -88,7 +91,7 @@ def detectors_of(options: Mapping[str, Any]) -> Detectors:
     for each in options["duration_patterns"]:
         reader = own_reader(each["pattern"], each["unit"], needles_of(each["pattern"]))
         durations.append(DurationDetector(each["name"], (reader,), options["slow_ms"], samples))
-    security = [SecurityDetector(_SECURITY[name](), top) for name in dict.fromkeys(options["security"])]
+    security = _security(options["security"], top) if options["security"] else []
     found = Detectors(classes, durations, security)
     names = [each.name for each in found.all()]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -97,6 +100,23 @@ def detectors_of(options: Mapping[str, Any]) -> Detectors:
     if not names:
         raise InvalidOption("classes", [], "something to look for in classes, patterns, durations or security")
     return found
+
+
+def _security(names: Sequence[str], top: int) -> list[SecurityDetector]:
+    # Imported where it is wanted: the last hour of an ordered log takes less time than starting.
+    from ansible_collections.runbook.ops.plugins.module_utils.logs.security import (  # noqa: PLC0415
+        FailedLogins,
+        OomKills,
+        Sudo,
+    )
+
+    kinds: dict[str, type[Security]] = {"failed_logins": FailedLogins, "sudo": Sudo, "oom_kills": OomKills}
+    return [SecurityDetector(kinds[name](), top) for name in dict.fromkeys(names)]
+
+
+def _known_class(name: str, top: int, samples: int) -> ClassDetector:
+    test, needles, exact = _CLASSES[name]
+    return ClassDetector(name, test, needles, top, samples, exact)
 
 
 def _own_class(each: Mapping[str, Any], top: int, samples: int) -> ClassDetector:
@@ -117,7 +137,11 @@ def compiled(pattern: str, *, ignore_case: bool) -> re.Pattern[bytes]:
 def zone_of(source: Mapping[str, Any], options: Mapping[str, Any]) -> dt.tzinfo | None:
     """The zone of moments without one; None for the machine's own."""
     name = source["timezone"] or options["timezone"]
-    return timezone(name) if name else None
+    if not name:
+        return None
+    from ansible_collections.runbook.ops.plugins.module_utils.common.timezones import timezone  # noqa: PLC0415
+
+    return timezone(name)
 
 
 def layout_wanted(source: Mapping[str, Any]) -> Layout | None:

@@ -17,6 +17,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.logs.framing import Fr
 from ansible_collections.runbook.ops.plugins.module_utils.logs.tally import SAMPLE_LINES, Detector
 
 _LONGEST_SAMPLE = 4000
+_SAMPLE_BYTES = 16 * 1024
 # How far back the first line of an entry is looked for where the block before was not read.
 LOOK_BACK_BYTES = 256 * 1024
 Header = tuple[int, bytes, Optional[float]]
@@ -38,18 +39,29 @@ class Scanner:
         self._end = float("inf") if end is None else end
         self._windowed = start is not None or end is not None
         self.needles = tuple(dict.fromkeys(needle for each in detectors for needle in each.needles))
+        self.exact_needles = tuple(dict.fromkeys(needle for each in detectors for needle in each.exact_needles))
         # Some are looked for whatever the line.
         self.every_line = any(not each.needles for each in detectors)
         self.undated = 0
         self.outside = 0
 
-    def begin(self, framing: Framing, look_back: Callable[[int], bytes] | None = None) -> None:
-        """A new file. C(look_back) gives some whole lines that end at an offset."""
+    def begin(
+        self,
+        framing: Framing,
+        look_back: Callable[[int], bytes] | None = None,
+        look_on: Callable[[int, int], bytes] | None = None,
+    ) -> None:
+        """A new file.
+
+        C(look_back) gives some whole lines that end at an offset, C(look_on) some bytes that begin at one.
+        """
         self._framing = framing
         self._look_back = look_back
+        self._look_on = look_on
         self._header: Optional[Header] = None
         self._gap = False
         self._active = tuple(framing.as_written(needle) for needle in self.needles)
+        self._exact = tuple(dict.fromkeys(framing.as_written(needle) for needle in self.exact_needles))
         self._all_lines = self.every_line or not framing.prefilter or not all(self._active)
         self._read_to = 0
         self._seen_at = -1
@@ -69,7 +81,7 @@ class Scanner:
     @property
     def literals(self) -> tuple[bytes, ...]:
         """What to look for in the raw bytes of the current file; empty when every line is to be looked at."""
-        return () if self._all_lines else self._active
+        return () if self._all_lines else self._exact
 
     @property
     def last_moment(self) -> float | None:
@@ -115,7 +127,7 @@ class Scanner:
                 return
             self._counted[number] = at
             begin = at - base if detector.once and at >= base else start
-            detector.record(found, moment, text, partial(self._sample, data, begin))
+            detector.record(found, moment, text, partial(self._sample, data, base, begin))
 
     def _find_header(self, data: bytes, base: int, start: int) -> None:
         """The line with a moment that the line at C(start) follows; nothing before what was last looked at is newer."""
@@ -143,18 +155,26 @@ class Scanner:
             self._seen_at = -1
             self._find_header(data, base - len(data), len(data))
 
-    def _sample(self, data: bytes, begin: int) -> bytes:
-        """The entry's first lines, up to the next entry."""
-        lines: list[bytes] = []
-        at = begin
-        for number in range(SAMPLE_LINES):
-            end = data.find(b"\n", at)
-            raw = data[at : len(data) if end < 0 else min(end, at + _LONGEST_SAMPLE)]
-            text, moment = self._framing.decode(raw)
-            if number and (moment is not None or not self._framing.dated):
-                break
-            lines.append(text)
-            at = end + 1
-            if end < 0 or at >= len(data):
-                break
-        return b"\n".join(lines)
+    def _sample(self, data: bytes, base: int, begin: int) -> Callable[[], bytes]:
+        """The bytes of the entry's first lines, to be looked at when they are shown."""
+        raw = data[begin : begin + _SAMPLE_BYTES]
+        if self._look_on is not None and begin + _SAMPLE_BYTES > len(data):
+            raw += self._look_on(base + len(data), begin + _SAMPLE_BYTES - len(data))
+        return partial(_first_lines, raw, self._framing)
+
+
+def _first_lines(data: bytes, framing: Framing) -> bytes:
+    """The entry's first lines, up to the next entry."""
+    lines: list[bytes] = []
+    at = 0
+    for number in range(SAMPLE_LINES):
+        end = data.find(b"\n", at)
+        raw = data[at : len(data) if end < 0 else min(end, at + _LONGEST_SAMPLE)]
+        text, moment = framing.decode(raw)
+        if number and (moment is not None or not framing.dated):
+            break
+        lines.append(text)
+        at = end + 1
+        if end < 0 or at >= len(data):
+            break
+    return b"\n".join(lines)

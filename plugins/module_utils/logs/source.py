@@ -170,7 +170,10 @@ class Reading:
             data = os.pread(file.descriptor, base - since, since)
             return data if since == 0 else data[data.find(b"\n") + 1 :]
 
-        self.scanner.begin(framing, look_back)
+        def look_on(offset: int, amount: int) -> bytes:
+            return os.pread(file.descriptor, amount, offset)
+
+        self.scanner.begin(framing, look_back, look_on)
         self._read_range(file, part, found)
 
     def _read_range(self, file: LogFile, part: Part, found: Range) -> None:

@@ -11,13 +11,13 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Optional, Protocol, Union
+from operator import itemgetter
+from typing import Any, Optional, Protocol
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso_of
 from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import redact_text
 from ansible_collections.runbook.ops.plugins.module_utils.logs.durations import Histogram, Reader
 from ansible_collections.runbook.ops.plugins.module_utils.logs.messages import TopMessages
-from ansible_collections.runbook.ops.plugins.module_utils.logs.security import FailedLogins, OomKills, Sudo
 
 SAMPLE_LINES = 5
 SAMPLE_CHARACTERS = 500
@@ -26,7 +26,26 @@ _LONGEST_READ = 4000
 _MESSAGE_KEYS = ("message", "msg", "event", "error", "err", "@m", "@mt")
 _SIZES = (60, 3600, 86400, 604800, 31 * 86400)
 
-Security = Union[FailedLogins, Sudo, OomKills]
+# Takes the bytes of an entry, and gives what cuts its lines out of them: a newer entry takes the place of most of them.
+Sample = Callable[[], Callable[[], bytes]]
+
+
+class Security(Protocol):
+    """Events about who uses the machine, and what the kernel does to programs."""
+
+    @property
+    def name(self) -> str:
+        """What they are called."""
+
+    @property
+    def needles(self) -> tuple[bytes, ...]:
+        """Literals of which one is in every line about them."""
+
+    def see(self, line: bytes) -> bool:
+        """Take a line; whether it was about such an event."""
+
+    def facts(self, top: int) -> dict[str, Any]:
+        """What was counted; C(count) is how many."""
 
 
 class Detector(Protocol):
@@ -35,13 +54,15 @@ class Detector(Protocol):
     name: str
     # Literals of which one is in every line that may match; empty when every line may.
     needles: tuple[bytes, ...]
+    # The same, where looking for many costs no more than looking for few.
+    exact_needles: tuple[bytes, ...]
     # Whether further matching lines of the same entry are the same event.
     once: bool
 
     def match(self, text: bytes, header: bytes) -> Any:
         """What the line has; None when it has nothing."""
 
-    def record(self, found: Any, moment: Optional[float], text: bytes, sample: Callable[[], bytes]) -> None:
+    def record(self, found: Any, moment: Optional[float], text: bytes, sample: Sample) -> None:
         """Count what C(match) found."""
 
 
@@ -85,10 +106,10 @@ class Samples:
     """A few lines, those with the highest keys."""
 
     wanted: int
-    _heap: list[tuple[float, int, float | None, bytes]] = field(default_factory=list)
+    _heap: list[tuple[float, int, float | None, Callable[[], bytes]]] = field(default_factory=list)
     _number: int = 0
 
-    def offer(self, key: float, moment: float | None, sample: Callable[[], bytes]) -> None:
+    def offer(self, key: float, moment: float | None, sample: Sample) -> None:
         """Keep this one if it is among the highest."""
         self._number += 1
         if len(self._heap) < self.wanted:
@@ -99,8 +120,8 @@ class Samples:
     def facts(self) -> list[tuple[float, dict[str, Any]]]:
         """The highest first, with their keys."""
         return [
-            (key, {"at": None if moment is None else iso_of(moment), "text": shown(raw)})
-            for key, _number, moment, raw in sorted(self._heap, reverse=True)
+            (key, {"at": None if moment is None else iso_of(moment), "text": shown(lines())})
+            for key, _number, moment, lines in sorted(self._heap, key=itemgetter(0, 1), reverse=True)
         ]
 
 
@@ -130,10 +151,17 @@ class ClassDetector:
     once = True
 
     def __init__(
-        self, name: str, test: Callable[[bytes, bytes], bool], needles: tuple[bytes, ...], top: int, samples: int
+        self,
+        name: str,
+        test: Callable[[bytes, bytes], bool],
+        needles: tuple[bytes, ...],
+        top: int,
+        samples: int,
+        exact_needles: tuple[bytes, ...] = (),
     ) -> None:
         self.name = name
         self.needles = needles
+        self.exact_needles = exact_needles or needles
         self.count = 0
         self._test = test
         self._top = top
@@ -145,7 +173,7 @@ class ClassDetector:
         """True for a line of this class."""
         return self._test(text, header) or None
 
-    def record(self, found: Any, moment: float | None, text: bytes, sample: Callable[[], bytes]) -> None:  # noqa: ARG002
+    def record(self, found: Any, moment: float | None, text: bytes, sample: Sample) -> None:  # noqa: ARG002
         """One entry more."""
         self.count += 1
         self._times.add(moment)
@@ -188,6 +216,7 @@ class DurationDetector:
         self.name = name
         every = any(not reader.needles for reader in readers)
         self.needles = () if every else tuple(dict.fromkeys(n for reader in readers for n in reader.needles))
+        self.exact_needles = self.needles
         self._readers = readers
         self._slow_ms = slow_ms
         self._slow = 0
@@ -203,7 +232,7 @@ class DurationDetector:
                 return value
         return None
 
-    def record(self, found: Any, moment: float | None, text: bytes, sample: Callable[[], bytes]) -> None:  # noqa: ARG002
+    def record(self, found: Any, moment: float | None, text: bytes, sample: Sample) -> None:  # noqa: ARG002
         """One request more."""
         self._histogram.add(found)
         if found >= self._slow_ms:
@@ -234,7 +263,7 @@ class SecurityDetector:
 
     def __init__(self, what: Security, top: int) -> None:
         self.name = what.name
-        self.needles = what.needles
+        self.needles = self.exact_needles = what.needles
         self._what = what
         self._top = top
         self._times = Times()
@@ -243,7 +272,7 @@ class SecurityDetector:
         """True for a line that it may be about."""
         return True if any(needle in text for needle in self.needles) else None
 
-    def record(self, found: Any, moment: float | None, text: bytes, sample: Callable[[], bytes]) -> None:  # noqa: ARG002
+    def record(self, found: Any, moment: float | None, text: bytes, sample: Sample) -> None:  # noqa: ARG002
         """Take the line."""
         if self._what.see(text):
             self._times.add(moment)
