@@ -19,8 +19,8 @@ BASE = (
     *("systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "openssh-server", "sudo", "procps", "iproute2"),
     *("logrotate", "cron", "rsyslog", "curl", "ca-certificates", "gnupg", "gpgv", "xz-utils", "zstd", "rsync"),
 )
-# Debian 12 also stands before others, and hosts the pages that they show.
-MORE: dict[int, tuple[str, ...]] = {12: ("haproxy", "nginx-light")}
+# Debian 12 also stands before others, hosts the pages that they show, and has what an audit finds and a block needs.
+MORE: dict[int, tuple[str, ...]] = {12: ("haproxy", "nginx-light", "nftables", "redis-server")}
 # Containers do not need what only bare metal does, and nothing is to happen by itself while a test looks.
 SETTLE = """
 set -eu
@@ -29,7 +29,9 @@ for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.tim
     sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount dev-hugepages.mount; do
     ln -sf /dev/null "$1/etc/systemd/system/$unit"
 done
-for service in haproxy nginx; do rm -f "$1/etc/systemd/system/multi-user.target.wants/$service.service"; done
+for service in haproxy nginx redis-server; do
+    rm -f "$1/etc/systemd/system/multi-user.target.wants/$service.service"
+done
 # Every machine makes an identity of its own when it boots.
 : >"$1/etc/machine-id"
 rm -f "$1/var/lib/dbus/machine-id"
