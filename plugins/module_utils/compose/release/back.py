@@ -166,7 +166,7 @@ class GoingBack(Base):
         actions = [each.as_action(_ROLL_BACK) for each in steps]
         if self.check_mode:
             return self.result(actions, before, release=target, after=None, steps=steps)
-        self.begin(target, entry["images"])
+        self.begin(_ROLL_BACK, target)
         try:
             for step in steps:
                 self.one(project, declared[step.service], step.to_image, force=step.from_image == step.to_image)

@@ -102,10 +102,10 @@ class Base:
         drained = (self.state["in_progress"] or {}).get("drained")
         return [drained] if drained and drained not in [step.service for step in steps] else []
 
-    def begin(self, release: str, images: Mapping[str, str]) -> None:
+    def begin(self, doing: str, release: str) -> None:
         """Note what is about to happen, so that a run after an interruption knows."""
         drained = (self.state["in_progress"] or {}).get("drained")
-        self.state["in_progress"] = {"id": release, "images": dict(images), "at": iso(self.now), "drained": drained}
+        self.state["in_progress"] = {"doing": doing, "id": release, "at": iso(self.now), "drained": drained}
         self.store.save(self.state)
 
     def commit(self, release: str, images: Mapping[str, str], *, shifts: bool) -> None:

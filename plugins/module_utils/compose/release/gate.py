@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
@@ -25,6 +26,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.compose.definition imp
 from ansible_collections.runbook.ops.plugins.module_utils.compose.project import Project
 
 _LOOK_SECONDS = 0.5
+_PROGRESS = re.compile(r"\s*(?:Container|Network|Volume) \S+\s+[A-Z][a-z]+\s*")
 
 
 class GateClosed(RunbookError):
@@ -52,12 +54,15 @@ def bring_up(
     forced = ["--force-recreate"] if force else []
     ended = docker.compose(project, *command, *forced, service.name, seconds=seconds + 120)
     if ended.code:
-        said = first_words(
-            "\n".join(line for line in ended.words.splitlines() if "level=warning" not in line)[-400:], 6
-        )
+        said = first_words("\n".join(_telling(ended.words)), 4)
         raise GateClosed(f"{service.name} did not become healthy within {seconds} s: {said}")
     _settle(docker, project, service, settle)
     _prove(docker, project, service, image)
+
+
+def _telling(words: str) -> list[str]:
+    """What Compose said, without its progress and its warnings about the files."""
+    return [line for line in words.splitlines() if "level=warning" not in line and not _PROGRESS.fullmatch(line)]
 
 
 def _settle(docker: Docker, project: Project, service: Declared, seconds: float) -> None:

@@ -129,10 +129,10 @@ class Work(GoingBack):
             return self.result(actions, before, release=release, after=None if self.check_mode else before, steps=steps)
         fallback = self.fallback(declared) if steps else None
         # What an interrupted run did counts: its release is the one that goes on here.
-        shifts = bool(steps) or self.state["in_progress"] is not None
+        shifts = bool(steps) or (self.state["in_progress"] or {}).get("doing") == _RELEASE
         images = dict(pins)
         self.store.keep_definition(release, text)
-        self.begin(release, images)
+        self.begin(_RELEASE, release)
         protect(self.docker, self.project, images)
         project = self.project.resolved(self.store.definition(release))
         done: list[Step] = []
@@ -149,7 +149,9 @@ class Work(GoingBack):
 
     def recreate(self) -> dict[str, Any]:
         """Make services anew from what is released, the evidence first."""
-        project = self.project.with_pins()
+        # What the files hold now may be a release that failed: what runs is what was released.
+        released = self.store.definition(self.state["current"] or "")
+        project = self.project.resolved(released) if released.is_file() else self.project
         resolved = self.docker.resolve(project)
         check_unset(resolved.unset_variables, self.options["allow_unset"])
         declared = services_of(resolved.model, self.options["stateful_services"])
@@ -160,7 +162,7 @@ class Work(GoingBack):
         actions = [each.as_action(_RECREATE) for each in steps]
         if self.check_mode:
             return self.result(actions, before, release=self.state["current"], after=None, steps=steps)
-        self.begin(self.state["current"] or "", {})
+        self.begin(_RECREATE, self.state["current"] or "")
         try:
             for name in chosen:
                 self.one(project, declared[name], None, force=True)

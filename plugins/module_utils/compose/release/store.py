@@ -64,7 +64,11 @@ class Store:
         """Write the state, atomically, with only the newest releases in it."""
         kept = list(state["history"])[-_KEPT:]
         write_file(self._directory / _FILE, json.dumps({**state, "history": kept}, indent=2).encode())
-        named = {each["id"] for each in kept} | {state["current"], state["previous"], state["in_progress"]}
+        named = {each["id"] for each in kept} | {
+            state["current"],
+            state["previous"],
+            (state["in_progress"] or {}).get("id"),
+        }
         for path in (self._directory / "releases").glob("*.yml"):
             if path.stem not in named:
                 path.unlink()
