@@ -24,41 +24,7 @@ author:
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.info_module
-options:
-  windows:
-    description:
-      - What was agreed about times. Every entry that O(windows[].match) fits is held against it, for eight days.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      match:
-        description: A pattern for the name, the command or the file of entries, such as V(*backup*).
-        type: str
-        default: "*"
-      window:
-        description: Times in which they may start, such as V(Sun 02:00-06:00). Any, if empty.
-        type: list
-        elements: str
-        default: []
-      blocked_window:
-        description: Times that are kept free of them. They win over O(windows[].window).
-        type: list
-        elements: str
-        default: []
-      timezone:
-        description: The time zone of both.
-        type: str
-        default: UTC
-  timeout:
-    description:
-      - Seconds that one question to systemd may take.
-    type: float
-    default: 20
-  reference_time:
-    description:
-      - The moment that counts as now, ISO 8601 with time zone. Now, if not given.
-    type: str
+  - runbook.ops.schedules
 notes:
   - Reading the crontabs of users takes root. Without it they are listed in RV(skipped_sections).
 seealso:
@@ -224,22 +190,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.schedule.options import schedule_argument_spec
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.survey import measure_schedule
-
-WINDOW = {
-    "match": {"type": "str", "default": "*"},
-    "window": {"type": "list", "elements": "str", "default": []},
-    "blocked_window": {"type": "list", "elements": "str", "default": []},
-    "timezone": {"type": "str", "default": "UTC"},
-}
 
 
 def argument_spec() -> dict[str, Any]:
-    return {
-        "windows": {"type": "list", "elements": "dict", "default": [], "options": WINDOW},
-        "timeout": {"type": "float", "default": 20},
-        "reference_time": {"type": "str"},
-    }
+    return schedule_argument_spec()
 
 
 def main() -> None:

@@ -128,6 +128,9 @@ def _fill(entry: Entry, line: str, user: str, known_users: frozenset[str] | None
             problems.append(
                 _problem(entry, "bad_expression", f"{error}, and cron ignores {_whole(user)}", "Correct the time.")
             )
+    if problems and not rest:
+        # What there is of it is not even a time.
+        return problems
     if user:
         entry.user, entry.command = user, rest
     else:
