@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError, Unavailable
-from ansible_collections.runbook.ops.plugins.module_utils.common.files import (
-    explained,
-    new_file,
-    private_directory,
-    sync_directory,
-)
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, Unavailable
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import private_directory
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused, outcome
 from ansible_collections.runbook.ops.plugins.module_utils.rotation.info import reloadable
 from ansible_collections.runbook.ops.plugins.module_utils.rotation.logs import matching
+from ansible_collections.runbook.ops.plugins.module_utils.rotation.placing import install, keep_copy, remove
 from ansible_collections.runbook.ops.plugins.module_utils.rotation.program import Logrotate
 from ansible_collections.runbook.ops.plugins.module_utils.rotation.reading import text_of
 from ansible_collections.runbook.ops.plugins.module_utils.rotation.render import (
@@ -210,32 +205,9 @@ def _named(message: str, place: Path, options: Mapping[str, Any]) -> str:
 
 
 def _carry_out(step: Step, backups: Path) -> dict[str, Any]:
-    backup = None
-    if step.path.exists():
-        with explained("create", backups):
-            backups.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kept = backups / f"{step.path.name}.{step.path.stat().st_mtime_ns}"
-        with explained("keep a copy of", step.path):
-            shutil.copy2(step.path, kept)
-        backup = str(kept)
+    backup = keep_copy(step.path, backups)
     if step.action == "remove":
-        with explained("remove", step.path):
-            step.path.unlink()
-            sync_directory(step.path.parent)
+        remove(step.path)
     else:
         install(step.path, step.text.encode())
     return step.as_dict(backup)
-
-
-def install(path: Path, data: bytes, mode: int = MODE) -> None:
-    """Replace a configuration file at once, readable for everybody. Its partial name is one that logrotate skips."""
-    partial = path.with_name(f".{path.name}.runbook~")
-    with explained("write", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(partial) as stream:
-            stream.write(data)
-            os.fchmod(stream.fileno(), mode)
-        partial.replace(path)
-        sync_directory(path.parent)
-    if path.read_bytes() != data:
-        raise RunbookError(f"{path} does not hold what was written. Look at the disk, and run it again.")

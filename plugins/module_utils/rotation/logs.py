@@ -21,6 +21,9 @@ _COMPRESSED = r"(?:\.(?:gz|xz|bz2|zst|lz4|Z))"
 _ROTATED = re.compile(rf".+(?:\.\d{{1,4}}|[-_.]\d{{8}}(?:\d{{2}})?(?:-\d+)?){_COMPRESSED}?|.+{_COMPRESSED}")
 _DATED = re.compile(r"(.+)[-_.](?:\d{8}|\d{4}-\d{2}-\d{2})(?:[-_T]?\d{2,6})?(\.[a-z]+)")
 
+# What a database needs in order to start; it is no log, whatever pg_xlog sounds like.
+_DATABASE_OWN = frozenset(("pg_wal", "pg_xlog", "pg_commit_ts", "pg_clog", "pg_xact"))
+
 
 @dataclass(frozen=True)
 class LogFile:
@@ -52,6 +55,11 @@ class LogFile:
 def is_rotated_name(name: str) -> bool:
     """Whether a name is that of a log that was rotated, by a number, a date or a compression."""
     return bool(_ROTATED.fullmatch(name) or _DATED.fullmatch(name))
+
+
+def is_database_own(path: str) -> bool:
+    """Whether a path leads into a directory that a database cannot do without."""
+    return not _DATABASE_OWN.isdisjoint(path.split("/"))
 
 
 def look(path: str) -> LogFile | None:
@@ -104,8 +112,8 @@ def walk(directories: Iterable[str], most: int) -> Iterator[LogFile]:
     seen = 0
     for directory in directories:
         for place, folders, names in os.walk(directory):
-            # The journal limits itself; pg_wal is no log, whatever its former name said.
-            folders[:] = sorted(each for each in folders if each not in ("journal", "pg_wal", "pg_xlog"))
+            # The journal limits itself.
+            folders[:] = sorted(each for each in folders if each != "journal" and each not in _DATABASE_OWN)
             for name in sorted(names):
                 log = None if is_rotated_name(name) else look(str(Path(place, name)))
                 if log is None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.module_utils.rotation.logs import is_rotated_name
+from ansible_collections.runbook.ops.plugins.module_utils.rotation.logs import is_database_own, is_rotated_name
 from ansible_collections.runbook.ops.plugins.module_utils.rotation.settings import FREQUENCIES, parse_size
 
 MARK = "# Written by runbook.ops.logrotate_config; changes by hand are lost."
@@ -21,8 +21,6 @@ _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?")
 _MODE = re.compile(r"0?[0-7]{3}")
 _SIGNAL = re.compile(r"(?:SIG)?([A-Z]+[12]?)")
 _PATH = re.compile(r"/[^\n\"\\{}]+")
-# What the database needs in order to start; it is no log, whatever pg_xlog sounds like.
-_NEVER = ("pg_wal", "pg_xlog", "pg_commit_ts", "pg_clog", "pg_xact")
 
 
 def entry_argument_spec() -> dict[str, dict[str, Any]]:
@@ -88,7 +86,7 @@ def _check_log(where: str, path: str) -> None:
     parts = path.split("/")
     if ".." in parts:
         raise InvalidOption(where, path, "a path without ..")
-    if any(part in _NEVER for part in parts):
+    if is_database_own(path):
         raise InvalidOption(where, path, "a log; this directory is the database's own, and without it it is lost")
     if parts[-1] in ("*", "*.*", "*.gz", "") or is_rotated_name(parts[-1].replace("*", "x")):
         raise InvalidOption(
