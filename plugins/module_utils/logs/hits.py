@@ -150,7 +150,8 @@ def _send(pipe: int, descriptor: int, at: int, amount: int) -> int:
 def _positions(descriptor: int, start: int, end: int, needles: Sequence[bytes], budget: Budget) -> Iterator[int]:
     if end - start >= _SMALLEST_SEGMENT:
         places = [start + (end - start) * number // _SAMPLES for number in range(_SAMPLES)]
-        needles = cheapest(needles, b"".join(os.pread(descriptor, _SAMPLE_BYTES, place) for place in places))
+        length = _SAMPLE_BYTES if end - start >= SEGMENT_BYTES * 2 else _SAMPLE_BYTES // 4
+        needles = cheapest(needles, b"".join(os.pread(descriptor, length, place) for place in places))
     words = [word for needle in needles for word in ("-e", os.fsdecode(needle))]
     # grep -q would end at the first; -o tells where each is and not how the line goes on.
     argv = ["grep", "-a", "-b", "-o", "-F", *words]

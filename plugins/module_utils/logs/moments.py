@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
@@ -69,14 +70,26 @@ class Clock:
         return aware.timestamp() if aware.tzname() == name else None
 
 
-@dataclass(frozen=True)
 class Layout:
     """One way to write a moment at the beginning of a line."""
 
-    name: str
-    pattern: re.Pattern[bytes]
-    read: Callable[[Clock, re.Match[bytes]], Optional[float]]
-    whole_line: bool = False
+    def __init__(
+        self,
+        name: str,
+        pattern: bytes,
+        read: Callable[[Clock, re.Match[bytes]], Optional[float]],
+        *,
+        whole_line: bool = False,
+    ) -> None:
+        self.name = name
+        self.read = read
+        self.whole_line = whole_line
+        self._source = pattern
+
+    @cached_property
+    def pattern(self) -> re.Pattern[bytes]:
+        """Compiled when it is needed: most files have the layout that is tried first."""
+        return re.compile(self._source)
 
 
 def _zoned(clock: Clock, naive: dt.datetime, zone: bytes | None) -> float | None:
@@ -157,7 +170,7 @@ def _epoch(_clock: Clock, match: re.Match[bytes]) -> float | None:
 ISO = Layout(
     "iso8601",
     # Also RFC 5424 (<34>1 …), Ruby's Logger (E, [… #12]), nginx's error log (slashes), PostgreSQL (zone, then [pid]).
-    re.compile(
+    (
         rb"(?:<\d{1,3}>(?:1 )?|[A-Z], )?[\[(\"]?(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d+)?"
         rb"(?: ?(Z|[+-]\d\d:?(?:\d\d)?|UTC|GMT)\b| (?!INFO|WARN|ERROR|DEBUG|FATAL|TRACE)([A-Z]{3,5})(?= \[\d))?"
     ),
@@ -191,23 +204,19 @@ def read_value(clock: Clock, value: object) -> float | None:
 
 LAYOUTS: tuple[Layout, ...] = (
     ISO,
-    Layout("rfc3164", re.compile(rb"(?:<\d{1,3}>)?" + _MONTH + rb" +(\d{1,2}) (\d\d):(\d\d):(\d\d)(?= |$)"), _syslog),
+    Layout("rfc3164", rb"(?:<\d{1,3}>)?" + _MONTH + rb" +(\d{1,2}) (\d\d):(\d\d):(\d\d)(?= |$)", _syslog),
     Layout(
         "access",
-        re.compile(
-            rb"[^\[\n]{3,400}\[(\d\d)/" + _MONTH + rb"/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-]\d{4})\]",
-        ),
+        rb"[^\[\n]{3,400}\[(\d\d)/" + _MONTH + rb"/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-]\d{4})\]",
         _access,
     ),
     Layout(
         "apache_error",
-        re.compile(
-            rb"\[(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) " + _MONTH + rb" (\d\d) (\d\d):(\d\d):(\d\d)(?:\.\d+)? (\d{4})\]"
-        ),
+        rb"\[(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) " + _MONTH + rb" (\d\d) (\d\d):(\d\d):(\d\d)(?:\.\d+)? (\d{4})\]",
         _apache_error,
     ),
-    Layout("json", re.compile(rb"\s*\{"), _json, whole_line=True),
-    Layout("epoch", re.compile(rb"\[?(\d{10})(?:\d{3}|\.\d+)?(?=[\s\]]|$)"), _epoch),
+    Layout("json", rb"\s*\{", _json, whole_line=True),
+    Layout("epoch", rb"\[?(\d{10})(?:\d{3}|\.\d+)?(?=[\s\]]|$)", _epoch),
 )
 
 
@@ -227,7 +236,7 @@ def custom_layout(pattern: str, format_text: str) -> Layout:
             return None
         return float(int(moment.timestamp() if moment.tzinfo else clock.local(moment)))
 
-    return Layout("custom", compiled, read)
+    return Layout("custom", compiled.pattern, read)
 
 
 def layout_of(
@@ -241,4 +250,6 @@ def layout_of(
         found = sum(clock.moment(line) is not None for line in sample)
         if found > most:
             best, most = layout, found
+        if found == len(sample):
+            break
     return best
