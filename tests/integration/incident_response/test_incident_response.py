@@ -23,7 +23,8 @@ QUICK = {
     "incident.lock_root": {"warning": "> 0.1 s", "critical": "> 0.5 s"},
     "incident.leak": {"warning": "> 0.1 s", "critical": "> 0.5 s"},
 }
-KNOWN = "db_connections, db_locks, job_failures, queue_backlog, rate_limit, redis_down"
+SHEETS = REPOSITORY / "roles" / "incident_response" / "files" / "incidents"
+KNOWN = ", ".join(sorted(each.stem for each in SHEETS.glob("*.yml")))
 QUICK_REMEDIES = {"db_locks": {"min_state_age": "1s"}, "db_connections": {"min_state_age": "1s"}}
 
 
