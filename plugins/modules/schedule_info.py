@@ -25,6 +25,13 @@ extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.info_module
   - runbook.ops.schedules
+options:
+  expected:
+    description:
+      - Patterns for the name, the command or the file of what must be scheduled, such as V(*backup*).
+    type: list
+    elements: str
+    default: []
 notes:
   - Reading the crontabs of users takes root. Without it they are listed in RV(skipped_sections).
 seealso:
@@ -158,6 +165,26 @@ problems:
     text:
       description: The line as it is written.
       type: str
+cron_entries_count:
+  description: How many lines of crontabs there are.
+  returned: success
+  type: int
+expected:
+  description: For each pattern of O(expected) what fits it and is in force.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    match:
+      description: The pattern.
+      type: str
+    found:
+      description: Whether anything does.
+      type: bool
+    objects:
+      description: What does.
+      type: list
+      elements: str
 problems_count:
   description: How many there are of each level.
   returned: success
@@ -195,7 +222,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.schedule.survey import
 
 
 def argument_spec() -> dict[str, Any]:
-    return schedule_argument_spec()
+    return {**schedule_argument_spec(), "expected": {"type": "list", "elements": "str", "default": []}}
 
 
 def main() -> None:

@@ -138,13 +138,14 @@ def lint_windows(
     """
     for agreed in windows:
         for entry in entries:
-            if entry.expression is not None and _matches(entry, str(agreed.get("match") or "*")):
+            if entry.expression is not None and matches(entry, str(agreed.get("match") or "*")):
                 problem = _outside(entry, agreed, now, zone)
                 if problem:
                     yield problem
 
 
-def _matches(entry: Entry, pattern: str) -> bool:
+def matches(entry: Entry, pattern: str) -> bool:
+    """Whether a pattern is about an entry, by its name, its command or its file."""
     return any(fnmatch(text, pattern) for text in (entry.name, entry.command, entry.source) if text)
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, reference_moment
@@ -19,6 +19,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.schedule.lint import (
     lint_collisions,
     lint_duplicates,
     lint_windows,
+    matches,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.machine import (
     cron_is_running,
@@ -69,10 +70,17 @@ def measure_schedule(params: Mapping[str, Any]) -> dict[str, Any]:
             {**each.as_dict(), "text": redact_text(each.text), "message": redact_text(each.message)}
             for each in problems
         ],
+        "cron_entries_count": sum(each.kind == "cron" for each in found.entries),
+        "expected": [_expected(pattern, alive) for pattern in params["expected"]],
         "problems_count": {level: sum(each.level == level for each in problems) for level in LEVELS},
         "notes": clock_notes(alive, local, zone),
         "skipped_sections": found.skipped,
     }
+
+
+def _expected(pattern: str, entries: Sequence[Entry]) -> dict[str, Any]:
+    found = [each.object for each in entries if matches(each, pattern) and each.facts.get("active", True)]
+    return {"match": pattern, "found": bool(found), "objects": found}
 
 
 def _entry(entry: Entry, now: Any, zone: Any) -> dict[str, Any]:
