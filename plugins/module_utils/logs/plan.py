@@ -159,9 +159,11 @@ def check_sources(options: Mapping[str, Any]) -> None:
     for source in options["sources"]:
         layout_wanted(source)
         zone_of(source, options)
-        if not (source["paths"] or source["journal"] or source["containers"]):
-            raise InvalidOption("sources", source["name"], "a source with paths, journal or containers")
+        if not any(source[key] for key in ("paths", "journal", "containers", "services")):
+            raise InvalidOption("sources", source["name"], "a source with paths, journal or containers, or services")
         if names.count(source["name"]) > 1:
             raise InvalidOption("sources", source["name"], "a name that no other source has")
+        if source["project"] and not source["services"]:
+            raise InvalidOption("sources", source["name"], "a project only together with services")
         if (source["units"] or source["identifiers"]) and not source["journal"]:
             raise InvalidOption("sources", source["name"], "units and identifiers only together with journal")

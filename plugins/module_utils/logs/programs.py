@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
+_SERVICE = "com.docker.compose.service"
+_PROJECT = "com.docker.compose.project"
 _FIELDS = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,SYSLOG_PID,_COMM,_PID"
 
 
@@ -56,6 +59,24 @@ def docker_command(container: str, start: float | None, end: float | None) -> li
     if end is not None:
         argv.append(f"--until={int(end)}")
     return [*argv, "--", container]
+
+
+def containers_command(service: str, project: str | None) -> list[str]:
+    """The names of all containers of a Compose service, those that have ended, too."""
+    argv = ["docker", "ps", "--all", "--format={{.Names}}", f"--filter=label={_SERVICE}={service}"]
+    return argv + ([f"--filter=label={_PROJECT}={project}"] if project else [])
+
+
+def containers_of(root: Path, service: str, project: str | None) -> list[str]:
+    """The same from Docker's directory; none when there are none, or it is closed."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        for configuration in sorted((root / "containers").glob("*/config.v2.json")):
+            described = json.loads(configuration.read_text(encoding="utf-8"))
+            labels = (described.get("Config") or {}).get("Labels") or {}
+            if labels.get(_SERVICE) == service and project in (None, labels.get(_PROJECT)):
+                found.append(configuration.parent.name)
+    return found
 
 
 def docker_file(root: Path, container: str) -> Optional[Path]:

@@ -77,13 +77,31 @@ class Reading:
         if self.source["journal"]:
             argv = programs.journal_command(self.source, self.window.start, self.window.end)
             self._program("journal", "journal", argv, JournalJson())
-        for container in self.source["containers"]:
+        for container in [*self.source["containers"], *self._of_services()]:
             found = programs.docker_file(Path(self.source["docker_root"]), container)
             if found is not None:
                 self._files([str(found)], kind="container")
             else:
                 argv = programs.docker_command(container, self.window.start, self.window.end)
                 self._program("container", container, argv, DockerCommand())
+
+    def _of_services(self) -> Iterator[str]:
+        project = self.source["project"]
+        for service in self.source["services"]:
+            containers = programs.containers_of(Path(self.source["docker_root"]), service, project)
+            if not containers:
+                argv = programs.containers_command(service, project)
+                try:
+                    containers = run(argv).split()
+                except RunbookError as error:
+                    self.skip(
+                        None, service, error.message, f"Run {' '.join(argv)} on the machine and see what it says."
+                    )
+                    continue
+            if not containers:
+                reason = "no container belongs to this service"
+                self.skip(None, service, reason, "Correct services and project of the source, or start the service.")
+            yield from containers
 
     def skip(self, part: Part | None, name: str, reason: str, remedy: str) -> None:
         """Something was not read, or not to its end."""
