@@ -145,6 +145,9 @@ definition:
       description: Variables that nothing sets, so that Compose puts nothing in their place.
       type: list
       elements: str
+    unset_count:
+      description: How many. V(null) if the files are not valid.
+      type: int
 services:
   description: One entry for each service that is declared, expected, or has containers.
   returned: success
@@ -171,6 +174,9 @@ services:
       type: str
     replicas_count:
       description: How many containers are declared.
+      type: int
+    containers_count:
+      description: How many containers there are, stopped ones too.
       type: int
     running_count:
       description: How many run.
@@ -209,6 +215,9 @@ services:
     current_image_id:
       description: The image that the name means on this host now. V(null) if none does.
       type: str
+    is_image_here:
+      description: Whether its name means any.
+      type: bool
     image_drifted:
       description: Whether another image runs. V(null) if there is nothing to compare.
       type: bool
@@ -226,6 +235,9 @@ services:
     log_bytes:
       description: What its log files take, rotated ones included. V(null) if they cannot be read.
       type: int
+    is_memory_limited:
+      description: Whether a container has a limit.
+      type: bool
     memory_limit_bytes:
       description: The memory that a container may take. V(null) without a limit.
       type: int
@@ -346,18 +358,42 @@ lint:
   contains:
     kind:
       description:
-        - V(obsolete_version), V(unpinned_image), V(no_healthcheck), V(no_memory_limit), V(no_restart_policy),
-          V(no_log_limit), V(exposed_database), V(empty_secret), V(default_secret) or V(weak_secret).
+        - V(obsolete_version), V(unpinned_image), V(no_healthcheck), V(no_memory_limit), V(no_restart_policy), and for
+          services without containers V(no_log_limit) and V(exposed_database), which are otherwise seen at those.
       type: str
     service:
       description: The service.
       type: str
     object:
-      description: What it is about, such as the service and a variable's name.
+      description: What it is about, such as the service and a port.
       type: str
     message:
       description: What is wrong.
       type: str
+    is_wrong:
+      description: Always V(true), for rules.
+      type: bool
+secrets:
+  description: Secrets in the services' environment that are none.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    service:
+      description: The service.
+      type: str
+    key:
+      description: The variable.
+      type: str
+    object:
+      description: Both.
+      type: str
+    message:
+      description: Why it is none. Its value is not told, and neither is its length.
+      type: str
+    is_known:
+      description: Whether it is empty, a default that everybody knows, or a placeholder.
+      type: bool
 environment_files:
   description: The environment files, as RV(runbook.ops.compose_env_info#module:files) tells them.
   returned: success

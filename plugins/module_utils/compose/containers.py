@@ -71,7 +71,10 @@ def published_ports(raw: Mapping[str, Any], *, is_stateful: bool) -> list[dict[s
     ports = []
     for target, bindings in sorted(((raw.get("NetworkSettings") or {}).get("Ports") or {}).items()):
         number, _slash, protocol = target.partition("/")
+        everywhere = {each.get("HostPort") for each in bindings or () if each.get("HostIp") == "0.0.0.0"}  # noqa: S104
         for binding in bindings or ():
+            if binding.get("HostIp") == "::" and binding.get("HostPort") in everywhere:
+                continue  # The same port once more, for the other family of addresses.
             address = str(binding.get("HostIp") or "0.0.0.0")  # noqa: S104 - it is read, not bound
             ports.append(
                 {
@@ -101,12 +104,21 @@ def worst(values: Iterable[Any]) -> Any:
 
 def why_down(name: str, containers: Sequence[Mapping[str, Any]], replicas: int) -> str | None:
     """Why a service is not running as often as it should; None if it is."""
-    running = sum(1 for each in containers if each["state"] == "running")
+    running = sum(1 for each in containers if _is_up(each))
     if running >= replicas:
         return None
     if not containers:
         return f"{name} has no container: it was never started, or was removed"
-    bad = next(each for each in containers if each["state"] != "running")
+    bad = next((each for each in containers if not _is_up(each)), None)
+    if bad is None:
+        return f"{running} of {replicas} containers of {name} are there"
+    if bad["is_restart_loop"]:
+        return f"{bad['name']} is restarted again and again; {running} of {replicas} run"
     code = f" with status {bad['exit_code']}" if bad["exit_code"] is not None else ""
     memory = ", because it ran out of memory" if bad["oom_killed"] else ""
     return f"{bad['name']} is {bad['state']}{code}{memory}; {running} of {replicas} run"
+
+
+def _is_up(container: Mapping[str, Any]) -> bool:
+    """Whether it runs for longer than until its next restart."""
+    return container["state"] == "running" and not container["is_restart_loop"]

@@ -101,19 +101,17 @@ def is_pinned(image: str) -> bool:
     return tag not in ("", "latest")
 
 
-def lint(
-    services: Mapping[str, Declared], *, version_is_obsolete: bool = False, least_secret: int = 16
-) -> list[dict[str, str]]:
-    """What is wrong in a definition: C(kind), C(service), C(object), C(message). No value of a secret is among it."""
-    found: list[dict[str, str]] = []
+def lint(services: Mapping[str, Declared], *, version_is_obsolete: bool = False) -> list[dict[str, Any]]:
+    """What is wrong in a definition: C(kind), C(service), C(object), C(message)."""
+    found: list[dict[str, Any]] = []
     if version_is_obsolete:
         found.append(_entry("obsolete_version", "", "version", "the attribute version means nothing any more"))
     for each in services.values():
-        found += _lint_service(each, least_secret)
+        found += _lint_service(each)
     return found
 
 
-def _lint_service(service: Declared, least: int) -> list[dict[str, str]]:
+def _lint_service(service: Declared) -> list[dict[str, Any]]:
     name = service.name
     found = []
     if not service.builds and not is_pinned(service.image):
@@ -127,10 +125,10 @@ def _lint_service(service: Declared, least: int) -> list[dict[str, str]]:
         found.append(_entry("no_restart_policy", name, name, "it stays down after a crash or a reboot"))
     if service.log_driver in (None, "json-file") and "max-size" not in service.log_options:
         found.append(_entry("no_log_limit", name, name, "its log grows without end unless the daemon limits it"))
-    return found + _exposed(service) + _secrets(service, least)
+    return found + _exposed(service)
 
 
-def _exposed(service: Declared) -> list[dict[str, str]]:
+def _exposed(service: Declared) -> list[dict[str, Any]]:
     found = []
     for port in service.ports if service.is_stateful else ():
         if str(port.get("host_ip") or "") in _EVERYWHERE:
@@ -144,21 +142,21 @@ def _exposed(service: Declared) -> list[dict[str, str]]:
     return found
 
 
-def _secrets(service: Declared, least: int) -> list[dict[str, str]]:
+def secrets_of(services: Mapping[str, Declared], least: int = 16) -> list[dict[str, Any]]:
+    """Secrets in the environment that are none, by name; C(is_known) are those that everybody knows, or empty ones."""
     found = []
-    for key, value in service.environment.items():
-        secret = None if value is None else secret_in(key, value)
-        if secret is None:
-            continue
-        where = f"{service.name}.{key}"
-        if secret == "":
-            found.append(_entry("empty_secret", service.name, where, f"{key} is empty"))
-        elif reason := default_reason(secret):
-            found.append(_entry("default_secret", service.name, where, f"{key} {reason}"))
-        elif reason := weak_reason(secret, least):
-            found.append(_entry("weak_secret", service.name, where, f"{key} {reason}"))
+    for service in services.values():
+        for key, value in service.environment.items():
+            secret = None if value is None else secret_in(key, value)
+            if secret is None:
+                continue
+            known = "is empty" if secret == "" else default_reason(secret)
+            reason = known or weak_reason(secret, least)
+            if reason:
+                entry = {"service": service.name, "object": f"{service.name}.{key}", "key": key}
+                found.append({**entry, "message": f"{key} {reason}", "is_known": known is not None})
     return found
 
 
-def _entry(kind: str, service: str, name: str, message: str) -> dict[str, str]:
-    return {"kind": kind, "service": service, "object": name, "message": message}
+def _entry(kind: str, service: str, name: str, message: str) -> dict[str, Any]:
+    return {"kind": kind, "service": service, "object": name, "message": message, "is_wrong": True}

@@ -23,6 +23,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.compose.definition imp
     Declared,
     is_database,
     lint,
+    secrets_of,
     services_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.compose.env_files import look_at
@@ -33,6 +34,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.compose.values import 
 
 VOLUMES, LOGS, RESOURCES = "volumes", "logs", "resources"
 EXTRAS = (LOGS, VOLUMES, RESOURCES)
+_SEEN = ("exposed_database", "no_log_limit")
 
 
 @dataclass
@@ -73,8 +75,12 @@ def _unavailable(options: Mapping[str, Any], reason: str) -> dict[str, Any]:
 
 def _empty() -> dict[str, Any]:
     return {
-        **{"definition": {"is_valid": None, "reason": None, "unset_variables": []}, "services": [], "containers": []},
-        **{"ports": [], "volumes": [], "lint": [], "environment_files": [], "environment_problems": []},
+        **{
+            "definition": {"is_valid": None, "reason": None, "unset_variables": [], "unset_count": None},
+            "services": [],
+            "containers": [],
+        },
+        **{"ports": [], "volumes": [], "lint": [], "secrets": [], "environment_files": [], "environment_problems": []},
     }
 
 
@@ -97,11 +103,11 @@ def _declared(
         definition.update(is_valid=False, reason=error.message)
         found.skip("definition", error.message, "Correct the Compose files; docker compose config says what is wrong")
         return {}, {}
-    definition.update(is_valid=True, unset_variables=list(resolved.unset_variables))
+    unset = list(resolved.unset_variables)
+    definition.update(is_valid=True, unset_variables=unset, unset_count=len(unset))
     services = services_of(resolved.model, options["stateful_services"])
-    found.facts["lint"] = lint(
-        services, version_is_obsolete=resolved.version_is_obsolete, least_secret=options["min_secret_length"]
-    )
+    found.facts["lint"] = lint(services, version_is_obsolete=resolved.version_is_obsolete)
+    found.facts["secrets"] = secrets_of(services, options["min_secret_length"])
     return services, docker.hashes(project)
 
 
@@ -129,6 +135,11 @@ def _containers(
         )
         ports += published_ports(each, is_stateful=keeps)
     names = dict.fromkeys([*declared, *expected, *(each["service"] for each in containers)])
+    # What runs is judged by how it runs.
+    there = {each["service"] for each in containers}
+    found.facts["lint"] = [
+        each for each in found.facts["lint"] if not (each["kind"] in _SEEN and each["service"] in there)
+    ]
     found.facts["containers"] = sorted(containers, key=lambda each: each["name"])
     found.facts["ports"] = ports
     found.facts["services"] = [

@@ -44,24 +44,27 @@ def service_facts(
         "is_up": reason is None,
         "reason": reason,
         "replicas_count": replicas,
+        "containers_count": len(containers),
         "running_count": sum(1 for each in containers if each["state"] == "running"),
         "has_healthcheck": _has_healthcheck(declared, containers),
         "is_healthy": _is_healthy(containers),
         "health_output": next((each["health_output"] for each in containers if each["health"] == "unhealthy"), ""),
         "restarts_count": worst(each["restarts_count"] for each in containers),
-        "is_restart_loop": any(each["is_restart_loop"] for each in containers) if containers else None,
+        "is_restart_loop": any(each["is_restart_loop"] for each in containers),
         "exit_code": worst(each["exit_code"] for each in containers),
         "oom_killed": any(each["oom_killed"] for each in containers) if containers else None,
         "image": declared.image if declared else None,
         "is_pinned": is_pinned(declared.image) if declared else None,
         "image_ids": images,
         "current_image_id": current_image_id,
+        "is_image_here": current_image_id is not None,
         # A reference that means nothing on this host says nothing about what runs.
         "image_drifted": images != [current_image_id] if images and current_image_id else None,
         "config_drifted": hashes != {config_hash} if containers and config_hash else None,
         "log_driver": next((each["log_driver"] for each in containers), declared.log_driver if declared else None),
         "log_limited": all(each["log_limited"] for each in containers) if containers else None,
         "log_bytes": None,
+        "is_memory_limited": any(each["memory_limit_bytes"] for each in containers),
         "memory_limit_bytes": next((each["memory_limit_bytes"] for each in containers), None),
         "memory_bytes": None,
         "memory_percent": None,
@@ -69,11 +72,11 @@ def service_facts(
     }
 
 
-def _has_healthcheck(declared: Optional[Declared], containers: Sequence[Mapping[str, Any]]) -> bool | None:
+def _has_healthcheck(declared: Optional[Declared], containers: Sequence[Mapping[str, Any]]) -> bool:
     """An image may bring a check of its own, which only its containers show."""
     if any(each["health"] for each in containers):
         return True
-    return declared.has_healthcheck if declared else None
+    return declared.has_healthcheck if declared else False
 
 
 def _is_healthy(containers: Sequence[Mapping[str, Any]]) -> bool | None:
