@@ -217,6 +217,27 @@ def disk_facts(
     }
 
 
+def without_shadows(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the disk below a container's overlay, where parts of it are mounted into the container.
+
+    The overlay shows that disk's room as its own; nobody wants to hear twice that it is full.
+    """
+    overlay = next((entry for entry in entries if entry["kind"] == "overlay"), None)
+    if overlay is None:
+        return list(entries)
+    sizes = ("size_bytes", "inodes_count")
+    shadows = [
+        entry
+        for entry in entries
+        if entry["kind"] == "disk" and entry["size_bytes"] and all(entry[key] == overlay[key] for key in sizes)
+    ]
+    overlay["also_at"] = [
+        *overlay["also_at"],
+        *(place for each in shadows for place in (each["mount"], *each["also_at"])),
+    ]
+    return [entry for entry in entries if entry not in shadows]
+
+
 def _unescaped(text: str) -> str:
     """Blanks and backslashes are written as octal numbers."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

@@ -87,7 +87,7 @@ def disks(machine: Machine) -> list[dict[str, Any]]:
                 "See whether its server answers, or leave it out with ignore_mounts.",
             )
         entries.append(mounts.disk_facts(each, room, fstab, reason))
-    return sorted(entries, key=lambda entry: entry["mount"])
+    return mounts.without_shadows(sorted(entries, key=lambda entry: str(entry["mount"])))
 
 
 def _is_directory(mount: mounts.Mount) -> bool:
