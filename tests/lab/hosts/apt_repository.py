@@ -25,6 +25,8 @@ class Package:
     postinst: str = ""
     conffiles: Sequence[str] = ()
     section: str = "web"
+    # Whether it comes from the security archive.
+    security: bool = False
 
     def build(self, directory: Path) -> Path:
         """Make the C(.deb)."""
@@ -52,34 +54,42 @@ class Package:
         return made
 
 
-def publish(host: Host, packages: Sequence[Package], *, origin: str = "Debian", label: str = "Debian-Security") -> None:
-    """Make a repository of exactly these packages in a machine, and the machine's only source.
+def publish(host: Host, packages: Sequence[Package]) -> None:
+    """Make repositories of exactly these packages in a machine, and the machine's only sources.
 
-    The label says whether it is the security archive's. The lists are not read again: that is for who asks.
+    Those for security are in one with the label of Debian's security archive. The lists are not read again: that is for
+    who asks.
     """
     with tempfile.TemporaryDirectory() as place:
-        directory = Path(place) / "packages"
-        directory.mkdir(mode=0o755)
-        entries = []
-        for package in packages:
-            made = package.build(directory)
-            made.chmod(0o644)
-            said = subprocess.run(
-                ["dpkg-deb", "-f", str(made)], check=True, capture_output=True, text=True, timeout=300
-            )
-            digest = hashlib.sha256(made.read_bytes()).hexdigest()
-            entries.append(f"{said.stdout}Filename: ./{made.name}\nSize: {made.stat().st_size}\nSHA256: {digest}\n")
-        index = "\n".join(entries)
-        (directory / "Packages").write_text(index, encoding="utf-8")
-        (directory / "Release").write_text(
-            f"Origin: {origin}\nLabel: {label}\nSuite: stable-security\nCodename: stable-security\nComponents: main\n"
-            f"Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n"
-            f" {hashlib.sha256(index.encode()).hexdigest()} {len(index.encode())} Packages\n",
-            encoding="utf-8",
-        )
+        top = Path(place) / "packages"
+        top.mkdir(mode=0o755)
+        for name, label, suite, security in (
+            ("main", "Debian", "stable", False),
+            ("security", "Debian-Security", "stable-security", True),
+        ):
+            _repository(top / name, [each for each in packages if each.security == security], label, suite)
         host.run("rm", "-rf", PLACE)
-        host.copy_in(directory, PLACE)
+        host.copy_in(top, PLACE)
     host.shell(
         "rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*\n"
-        f"echo 'deb [trusted=yes] file:{PLACE} ./' >/etc/apt/sources.list.d/shop.list"
+        f"printf 'deb [trusted=yes] file:{PLACE}/%s ./\\n' main security >/etc/apt/sources.list.d/shop.list"
+    )
+
+
+def _repository(directory: Path, packages: Sequence[Package], label: str, suite: str) -> None:
+    directory.mkdir(mode=0o755)
+    entries = []
+    for package in packages:
+        made = package.build(directory)
+        made.chmod(0o644)
+        said = subprocess.run(["dpkg-deb", "-f", str(made)], check=True, capture_output=True, text=True, timeout=300)
+        digest = hashlib.sha256(made.read_bytes()).hexdigest()
+        entries.append(f"{said.stdout}Filename: ./{made.name}\nSize: {made.stat().st_size}\nSHA256: {digest}\n")
+    index = "\n".join(entries)
+    (directory / "Packages").write_text(index, encoding="utf-8")
+    (directory / "Release").write_text(
+        f"Origin: Debian\nLabel: {label}\nSuite: {suite}\nCodename: {suite}\nComponents: main\n"
+        f"Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n"
+        f" {hashlib.sha256(index.encode()).hexdigest()} {len(index.encode())} Packages\n",
+        encoding="utf-8",
     )
