@@ -75,8 +75,12 @@ def _cgroup_lines(text: str) -> list[tuple[str, str, str]]:
 
 def all_processes(proc: Path, page_bytes: int) -> dict[int, Process]:
     """Every process that is there now. One that ends while it is read is left out."""
-    found = {}
-    for name in os.listdir(proc):  # noqa: PTH208 - thousands of names, of which no path is needed
+    found: dict[int, Process] = {}
+    try:
+        names = os.listdir(proc)  # noqa: PTH208 - thousands of names, of which no path is needed
+    except OSError:
+        return found
+    for name in names:
         if name.isdigit():
             text = _read(proc / name / "stat")
             if text:

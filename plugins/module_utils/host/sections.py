@@ -262,6 +262,8 @@ def process_section(machine: Machine, sample: Sample) -> dict[str, Any]:
     """Processes: the largest, the busiest, the dead and the stuck, and the declared ones."""
     proc = machine.path("proc")
     found, top, ticks = sample.processes[1], machine.options["top"], hertz()
+    if not found:
+        raise Unread("/proc shows no processes", AS_ROOT)
     total = kernel.read_meminfo(machine.optional("proc/meminfo") or "").get("MemTotal")
     shares = processes.cpu_percents(sample.processes[0], found, sample.seconds * ticks)
     memory_use = {pid: float(each.resident_bytes) for pid, each in found.items()}
