@@ -6,11 +6,14 @@ import datetime as dt
 import gzip
 import json
 import subprocess
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.hosts.daemon import docker
+from lab.hosts.images import image
 
 NOW = dt.datetime(2026, 1, 31, 12, tzinfo=dt.timezone.utc)
 
@@ -119,6 +122,52 @@ def test_the_last_thousand_lines_are_not_the_last_hour(tmp_path: Path, manual: M
     found = scan("app.log", samples=3)["classes"][0]
     assert (found["count"], len(found["samples"]), found["truncated"]) == (10, 3, True)
     assert found["buckets"] == [{"at": "2026-01-31T11:10:00Z", "count": 10}]
+
+
+def test_the_exit_status_of_grep_is_not_the_answer(tmp_path: Path, manual: Manual, scan: Scan) -> None:
+    """No error, no file and no permission all end a task that greps; an old error ends none."""
+    (tmp_path / "app.log").write_text(f"{at(60)} INFO fine\n", encoding="utf-8")
+    (tmp_path / "old.log").write_text(f"{at(900_000)} ERROR of long ago\n{at(60)} INFO fine\n", encoding="utf-8")
+    (tmp_path / "folder.log").mkdir()
+    assert manual("grep ERROR app.log >told; echo $?") == "1"
+    assert manual("grep ERROR none.log >told 2>&1; echo $?") == "2"
+    assert manual("grep ERROR old.log >told; echo $?") == "0"
+    # With || true, which is the usual cure, a log that cannot be read is one without errors.
+    assert manual("(grep ERROR none.log 2>/dev/null || true) | wc -l") == "0"
+    assert [scan(name)["classes"][0]["count"] for name in ("app.log", "old.log", "none.log", "folder.log")] == [
+        *(0, 0),
+        *(None, None),
+    ]
+    assert scan("none.log")["skipped_sections"][0]["reason"] == "no such file"
+
+
+@pytest.fixture
+def replicas() -> Iterator[str]:
+    """A Compose project: two containers of a service, of which only the second fails, and one of another."""
+    project = f"runbook-logs-{uuid.uuid4().hex[:8]}"
+    labels = "com.docker.compose"
+    said = {"api-1": "INFO fine", "api-2": "ERROR no connection", "db-1": "ERROR of another service"}
+    for name, line in said.items():
+        service = name.split("-")[0]
+        docker(
+            *("run", "--name", f"{project}-{name}", "--network", "none", "--entrypoint", "echo"),
+            *("--label", f"{labels}.project={project}", "--label", f"{labels}.service={service}"),
+            *(image(), line),
+        )
+    yield project
+    docker("rm", "--force", *(f"{project}-{name}" for name in said))
+
+
+def test_all_containers_of_a_service(replicas: str, manual: Manual, run_module: Callable[..., dict[str, Any]]) -> None:
+    assert manual(f"docker logs {replicas}-api-1 2>&1 | grep -c ERROR || true") == "0"
+    sources = [{"name": "api", "services": ["api"], "project": replicas}]
+    # Once from the files of Docker, once from its command.
+    for root in ("/var/lib/docker", "/nowhere"):
+        found = run_module("log_scan_info", {"sources": [{**each, "docker_root": root} for each in sources]})
+        assert (found["classes"][0]["count"], found["sources"][0]["parts_count"]) == (1, 2), root
+    wrong = run_module("log_scan_info", {"sources": [{**sources[0], "services": ["apl"]}]})
+    assert (wrong["available"], wrong["classes"][0]["count"]) == (False, None)
+    assert wrong["skipped_sections"][0]["reason"] == "no container belongs to this service"
 
 
 def test_a_window_that_rotation_has_cut_is_no_silence(tmp_path: Path, manual: Manual, scan: Scan) -> None:

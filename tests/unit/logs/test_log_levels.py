@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
+from ansible_collections.runbook.ops.plugins.module_utils.logs.framing import DockerJson
 from ansible_collections.runbook.ops.plugins.module_utils.logs.levels import (
     ERROR_NEEDLES,
+    EXACT_ERROR_NEEDLES,
     WARNING_NEEDLES,
     is_error,
     is_warning,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.logs.needles import needles_of
+from ansible_collections.runbook.ops.plugins.module_utils.logs.needles import cheapest, needles_of
 
 
 @pytest.mark.parametrize(
@@ -50,8 +53,39 @@ from ansible_collections.runbook.ops.plugins.module_utils.logs.needles import ne
 def test_levels(line: bytes, error: bool, warning: bool) -> None:
     assert (is_error(line, line), is_warning(line, line)) == (error, warning)
     # What is found by literals first must be findable by them.
-    assert not error or any(needle in line for needle in ERROR_NEEDLES)
+    for needles in (ERROR_NEEDLES, EXACT_ERROR_NEEDLES):
+        assert not error or any(needle in line for needle in needles)
     assert not warning or any(needle in line for needle in WARNING_NEEDLES)
+
+
+_LEVELS = (
+    *b"error err fatal critical crit panic severe alert emerg emergency ERROR FATAL Error Fatal Critical Panic".split(),
+    b"50",
+)
+
+
+@pytest.mark.parametrize("level", _LEVELS)
+@pytest.mark.parametrize("colon", [b":", b": ", b" :", b" : "])
+def test_every_level_has_a_literal(level: bytes, colon: bytes) -> None:
+    """Whatever the search passes over is no error, also in the files of Docker, and however the literals are chosen."""
+    lines = [b'{"a":1,"level"' + colon + b'"' + level + b'"}', b"level=" + level + b" x", b'lvl="' + level + b'" x']
+    lines += [b"[" + level + b"] x", b"[core:" + level + b"] x", level + b": x", b"a: " + level + b" error: x"]
+    lines += [b"2026-01-31 09:00:01 " + level + b" x", b'{"level"' + colon + level + b"}"]
+    sample = b"\n".join(lines) * 20
+    chosen = (ERROR_NEEDLES, EXACT_ERROR_NEEDLES, cheapest(EXACT_ERROR_NEEDLES, sample), cheapest(ERROR_NEEDLES, b""))
+    for line in lines:
+        if is_error(line, line):
+            for needles in chosen:
+                assert any(needle in line for needle in needles), line
+                written = [DockerJson().as_written(needle) for needle in needles]
+                assert any(needle in json.dumps(line.decode()).encode() for needle in written), line
+
+
+def test_an_end_of_a_literal_is_in_every_line_with_it() -> None:
+    for sample in (b"", b"Completed 200 OK in 12ms (Views: 600ms)", bytes(range(256)), b"error: no error\n" * 9):
+        chosen = cheapest(EXACT_ERROR_NEEDLES, sample)
+        assert all(any(needle.endswith(end) for end in chosen) for needle in EXACT_ERROR_NEEDLES)
+        assert all(len(end) >= 3 for end in chosen)
 
 
 def test_the_first_line_of_an_entry_names_the_level() -> None:
