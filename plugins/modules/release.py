@@ -39,12 +39,14 @@ options:
     description:
       - With V(prepared) the release is there and complete. It is not served yet.
       - With V(current) it is served.
+      - With V(confirmed) it is noted that the release, which must be served, was found healthy. A run that was killed
+        between the switch and the reload of the service is recognised by the missing note.
       - With V(rolled_back) it is B(not) served. Where it is, the link goes back to the release before it.
       - With V(pruned) only the newest O(keep) complete releases are left, besides the one that is served and the one
         that a rollback goes to, which are never removed. Releases whose making ended early are removed; those that
         something else made are left alone.
     type: str
-    choices: [prepared, current, rolled_back, pruned]
+    choices: [prepared, current, confirmed, rolled_back, pruned]
     required: true
   release:
     description:
@@ -184,6 +186,10 @@ previous:
   description: The release that a rollback would go to.
   returned: success
   type: str
+confirmed:
+  description: Whether the release that is served was found healthy since it is.
+  returned: success
+  type: bool
 link:
   description: The link that leads to the release that is served.
   returned: success
@@ -195,7 +201,7 @@ actions:
   elements: dict
   contains:
     action:
-      description: V(fetch), V(unpack), V(link), V(build), V(switch), V(rollback) or V(remove).
+      description: V(fetch), V(unpack), V(link), V(build), V(switch), V(confirm), V(rollback) or V(remove).
       type: str
     object:
       description: The release, the shared path, or the command.
@@ -255,11 +261,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import R
 from ansible_collections.runbook.ops.plugins.module_utils.releases.control import control_release
 from ansible_collections.runbook.ops.plugins.module_utils.releases.options import hidden_values, layout_argument_spec
 
+STATES = ["prepared", "current", "confirmed", "rolled_back", "pruned"]
+
 
 def argument_spec() -> dict[str, Any]:
     return {
         **layout_argument_spec(),
-        "state": {"type": "str", "required": True, "choices": ["prepared", "current", "rolled_back", "pruned"]},
+        "state": {"type": "str", "required": True, "choices": STATES},
         "release": {"type": "str"},
         "to": {"type": "str"},
         "archive": {"type": "path"},
@@ -285,7 +293,7 @@ def main() -> None:
         supports_check_mode=True,
         mutually_exclusive=[["archive", "repository"]],
         required_by={"archive": "sha256", "repository": "commit"},
-        required_if=[["state", each, ["release"]] for each in ("prepared", "current", "rolled_back")],
+        required_if=[["state", each, ["release"]] for each in STATES[:-1]],
     )
     module.no_log_values |= hidden_values(module.params["secrets"])
     try:

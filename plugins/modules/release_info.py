@@ -75,6 +75,10 @@ current_exists:
   description: Whether the link leads to a directory that is there. V(null) if unknown.
   returned: success
   type: bool
+confirmed:
+  description: Whether it was found healthy since it is served. V(null) if none is served.
+  returned: success
+  type: bool
 previous:
   description: The release that a rollback goes to. V(null) without one.
   returned: success
@@ -155,6 +159,9 @@ history:
       type: str
     at:
       description: When, in ISO 8601 UTC.
+      type: str
+    confirmed_at:
+      description: When it was found healthy. Missing if it was not.
       type: str
 shared:
   description: One entry for each of O(shared).

@@ -1,7 +1,7 @@
 # Copyright: (c) The runbook.ops contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Releases in the state that is wanted: prepared, current, rolled back, pruned."""
+"""Releases in the state that is wanted: prepared, current, confirmed, rolled back, pruned."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import I
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, locked
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused, outcome
 from ansible_collections.runbook.ops.plugins.module_utils.releases.model import (
+    CONFIRM,
     HISTORY,
     LOCK,
     ROLLBACK,
     SWITCH,
     Stock,
     check_id,
+    confirmed,
     grown,
+    is_confirmed,
     previous,
     spared,
 )
@@ -81,6 +84,8 @@ def _plan(
         return plan_preparation(layout, stock, str(name), recipe)
     if state == "current":
         return plan_switch(stock, str(name))
+    if state == "confirmed":
+        return plan_confirmation(stock, str(name))
     if state == "rolled_back":
         return plan_rollback(stock, str(name), back_to)
     return plan_pruning(stock, keep)
@@ -96,6 +101,13 @@ def plan_switch(stock: Stock, name: str) -> list[Action]:
     if found.complete is False:
         raise Refused(f"Release {name} is not complete: its making ended early. Prepare it again (state=prepared).")
     return [{"action": SWITCH, "object": name, "release_before": stock.current, "release_after": name}]
+
+
+def plan_confirmation(stock: Stock, name: str) -> list[Action]:
+    """The note that a release is healthy; nothing if it is there. Pure; raises Refused."""
+    if stock.current != name:
+        raise Refused(f"Release {name} is not served, so nobody can have found it healthy. Switch to it first.")
+    return [] if is_confirmed(stock) else [{"action": CONFIRM, "object": name}]
 
 
 def plan_rollback(stock: Stock, name: str, back_to: Optional[str]) -> list[Action]:
@@ -146,6 +158,8 @@ def _apply(layout: Layout, stock: Stock, name: Optional[str], recipe: Optional[R
             # The entry first: one whose switch never came is recognised, a switch without an entry would not be.
             write_json(layout.root / HISTORY, {"history": grown(stock.history, entry)})
             point(layout, action["object"])
+        elif action["action"] == CONFIRM:
+            write_json(layout.root / HISTORY, {"history": confirmed(stock, iso_of(time.time()))})
         elif action["object"] in stock.leftovers:
             remove_leftover(layout, action["object"])
         else:
@@ -162,6 +176,7 @@ def _result(layout: Layout, before: Stock, after: Optional[Stock], actions: list
         after=then,
         current=foreseen["current"],
         previous=previous(after)[0] if after is not None else was["previous"],
+        confirmed=is_confirmed(after or before),
         link=str(layout.current),
         diff={"before": _lines(was, []), "after": _lines(foreseen, actions if after is None else [])},
     )

@@ -11,7 +11,12 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, iso_of, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.releases.model import Stock, check_inside, previous
+from ansible_collections.runbook.ops.plugins.module_utils.releases.model import (
+    Stock,
+    check_inside,
+    is_confirmed,
+    previous,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.releases.store import Layout, layout_of, survey
 
 
@@ -31,6 +36,7 @@ def measure_releases(params: Mapping[str, Any]) -> dict[str, Any]:
         "root": str(layout.root),
         "current": stock.current,
         "current_exists": None if reason is not None else stock.get(stock.current) is not None,
+        "confirmed": is_confirmed(stock) if stock.current else None,
         "previous": before,
         "previous_by": how,
         "releases": releases,

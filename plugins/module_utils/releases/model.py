@@ -18,7 +18,7 @@ PREPARING = ".preparing.json"
 REMOVED = ".removed"
 HISTORY = ".releases.json"
 LOCK = ".releases.lock"
-SWITCH, ROLLBACK = "switch", "rollback"
+SWITCH, ROLLBACK, CONFIRM = "switch", "rollback", "confirm"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _HISTORY_ENTRIES = 200
 
@@ -104,6 +104,20 @@ def happened(history: Sequence[Entry], current: Optional[str]) -> list[Entry]:
     while entries and entries[-1].get("id") != current:
         entries.pop()
     return entries
+
+
+def is_confirmed(stock: Stock) -> bool:
+    """Whether somebody found the release healthy since it is served."""
+    entries = happened(stock.history, stock.current)
+    return bool(entries) and bool(entries[-1].get("confirmed_at"))
+
+
+def confirmed(stock: Stock, moment: str) -> list[Entry]:
+    """The history with the note that the release that is served was found healthy."""
+    entries = happened(stock.history, stock.current) or [
+        {"id": stock.current, "from": None, "kind": SWITCH, "at": moment}
+    ]
+    return [*entries[:-1], {**entries[-1], "confirmed_at": moment}]
 
 
 def grown(history: Sequence[Entry], entry: Entry) -> list[Entry]:
