@@ -72,7 +72,7 @@ def rotated_files(classes: Iterable[RetentionClass]) -> list[Kept]:
 
 def split_written(files: list[Kept], now: dt.datetime, quiet_seconds: float) -> tuple[list[Kept], list[Refusal]]:
     """Those that nobody writes to any more, and the others with the reason."""
-    writers = find_writers({kept.log.identity for kept in files})
+    writers = find_writers({kept.log.identity: kept.log.path for kept in files})
     finished: list[Kept] = []
     refused: list[Refusal] = []
     for kept in files:
@@ -85,8 +85,8 @@ def split_written(files: list[Kept], now: dt.datetime, quiet_seconds: float) -> 
 
 
 def _why_not(kept: Kept, writers: Writers, now: dt.datetime, quiet_seconds: float) -> Optional[tuple[str, str]]:
-    if not writers.complete:
-        return "only root sees whether a process still writes to it", "Use become."
+    if not writers.is_known(kept.log.identity):
+        return "it cannot be seen whether a process still writes to it", "Use become."
     holding = writers.of(kept.log.identity)
     if holding:
         return (

@@ -74,8 +74,8 @@ def gather(options: Mapping[str, Any]) -> dict[str, Any]:
         return {**_nothing(), "reason": error.message}
     logs = {number: matching(rule.entry.patterns) for number, rule in enumerate(configuration.rules)}
     covered = {log.path: log for each in logs.values() for log in each}
-    writers = find_writers({log.identity for log in covered.values()})
-    if not writers.complete:
+    writers = find_writers({log.identity: log.path for log in covered.values()})
+    if not all(writers.is_known(log.identity) for log in covered.values()):
         skipped.append(_skip("writers", "only root sees the open files of every process", "Use become."))
     last = _last(state_place(options["state_file"]), skipped)
     units = {unit for rule in configuration.rules for unit in reloaded_units(rule)}
@@ -207,7 +207,9 @@ def _logs(
             "mode": f"{log.mode:04o}",
             "owner": log.owner,
             "group": log.group,
-            "writers": [writer.as_dict() for writer in writers.of(log.identity)] if writers.complete else None,
+            "writers": [writer.as_dict() for writer in writers.of(log.identity)]
+            if writers.is_known(log.identity)
+            else None,
             "last_rotated_at": f"{last[log.path]:%Y-%m-%dT%H:%M:%S}" if log.path in last else None,
         }
         for number, each in logs.items()

@@ -60,7 +60,10 @@ class Logrotate:
     def try_out(self, configuration: Path, seconds: float = 120.0) -> Spoken:
         """What it says of a configuration, with a state file that is thrown away; it changes nothing."""
         with private_directory("runbook-logrotate-") as place:
-            return self._run(["-d", "-s", str(place / "state"), str(configuration)], seconds)
+            state = place / "state"
+            # logrotate 3.18 calls it an error when there is none.
+            state.write_text("logrotate state -- version 2\n", encoding="ascii")
+            return self._run(["-d", "-s", str(state), str(configuration)], seconds)
 
     def force(self, configuration: Path, state: Path | None, seconds: float) -> Spoken:
         """Rotate everything that a configuration names, now."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Optional
+from typing import Any, BinaryIO, Optional, Union
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import free_bytes, private_directory
@@ -116,7 +116,7 @@ def rotate(options: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
             for turn in turns:
                 if turn.held:
                     turn.held.close()
-    after = {turn.log.path: turn.after for turn in turns}
+    after = {turn.log.path: {key: value for key, value in turn.after.items() if key != "is_known"} for turn in turns}
     proof = _proof(turns, spoken, waited)
     result = outcome(changed=True, actions=actions, before=before, after=after, proof=proof)
     if proof["problems"]:
@@ -145,9 +145,13 @@ def _plan(options: Mapping[str, Any], configuration: Configuration) -> list[Turn
         raise Refused(
             f"{len(kept)} logs would be rotated, more than max_logs ({options['max_logs']}). Nothing was done."
         )
-    writers = find_writers({turn.log.identity for turn in kept})
-    if kept and not writers.complete:
-        raise Refused("Only root sees which processes write to a log. Nothing was rotated. Use become.")
+    writers = find_writers({turn.log.identity: turn.log.path for turn in kept})
+    unknown = [turn.log.path for turn in kept if not writers.is_known(turn.log.identity)]
+    if unknown:
+        raise Refused(
+            f"{unknown[0]}: it cannot be seen which process writes to it. Nothing was rotated. "
+            "Use become, on a host where root may look at every process."
+        )
     for turn in kept:
         turn.writers = writers.of(turn.log.identity)
     return kept
@@ -232,16 +236,23 @@ def _wait(turns: Sequence[Turn], seconds: float) -> float:
         waited = time.monotonic() - began
         # The old file for who is still there, the new one for who has come.
         new = {turn.log.path: look(turn.log.path) for turn in renamed}
-        identities = {turn.log.identity for turn in renamed} | {log.identity for log in new.values() if log}
-        writers = find_writers(identities)
+        files: dict[tuple[int, int], Union[str, int]] = {
+            log.identity: path for path, log in new.items() if log is not None
+        }
+        files.update({turn.log.identity: turn.held.fileno() for turn in renamed if turn.held})
+        writers = find_writers(files)
         for turn in renamed:
             log = new[turn.log.path]
             moved = log is not None and log.identity != turn.log.identity
             turn.after = {
                 "left": writers.of(turn.log.identity),
+                "is_known": writers.is_known(turn.log.identity),
                 "come": writers.of(log.identity) if log is not None and moved else [],
             }
-        if all(not turn.after["left"] and (turn.after["come"] or not turn.writers) for turn in renamed):
+        if all(
+            turn.after["is_known"] and not turn.after["left"] and (turn.after["come"] or not turn.writers)
+            for turn in renamed
+        ):
             return waited
         if waited >= seconds:
             return waited
@@ -255,6 +266,7 @@ def _after(turn: Turn, pattern: Optional[re.Pattern[bytes]]) -> dict[str, Any]:
     return {
         **_figures(log, come),
         "left_writers": [writer.as_dict() for writer in turn.after.get("left", [])],
+        "is_known": turn.after.get("is_known", True),
         "rotated_to": old.path if old else None,
         "rotated_size_bytes": old.size_bytes if old else None,
         "sequence": _sequence(turn, old, pattern),
@@ -334,6 +346,8 @@ def _shortcomings(turn: Turn, after: Mapping[str, Any]) -> list[str]:
             f"{names} still writes to {after['rotated_to']} and not to {path}: nothing is lost as long as that file is "
             "there. Make it reopen its log, and correct how it is told"
         )
+    elif not after["is_known"]:
+        found.append(f"a process that cannot be seen still writes to {after['rotated_to']}. Make it reopen its log")
     elif turn.writers and not after["writers"]:
         found.append(
             f"nobody writes to {path} any more: {turn.writers[0].name} has not reopened it. Look at its service"
