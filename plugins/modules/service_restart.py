@@ -189,7 +189,7 @@ dependencies:
     name:
       description: Its name.
       type: str
-    object:
+    address:
       description: What was asked.
       type: str
     ok:

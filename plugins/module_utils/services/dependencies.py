@@ -48,7 +48,7 @@ def look_at_dependencies(
         found.append(
             {
                 "name": each["name"],
-                "object": what,
+                "address": what,
                 "ok": not reason,
                 "reason": reason,
                 "duration_seconds": round(time.monotonic() - began, 3),
