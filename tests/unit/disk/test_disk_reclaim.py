@@ -196,7 +196,8 @@ def test_the_journals_oldest_archives_go(tmp_path: Path) -> None:
     home = tmp_path / "0123"
     home.mkdir()
     for name in (
-        "system.journal", f"system@{sequence}-{1:016x}-{30:016x}.journal", f"system@{sequence}-{2:016x}-{10:016x}.journal",
+        "system.journal", f"system@{sequence}-{1:016x}-{30:016x}.journal",
+        f"system@{sequence}-{2:016x}-{10:016x}.journal",
         f"user-1000@{20:016x}-{1:016x}.journal~", "notes.txt",
     ):  # fmt: skip
         (home / name).write_bytes(b"x" * 4096)
@@ -217,7 +218,8 @@ def test_usage_counts_each_file_once(put: Callable[..., Path], tmp_path: Path) -
         stream.truncate(50_000_000)
     found = measure_root(str(tmp_path / "root"), Limits(1000, 60), depth=1, top=5, min_file_bytes=8192)
     assert found["files_count"] == 3
-    assert found["apparent_bytes"] > 50_000_000 > 1_000_000 > found["bytes"]
+    assert found["apparent_bytes"] > 50_000_000
+    assert found["bytes"] < 1_000_000
     assert [Path(each["path"]).name for each in found["directories"]] == ["a"]
     assert len(found["large_files"]) == 1
     assert found["is_complete"]

@@ -70,7 +70,7 @@ def test_reasons(given: list[float | None], more: dict[str, Any], reason: str) -
 
 
 def test_bounds_hold_the_forecast() -> None:
-    entry = one([50, 51, 54, 55, 58, 60, 61, 65, 66])
+    entry = one([50, 51.1, 54.3, 55, 58.2, 60.9, 61, 65.4, 66.6])
     assert entry["days_until_full_least"] <= entry["days_until_full"] < entry["days_until_full_most"]
     assert entry["per_day"] == pytest.approx(2, abs=0.3)
     long = one([float(n) for n in range(1000)], limit=2000.0, hours=0.5)
