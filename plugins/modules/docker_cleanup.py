@@ -44,6 +44,12 @@ options:
     type: list
     elements: str
     default: []
+  only:
+    description:
+      - Patterns of names of images and containers that may be removed. All, if empty.
+    type: list
+    elements: str
+    default: []
   max_images:
     description:
       - How many images may be removed at once. More are refused, and nothing is removed.
@@ -197,6 +203,7 @@ def argument_spec() -> dict[str, Any]:
         "images_until": {"type": "str", "default": "14d"},
         "keep_newest": {"type": "int", "default": 2},
         "keep_images": {"type": "list", "elements": "str", "default": []},
+        "only": {"type": "list", "elements": "str", "default": []},
         "max_images": {"type": "int", "default": 200},
         "containers_until": {"type": "str", "default": ""},
         "build_cache_limit": {"type": "str", "default": ""},

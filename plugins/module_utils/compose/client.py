@@ -21,6 +21,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.children import
     first_words,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError, Unavailable
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import private_directory, write_file
 from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import redact_text
 from ansible_collections.runbook.ops.plugins.module_utils.compose.project import Project
 
@@ -178,12 +179,28 @@ class Docker:
             )
         return Resolved(
             model=json.loads(ended.output),
-            unset_variables=tuple(dict.fromkeys(_UNSET.findall(ended.words))),
+            unset_variables=tuple(sorted(set(_UNSET.findall(ended.words)))),
             version_is_obsolete="`version` is obsolete" in ended.words,
         )
 
-    def hashes(self, project: Project) -> dict[str, str]:
-        """The fingerprint of every service's definition, as its containers bear it."""
+    def hashes(self, project: Project, model: Mapping[str, Any]) -> dict[str, set[str]]:
+        """The fingerprints that containers of a service bear when they were made from this definition.
+
+        There are two: C(up --no-deps) takes the dependencies out of the definition first.
+        """
+        found = {name: {value} for name, value in self._hashes(project).items()}
+        services = model.get("services") or {}
+        if not any((each or {}).get("depends_on") for each in services.values()):
+            return found
+        alone = {name: {**each, "depends_on": {}} for name, each in services.items()}
+        with private_directory("runbook-compose-") as place:
+            path = place / "definition.json"
+            write_file(path, json.dumps({**model, "services": alone}).encode())
+            for name, value in self._hashes(project.resolved(path)).items():
+                found.setdefault(name, set()).add(value)
+        return found
+
+    def _hashes(self, project: Project) -> dict[str, str]:
         ended = self.compose(project, "config", "--hash", "*")
         pairs = (line.split() for line in ended.output.splitlines())
         return {pair[0]: pair[1] for pair in pairs if len(pair) == 2} if ended.code == 0 else {}

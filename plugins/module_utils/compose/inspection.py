@@ -95,7 +95,7 @@ def _project(project: Project) -> dict[str, Any]:
 
 def _declared(
     found: _Survey, docker: Docker, project: Project, options: Mapping[str, Any]
-) -> tuple[dict[str, Declared], dict[str, str]]:
+) -> tuple[dict[str, Declared], dict[str, set[str]]]:
     definition = found.facts["definition"]
     try:
         resolved = docker.resolve(project)
@@ -108,7 +108,7 @@ def _declared(
     services = services_of(resolved.model, options["stateful_services"])
     found.facts["lint"] = lint(services, version_is_obsolete=resolved.version_is_obsolete)
     found.facts["secrets"] = secrets_of(services, options["min_secret_length"])
-    return services, docker.hashes(project)
+    return services, docker.hashes(project, resolved.model)
 
 
 def _containers(
@@ -116,7 +116,7 @@ def _containers(
     docker: Docker,
     raw: Sequence[Mapping[str, Any]],
     declared: Mapping[str, Declared],
-    hashes: Mapping[str, str],
+    hashes: Mapping[str, set[str]],
     options: Mapping[str, Any],
     now: dt.datetime,
 ) -> None:
@@ -149,7 +149,7 @@ def _containers(
             [each for each in containers if each["service"] == name],
             is_expected=name in expected,
             current_image_id=means.get(declared[name].image) if name in declared else None,
-            config_hash=hashes.get(name),
+            config_hashes=hashes.get(name, ()),
         )
         for name in names
     ]

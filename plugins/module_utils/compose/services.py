@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.compose.containers import why_down, worst
@@ -19,7 +19,7 @@ def service_facts(
     *,
     is_expected: bool,
     current_image_id: Optional[str],
-    config_hash: Optional[str],
+    config_hashes: Collection[str],
 ) -> dict[str, Any]:
     """A service as facts.
 
@@ -29,7 +29,7 @@ def service_facts(
         containers: Its containers, as C(container_facts) gives them.
         is_expected: Whether it should run.
         current_image_id: Which image the declared reference means on this host now; None if there is none.
-        config_hash: The fingerprint of its definition; None if unknown.
+        config_hashes: The fingerprints of its definition; none if unknown.
 
     """
     replicas = declared.replicas if declared else 1
@@ -60,7 +60,7 @@ def service_facts(
         "is_image_here": current_image_id is not None,
         # A reference that means nothing on this host says nothing about what runs.
         "image_drifted": images != [current_image_id] if images and current_image_id else None,
-        "config_drifted": hashes != {config_hash} if containers and config_hash else None,
+        "config_drifted": not hashes <= set(config_hashes) if containers and config_hashes else None,
         "log_driver": next((each["log_driver"] for each in containers), declared.log_driver if declared else None),
         "log_limited": all(each["log_limited"] for each in containers) if containers else None,
         "log_bytes": None,

@@ -25,6 +25,7 @@ class Limits:
     containers_seconds: int | None
     cache_bytes: int | None
     keep_images: Sequence[str] = ()
+    only: Sequence[str] = ()
     keep_newest: int = 1
 
 
@@ -46,7 +47,7 @@ def removable_images(
         age = _age(_here_since(each), now)
         if each["Id"] in spared or age is None or age < limits.images_seconds:
             continue
-        if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in limits.keep_images):
+        if _matches(names, limits.keep_images) or not _may_go(names, limits):
             continue
         found.append(
             {
@@ -60,6 +61,14 @@ def removable_images(
             }
         )
     return sorted(found, key=lambda each: (-each["age_seconds"], each["object"]))
+
+
+def _matches(names: Iterable[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+
+def _may_go(names: Iterable[str], limits: Limits) -> bool:
+    return not limits.only or _matches(names, limits.only)
 
 
 def _newest(images: Sequence[Mapping[str, Any]], count: int) -> set[str]:
@@ -103,8 +112,8 @@ def removable_containers(
         age = _age(moment, now)
         if state.get("Status") not in ("exited", "created", "dead") or belongs or age is None:
             continue
-        if age >= limits.containers_seconds:
-            name = str(each.get("Name") or "").lstrip("/")
+        name = str(each.get("Name") or "").lstrip("/")
+        if age >= limits.containers_seconds and _may_go([name], limits):
             found.append(
                 {
                     **{"action": "remove", "kind": CONTAINER, "object": name, "id": each["Id"], "names": [name]},

@@ -80,6 +80,7 @@ def _limits(options: Mapping[str, Any]) -> Limits:
         containers_seconds=_seconds(options, "containers_until"),
         cache_bytes=memory_bytes(size) if size else None,
         keep_images=options["keep_images"],
+        only=options["only"],
         keep_newest=options["keep_newest"],
     )
 

@@ -44,6 +44,7 @@ class Base:
         self.store = Store(project)
         self.state = self.store.load()
         self.evidence: list[dict[str, Any]] = []
+        self.is_out: Optional[str] = None
 
     def pinned(self) -> dict[str, str]:
         """The images of the release that runs, for the services that this one does not touch."""
@@ -63,7 +64,7 @@ class Base:
         self, project: Project, declared: Mapping[str, Declared], names: Sequence[str]
     ) -> dict[str, dict[str, Any]]:
         """What runs of some services, held against a definition."""
-        hashes = self.docker.hashes(project)
+        hashes = self.docker.hashes(project, self.docker.resolve(project).model)
         raw = self.raw()
         containers = [container_facts(each, self.now) for each in raw]
         return {
@@ -73,7 +74,7 @@ class Base:
                 [each for each in containers if each["service"] == name],
                 is_expected=True,
                 current_image_id=None,
-                config_hash=hashes.get(name),
+                config_hashes=hashes.get(name, ()),
             )
             for name in names
         }
@@ -86,16 +87,18 @@ class Base:
     def one(self, project: Project, service: Declared, image: Optional[str], *, force: bool) -> None:
         """One service: out of the balancer, made anew, watched, and back in."""
         options = self.options
-        if options["drain"].get(service.name):
+        # What this run took out and could not put back is out still, and a balancer may not say so of what is down.
+        if options["drain"].get(service.name) and service.name != self.is_out:
             self.state["in_progress"]["drained"] = service.name
             self.store.save(self.state)
             run_hook(options["drain"], service.name, "drain", options["hook_timeout"])
+            self.is_out = service.name
         bring_up(
             self.docker, project, service, image=image,
             seconds=options["wait_timeout"], settle=options["settle_seconds"], force=force,
         )  # fmt: skip
         run_hook(options["undrain"], service.name, "put back", options["hook_timeout"])
-        self.state["in_progress"]["drained"] = None
+        self.state["in_progress"]["drained"] = self.is_out = None
 
     def left_drained(self, steps: Sequence[Step]) -> list[str]:
         """The service that an interrupted run took out of the balancer, if no step puts it back anyway."""
