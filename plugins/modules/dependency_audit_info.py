@@ -145,6 +145,9 @@ projects:
     found_count:
       description: Those that were found, also by a tool whose advisories are old.
       type: int
+    severe_count:
+      description: Critical and high ones.
+      type: int
     critical_count:
       description: Critical ones.
       type: int

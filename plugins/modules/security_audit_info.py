@@ -80,6 +80,11 @@ options:
     type: list
     elements: str
     default: [/etc, /opt, /srv]
+  secret_ignore:
+    description: Patterns of paths with nothing secret in them, such as examples.
+    type: list
+    elements: str
+    default: [/etc/ssl/openssl.cnf]
   key_files:
     description: Further patterns of private keys, beside the usual places.
     type: list
@@ -152,8 +157,8 @@ security:
     ssh:
       description:
         - What C(sshd -T) says for connections that no C(Match) block changes, C(permit_root_login), C(password_login),
-          C(root_password_login), C(permit_empty_passwords), the four lists of users and groups, C(weak_ciphers),
-          C(weak_macs), C(weak_key_exchanges), C(max_auth_tries), C(x11_forwarding) and more.
+          C(root_password_login), C(permit_empty_passwords), the four lists of users and groups, C(weak_algorithms),
+          C(max_auth_tries), C(x11_forwarding) and more.
         - In C(is_restricted) whether C(AllowUsers) or C(AllowGroups) is set at all. Without them everybody with a shell
           may log in. In C(may_log_in) the accounts of people that these lists let in.
         - In C(connections) what holds for root and others from outside, and for each C(Match) block for somebody it is
@@ -170,7 +175,8 @@ security:
       description:
         - In C(accounts) those that can log in, with C(name), C(uid), C(password_state) (V(empty), V(locked),
           V(weak_hash) or V(set)), C(password_age_days), C(password_expires_days), C(is_expired).
-        - C(root_uid), C(empty_passwords), C(weak_hashes), C(system_shells), C(expired) are names; C(keys) are the
+        - C(root_uid), C(empty_passwords), C(weak_hashes), C(system_shells), C(system_logins) (those of
+          them that have a password or a key), C(expired) are names; C(keys) are the
           authorized keys by account and fingerprint, with C(is_weak) and C(is_writable_by_others).
       type: dict
     logins:
@@ -185,7 +191,8 @@ security:
     updates:
       description:
         - C(pending_count), C(security_count), C(security) with C(name), C(installed), C(candidate);
-          C(unattended) with C(is_installed), C(is_configured), C(timer_enabled), C(is_active); C(reboot_required).
+          C(lists_age_seconds); C(unattended) with C(is_installed), C(is_configured), C(timer_enabled), C(is_active);
+          C(reboot_required).
       type: dict
     secrets:
       description: C(count) and in C(found) C(path), C(line), C(name), C(kind) and C(mode), never the value.
@@ -213,6 +220,7 @@ LOGIN = {
     "password": {"type": "str", "required": True, "no_log": True},
 }
 PG_HBA = ["/etc/postgresql/*/*/pg_hba.conf", "/var/lib/pgsql/data/pg_hba.conf", "/var/lib/pgsql/*/data/pg_hba.conf"]
+IGNORED = ["/etc/ssl/openssl.cnf"]
 
 
 def argument_spec() -> dict[str, Any]:
@@ -224,7 +232,13 @@ def argument_spec() -> dict[str, Any]:
         "probe_services": {"type": "bool", "default": True},
         "default_logins": {"type": "list", "elements": "dict", "default": [], "options": LOGIN},
         "pg_hba_paths": {"type": "list", "elements": "str", "default": PG_HBA},
-        "secret_roots": {"type": "list", "elements": "str", "default": ["/etc", "/opt", "/srv"]},
+        "secret_roots": {
+            "type": "list",
+            "elements": "str",
+            "default": ["/etc", "/opt", "/srv"],
+            "no_log": False,
+        },
+        "secret_ignore": {"type": "list", "elements": "str", "default": IGNORED, "no_log": False},
         "key_files": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "max_files": {"type": "int", "default": 20000},
         "top": {"type": "int", "default": 20},

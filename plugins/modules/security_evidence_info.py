@@ -102,7 +102,7 @@ evidence:
     processes:
       description: >-
         What runs, the youngest first, with C(pid), C(parent), C(user), C(started_at), C(program), C(command), and
-        C(is_deleted) for a program whose file is gone.
+        C(is_deleted) for a program whose file is gone, C(is_temporary) for one in a directory such as /tmp.
       type: list
       elements: dict
     sockets:
@@ -113,8 +113,15 @@ evidence:
       description: Files with keys, with C(account), C(sha256), C(fingerprints) and C(changed_at).
       type: list
       elements: dict
+    suspect_logins:
+      description: >-
+        Who came in from an address from which logins had failed, with C(user), C(from), C(at), C(failed_count).
+      type: list
+      elements: dict
     changed_files:
-      description: Files changed in the window, the newest first, with C(path), C(owner), C(sha256), C(changed_at).
+      description: >-
+        Files changed in the window, the newest first, with C(path), C(owner), C(sha256), C(changed_at), and
+        C(opens_doors) for those by which one comes in, becomes root or comes back.
       type: list
       elements: dict
     cron:

@@ -129,6 +129,7 @@ class _Audit:
             "count": len(found),
             "found_count": len(found),
             **counts,
+            "severe_count": counts["critical_count"] + counts["high_count"],
             "vulnerabilities": [each.facts() for each in found[: self._top]],
             "truncated": len(found) > self._top,
         }
@@ -150,7 +151,7 @@ class _Audit:
 
 def _nothing() -> dict[str, Any]:
     return {
-        **dict.fromkeys(("lockfile", "tool", "tool_version", "exit_status", "reason", "count")),
+        **dict.fromkeys(("lockfile", "tool", "tool_version", "exit_status", "reason", "count", "severe_count")),
         **dict.fromkeys(f"{severity}_count" for severity in ("critical", "high", "moderate", "low", "unknown")),
         "truncated": False,
     }

@@ -17,6 +17,7 @@ _KEY_TYPES = ("ssh-", "ecdsa-", "sk-")
 _OLD_HASHES = {"1": "md5", "sha1": "sha1"}
 DAY_SECONDS = 86400
 EMPTY = "empty"
+LOCKED = "locked"
 WEAK_HASH = "weak_hash"
 
 
@@ -47,7 +48,7 @@ class Account:
         if self.password == "":
             return EMPTY
         if self.password[0] in "!*":
-            return "locked"
+            return LOCKED
         parts = self.password.split("$")
         return WEAK_HASH if len(parts) < 3 or parts[1] in _OLD_HASHES else "set"
 

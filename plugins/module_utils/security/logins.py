@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -16,6 +17,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.logs.collect import me
 from ansible_collections.runbook.ops.plugins.module_utils.security.accounts import (
     DAY_SECONDS,
     EMPTY,
+    LOCKED,
     WEAK_HASH,
     Account,
     groups_of_account,
@@ -40,6 +42,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.security.sshd import (
 )
 
 _LOGS = ("/var/log/auth.log", "/var/log/secure")
+_MAX_BYTES = 4 << 30
 _KEY_FILES = (".ssh/authorized_keys", ".ssh/authorized_keys2")
 
 
@@ -151,10 +154,22 @@ def accounts(machine: Machine) -> dict[str, Any]:
         "empty_passwords": [each["name"] for each in listed if each["password_state"] == EMPTY] if known else None,
         "weak_hashes": [each["name"] for each in listed if each["password_state"] == WEAK_HASH] if known else None,
         "system_shells": [each["name"] for each in listed if each["is_system"] and each["has_login_shell"]],
+        "system_logins": _system_logins(listed, {key["account"] for key in keys}) if known else None,
         "expired": [each["name"] for each in listed if each["is_expired"] and each["has_login_shell"]],
         "keys": keys,
         "weak_keys_count": sum(key["is_weak"] for key in keys),
     }
+
+
+def _system_logins(listed: Sequence[dict[str, Any]], with_keys: set[str]) -> list[str]:
+    """System accounts into which somebody can really come: a shell, and a password or a key."""
+    return [
+        each["name"]
+        for each in listed
+        if each["is_system"]
+        and each["has_login_shell"]
+        and (each["password_state"] != LOCKED or each["name"] in with_keys)
+    ]
 
 
 def _keys(account: Account, machine: Machine) -> list[dict[str, Any]]:
@@ -178,26 +193,22 @@ def _keys(account: Account, machine: Machine) -> list[dict[str, Any]]:
 def failed_logins(machine: Machine) -> dict[str, Any]:
     """Failed logins of a while, from the file of the login log where there is one, else from the journal."""
     paths = [path for path in _LOGS if Path(path).exists()]
-    source = {
-        "name": "logins",
-        "paths": paths[:1],
-        "rotated": True,
-        "journal": not paths,
-        "units": [],
-        "identifiers": [] if paths else ["sshd", "sshd-session", "su", "sudo", "login"],
-        "journal_directory": None,
-        "containers": [],
-        "docker_root": "/var/lib/docker",
-        "timezone": None,
-        "time_pattern": None,
-        "time_format": None,
-    }
-    options = {
-        **{"sources": [source], "since": machine.options["logins_since"], "start": None, "end": None},
-        **{"reference_time": None, "timezone": None, "classes": [], "patterns": [], "durations": []},
-        **{"duration_patterns": [], "slow_ms": 1000.0, "security": ["failed_logins"], "top": machine.options["top"]},
-        **{"samples": 0, "search": "auto", "max_bytes": 4 << 30, "timeout": float(machine.options["timeout"])},
-    }
+    # What is not named is nothing, for a text as for a list.
+    source = defaultdict(list, name="logins", paths=paths[:1], rotated=True, docker_root="/var/lib/docker")
+    if not paths:
+        source.update(journal=True, identifiers=["sshd", "sshd-session", "su", "sudo", "login"])
+    options: dict[str, Any] = defaultdict(
+        list,
+        sources=[source],
+        since=machine.options["logins_since"],
+        security=["failed_logins"],
+        top=machine.options["top"],
+        samples=0,
+        slow_ms=1000.0,
+        search="auto",
+        max_bytes=_MAX_BYTES,
+        timeout=float(machine.options["timeout"]),
+    )
     told = measure(options, dt.datetime.now(dt.timezone.utc))
     for each in told["skipped_sections"]:
         machine.gap("logins", each["reason"], each["remedy"])

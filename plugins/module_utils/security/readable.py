@@ -12,10 +12,16 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 _MAX_FILE_BYTES = 1 << 20
+# In a program a name stands for a value that comes from elsewhere; only what has a shape of its own counts there.
+_PROGRAMS = (
+    ".py .pyc .rb .js .mjs .ts .tsx .jsx .go .java .kt .c .h .cc .cpp .rs .php .pl .pm .lua .vue .css .html .md .rst "
+    ".erb .j2 .sql .map .lock .po"
+)
 _LEFT_OUT = {".git", "node_modules", "__pycache__", ".venv", "vendor", "proc", "sys"}
 _NAMED = re.compile(
     rb"(?i)^\s*(?:export\s+|set\s+|-\s+)?[\"']?([\w.-]*(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|"
@@ -43,6 +49,7 @@ class Walk:
     max_files: int
     seconds: float
     top: int
+    ignored: Sequence[str] = ()
     looked: int = 0
     total: int = 0
     is_complete: bool = True
@@ -67,6 +74,7 @@ class Walk:
             "roots": list(roots),
             "missing_roots": missing,
             "files_count": self.looked,
+            "is_complete": self.is_complete,
             "count": self.total if self.is_complete else None,
             "found_count": self.total,
             "found": self.found,
@@ -81,10 +89,12 @@ class Walk:
             self.looked += 1
             if not status.st_mode & stat.S_IROTH or status.st_size > _MAX_FILE_BYTES or not _reachable(path):
                 return
+            if any(fnmatch(str(path), pattern) for pattern in self.ignored):
+                return
             data = path.read_bytes()
             if b"\0" in data[:4096]:
                 return
-            for line, name, kind in secrets_in(data):
+            for line, name, kind in secrets_in(data, is_program=path.suffix in _PROGRAMS.split()):
                 self.total += 1
                 if len(self.found) < self.top:
                     self.found.append(
@@ -98,12 +108,12 @@ class Walk:
                     )
 
 
-def secrets_in(data: bytes) -> Iterator[tuple[int, str, str]]:
+def secrets_in(data: bytes, *, is_program: bool = False) -> Iterator[tuple[int, str, str]]:
     """Line, name and kind of what looks like a secret. The value goes nowhere."""
     for number, line in enumerate(data.splitlines(), 1):
         if len(line) > 4096 or line.lstrip()[:1] in (b"#", b";") or line.lstrip()[:2] == b"//":
             continue
-        named = _NAMED.match(line)
+        named = None if is_program else _NAMED.match(line)
         if named and not _PLACEHOLDER.match(named[2]):
             yield number, named[1].decode("utf-8", "replace")[:80], "named value"
             continue

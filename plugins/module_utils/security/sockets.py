@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
+
+from ansible_collections.runbook.ops.plugins.module_utils.host.listening import read_address, socket_owners
 
 _STATES = {"01": "established", "0A": "listening"}
 PROC = Path("/proc")
@@ -68,36 +68,23 @@ def sockets_of(text: str, protocol: str) -> list[Socket]:
 
 
 def _end(text: str) -> tuple[str, int]:
-    """An address and a port; every 32 bits of the address are in the byte order of the machine."""
     address, _, port = text.partition(":")
-    raw = b"".join(bytes.fromhex(address[place : place + 8])[::-1] for place in range(0, len(address), 8))
-    found = ipaddress.ip_address(raw)
-    mapped = getattr(found, "ipv4_mapped", None)
-    return str(mapped or found), int(port, 16)
+    return read_address(address), int(port, 16)
 
 
 def read_sockets(proc: Path = PROC) -> list[Socket]:
     """All of them, with their processes as far as we may look."""
-    owners = dict(_owners(proc))
     found = []
     for protocol in ("tcp", "tcp6", "udp", "udp6"):
         with contextlib.suppress(OSError):
-            text = (proc / "net" / protocol).read_text(encoding="ascii")
-            for each in sockets_of(text, protocol):
-                pid, name = owners.get(each.inode, (None, None))
-                found.append(Socket(**{**each.__dict__, "pid": pid, "process": name}))
-    return found
-
-
-def _owners(proc: Path) -> Iterator[tuple[int, tuple[int, str]]]:
-    for place in proc.iterdir():
-        if not place.name.isdigit():
-            continue
-        with contextlib.suppress(OSError):
-            name = (place / "comm").read_text(encoding="utf-8", errors="replace").strip()
-            for descriptor in (place / "fd").iterdir():
-                with contextlib.suppress(OSError):
-                    # The path holds a number of the kernel's, which no Path takes as it is.
-                    target = os.readlink(descriptor)  # noqa: PTH115
-                    if target.startswith("socket:["):
-                        yield int(target[8:-1]), (int(place.name), name)
+            found += sockets_of((proc / "net" / protocol).read_text(encoding="ascii"), protocol)
+    owners, _ = socket_owners(proc, [each.inode for each in found])
+    named = []
+    for each in found:
+        pid = next(iter(owners.get(each.inode, [])), None)
+        name = None
+        if pid is not None:
+            with contextlib.suppress(OSError):
+                name = (proc / str(pid) / "comm").read_text(encoding="utf-8", errors="replace").strip()
+        named.append(replace(each, pid=pid, process=name))
+    return named

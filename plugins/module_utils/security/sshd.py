@@ -23,7 +23,7 @@ OUTSIDE = "203.0.113.77"
 _MAX_CONNECTIONS = 40
 _MAX_FILES = 100
 _WEAK_CIPHERS = ("3des-cbc", "arcfour*", "blowfish-cbc", "cast128-cbc", "*-cbc")
-_WEAK_MACS = ("hmac-md5*", "hmac-sha1-96*", "umac-64@openssh.com", "*-md5*")
+_WEAK_MACS = ("hmac-md5*", "hmac-sha1-96*", "*-md5*")
 _WEAK_KEX = ("diffie-hellman-group1-sha1", "diffie-hellman-group14-sha1", "diffie-hellman-group-exchange-sha1")
 
 Settings = Mapping[str, Sequence[str]]
@@ -108,9 +108,11 @@ def server_facts(settings: Settings) -> dict[str, Any]:
         "x11_forwarding": _flag(settings, "x11forwarding"),
         "log_level": first(settings, "loglevel"),
         "strict_modes": _flag(settings, "strictmodes"),
-        "weak_ciphers": _weak(settings, "ciphers", _WEAK_CIPHERS),
-        "weak_macs": _weak(settings, "macs", _WEAK_MACS),
-        "weak_key_exchanges": _weak(settings, "kexalgorithms", _WEAK_KEX),
+        "weak_algorithms": [
+            *_weak(settings, "ciphers", _WEAK_CIPHERS),
+            *_weak(settings, "macs", _WEAK_MACS),
+            *_weak(settings, "kexalgorithms", _WEAK_KEX),
+        ],
         "is_restricted": any(words(settings, keyword) for keyword in ("allowusers", "allowgroups")),
     }
 

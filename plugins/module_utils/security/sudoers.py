@@ -59,6 +59,7 @@ class Rule:
             "nopasswd": self.nopasswd,
             "is_everything": self.is_everything,
             "shell_commands": [each for each in self.commands if _gives_shell(each)],
+            "gives_shell": any(_gives_shell(each) for each in self.commands),
             "has_exclusions": any(each.startswith("!") for each in self.commands),
             "path": self.path,
             "line": self.line,

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.packages.manager import manager_of
 from ansible_collections.runbook.ops.plugins.module_utils.security.commands import search_path
 from ansible_collections.runbook.ops.plugins.module_utils.security.hba import open_lines
 from ansible_collections.runbook.ops.plugins.module_utils.security.machine import BECOME, Machine, expand, read_text
@@ -22,7 +25,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.security.modes import 
 from ansible_collections.runbook.ops.plugins.module_utils.security.readable import Walk
 from ansible_collections.runbook.ops.plugins.module_utils.security.services import probe_services, try_logins
 from ansible_collections.runbook.ops.plugins.module_utils.security.skipping import Skipped
-from ansible_collections.runbook.ops.plugins.module_utils.security.updates import pending_of
 
 _SYSCTLS = (
     "kernel.randomize_va_space",
@@ -39,7 +41,8 @@ _SYSCTLS = (
     "net.ipv4.conf.all.accept_redirects",
     "net.ipv4.conf.all.accept_source_route",
 )
-_UPDATE_FILES = "/var/lib/apt/lists/*_InRelease"
+# Only read: nothing of these is written or waited for.
+_PACKAGES = {"manager": "auto", "query_timeout": "5m", "lock_timeout": "1m", "state_directory": "/nonexistent"}
 
 
 def listening(machine: Machine) -> dict[str, Any]:
@@ -65,24 +68,25 @@ def listening(machine: Machine) -> dict[str, Any]:
 
 def updates(machine: Machine) -> dict[str, Any]:
     """Updates that are pending by the lists that are there, how old those are, and whether they come by themselves."""
-    answer = machine.run(["apt-get", "-s", "-o", "Debug::NoLocking=1", "dist-upgrade"])
-    if answer.is_missing:
-        raise Skipped("there is no apt-get", "Pending updates are read on Debian and Ubuntu only.")
-    if answer.code != 0:
-        raise Skipped(f"apt-get -s failed: {answer.words}", "Correct what it says.")
-    lists = [Path(path).stat().st_mtime for path in expand(_UPDATE_FILES)]
-    pending = pending_of(answer.out)
-    secure = [each for each in pending if each["is_security"]]
-    if not lists:
+    manager = manager_of(_PACKAGES)
+    if manager is None:
+        raise Skipped("there is neither apt-get nor dnf", "Leave the section updates out on other systems.")
+    try:
+        pending = [each for each in manager.pending().installs if each.installed]
+    except RunbookError as error:
+        raise Skipped(error.message, "Correct what it says.") from None
+    read_at = manager.lists_at()
+    if read_at is None:
         # Without lists nothing is pending, and that means nothing.
-        machine.gap("updates.pending", "there are no package lists", "Run apt-get update.")
+        machine.gap("updates", "there are no package lists", "Run apt-get update, or dnf makecache.")
+    secure = [each for each in pending if each.security]
     return {
-        "pending_count": len(pending) if lists else None,
-        "security_count": len(secure) if lists else None,
-        "security": secure,
-        "lists_changed_at_epoch_seconds": int(max(lists)) if lists else None,
-        "unattended": _unattended(machine),
-        "reboot_required": Path("/run/reboot-required").exists() or Path("/var/run/reboot-required").exists(),
+        "pending_count": len(pending) if read_at else None,
+        "security_count": len(secure) if read_at else None,
+        "security": [each.facts() for each in secure],
+        "lists_age_seconds": round(max(0.0, time.time() - read_at)) if read_at else None,
+        "unattended": _unattended(machine) if manager.name == "apt" else None,
+        "reboot_required": any(Path(path).exists() for path in ("/run/reboot-required", "/var/run/reboot-required")),
     }
 
 
@@ -104,7 +108,7 @@ def _unattended(machine: Machine) -> dict[str, Any]:
 def secrets(machine: Machine) -> dict[str, Any]:
     """Secrets that everybody can read, under the declared roots."""
     options = machine.options
-    walk = Walk(options["max_files"], float(options["timeout"]), options["top"])
+    walk = Walk(options["max_files"], float(options["timeout"]), options["top"], options["secret_ignore"])
     found = walk.run(options["secret_roots"])
     if not walk.is_complete:
         machine.gap("secrets", walk.reason, "Name narrower secret_roots, or raise max_files or timeout.")

@@ -12,6 +12,7 @@ import pwd
 import stat
 import time
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,14 @@ _BTMP = ("/var/log/btmp",)
 _MAX_BYTES = 64 << 20
 _MAX_HASHED_BYTES = 16 << 20
 _CRON = ["/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/*", "/var/spool/cron/*", "/etc/anacrontab"]
+# Where everybody may write, and nobody installs a program.
+_TEMPORARY = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - looked for, not used
+# Files by which one comes in, becomes root, or comes back.
+_DOORS = (
+    *("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/sudoers", "/etc/sudoers.d/*", "/etc/ssh/*", "/etc/pam.d/*"),
+    *("/etc/cron*", "/var/spool/cron/*", "/etc/systemd/system/*", "/etc/ld.so.preload", "/etc/profile*", "/etc/rc*"),
+    *("*/.ssh/authorized_keys*", "/usr/local/sbin/*", "/usr/local/bin/*"),
+)
 _CRON_SKIPPED = (".placeholder", ".seq")
 
 
@@ -55,6 +64,7 @@ def collect(options: Mapping[str, Any]) -> dict[str, Any]:
         "cron": evidence.cron,
     }
     found = {name: parts[name]() for name in parts}
+    found["suspect_logins"] = suspects(found["last_logins"], found["failed_logins"]["by_address"])
     return {
         "available": True,
         "reason": None,
@@ -62,6 +72,17 @@ def collect(options: Mapping[str, Any]) -> dict[str, Any]:
         "truncated": sorted(evidence.cut),
         "evidence": found,
     }
+
+
+def suspects(logins: list[dict[str, Any]], failed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Who came in from an address from which others had failed: perhaps a guess that was right."""
+    failures = {each["address"]: each["count"] for each in failed}
+    found = {}
+    for each in logins:
+        if each["kind"] == "session" and each["from"] in failures:
+            entry = {"user": each["user"], "from": each["from"], "at": each["at"]}
+            found[each["user"], each["from"]] = {**entry, "failed_count": failures[each["from"]]}
+    return list(found.values())
 
 
 class _Evidence:
@@ -146,6 +167,7 @@ class _Evidence:
                         "started_at": iso_of(boot + int(fields[19]) / ticks),
                         "program": program.replace(" (deleted)", ""),
                         "is_deleted": program.endswith(" (deleted)"),
+                        "is_temporary": program.startswith(_TEMPORARY),
                         "command": redact_text(argv)[:300],
                     }
                 )
@@ -200,7 +222,15 @@ class _Evidence:
         if len(found) > self._most:
             self.cut.add("changed_files")
         newest = sorted(found, reverse=True)[: self._most]
-        return [_described(path) or {"path": str(path), "changed_at": iso_of(changed)} for changed, path in newest]
+        return [
+            {
+                "path": str(path),
+                "changed_at": iso_of(changed),
+                **(_described(path) or _linked(path)),
+                "opens_doors": any(fnmatch(str(path), pattern) for pattern in _DOORS),
+            }
+            for changed, path in newest
+        ]
 
     def cron(self) -> list[dict[str, Any]]:
         """The tables of cron with their lines, secrets taken out."""
@@ -233,6 +263,14 @@ def _described(path: Path) -> dict[str, Any]:
             "changed_at": iso_of(status.st_ctime),
             "sha256": digest,
         }
+    return {}
+
+
+def _linked(path: Path) -> dict[str, Any]:
+    """A symbolic link with where it leads; other things have an owner at most."""
+    with contextlib.suppress(OSError):
+        target = str(path.readlink()) if path.is_symlink() else None
+        return {"owner": _name(path.lstat().st_uid), "target": target}
     return {}
 
 
