@@ -13,8 +13,8 @@ from typing import Optional
 from ansible_collections.runbook.ops.plugins.module_utils.packages.model import Installed, Update
 
 # Inst shop-web [1.0] (1.1 Debian-Security:12/stable-security [all])
-_INSTALL = re.compile(r"^Inst (\S+?)(?::\S+)?(?: \[([^\]]+)\])? \((\S+) ?([^\[]*)\[([^\]]+)\]\)")
-_REMOVE = re.compile(r"^(?:Remv|Purg) (\S+?)(?::\S+)?(?: \[([^\]]+)\])?")
+_INSTALL = re.compile(r"^Inst ([^\s:]+)(?::\S+)?(?: \[([^\]]+)\])? \((\S+) ?([^\[]*)\[([^\]]+)\]\)")
+_REMOVE = re.compile(r"^(?:Remv|Purg) ([^\s:]+)(?::\S+)?(?: \[([^\]]+)\])?")
 _KEPT_BACK = "have been kept back:"
 
 

@@ -21,7 +21,7 @@ class Hammer:
 
     url: str
     threads: int = 2
-    pause: float = 0.01
+    pause: float = 0.02
     timeout: float = 60.0
     answers: Counter[str] = field(default_factory=Counter, init=False)
     failures: list[str] = field(default_factory=list, init=False)

@@ -10,10 +10,13 @@ from lab.hosts.stub_service import BROKEN, SERVER, unit, wait_for
 
 HOME = "/usr/lib/shop-web"
 CONFIGURATION = "/etc/shop-web.conf"
+# An installation of a slow version says that it waits, and waits until it is told to go on.
+WAITING, GO_ON = "/run/shop-waits", "/run/shop-goes-on"
+_WAIT = f"touch {WAITING}; for n in $(seq 2400); do [ -e {GO_ON} ] && break; sleep 0.1; done; rm -f {WAITING}"
 _RESTART = "systemctl daemon-reload; systemctl enable -q shop-web; systemctl restart shop-web || true"
 
 
-def web(version: str, *, works: bool = True, security: bool = False) -> Package:
+def web(version: str, *, works: bool = True, slow: bool = False) -> Package:
     """The service. A version that does not work is installed well, and then does not start."""
     files = {
         f"{HOME}/server.py": SERVER,
@@ -21,7 +24,7 @@ def web(version: str, *, works: bool = True, security: bool = False) -> Package:
         "/lib/systemd/system/shop-web.service": unit(HOME),
         CONFIGURATION: f"version = {version}\n",
     }
-    return Package("shop-web", version, files, _RESTART, [CONFIGURATION], security=security)
+    return Package("shop-web", version, files, f"{_WAIT if slow else ':'}\n{_RESTART}", [CONFIGURATION])
 
 
 def data(version: str) -> Package:
@@ -32,6 +35,11 @@ def data(version: str) -> Package:
 def database(version: str) -> Package:
     """A package with the name of a database's."""
     return Package("postgresql-15", version)
+
+
+def tools(version: str) -> Package:
+    """A package that gets a new major version."""
+    return Package("shop-tools", version)
 
 
 def install(hosts: Sequence[Host], packages: Sequence[Package]) -> None:
