@@ -18,7 +18,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import R
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import private_directory
 
 _PLACES = ("/usr/sbin", "/sbin", "/usr/bin")
-_RUNNING = re.compile(r"running (?:shared )?postrotate script", re.IGNORECASE)
+_RUNNING = re.compile(r"\s*running (?:shared )?postrotate script", re.IGNORECASE)
 _ERROR = re.compile(r"^\s*error:\s*(.*)$")
 
 
@@ -40,7 +40,7 @@ class Spoken:
     @property
     def postrotate_count(self) -> int:
         """How many times it started a postrotate script."""
-        return sum(1 for line in self.lines if _RUNNING.search(line))
+        return sum(1 for line in self.lines if _RUNNING.match(line))
 
 
 class Logrotate:

@@ -11,9 +11,19 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import botocore.auth
 import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotoCredentials
 from lab.s3 import S3Server
+
+from ansible_collections.runbook.ops.plugins.module_utils.log_keeping.signing import (
+    Credentials,
+    encoded_path,
+    signed_headers,
+)
 
 pytestmark = pytest.mark.xdist_group("log_keeping")
 
@@ -67,7 +77,7 @@ def test_records_are_sent_proven_and_only_then_deleted(tmp_path: Path, run_modul
     debug = put(logs / "debug.log-20260101", "x\n" * 10, 10)
     young = put(logs / "debug.log-20260130", "x\n", 1)
     (logs / "audit.log.9").symlink_to(debug)
-    classes = [
+    classes: list[dict[str, Any]] = [
         {"name": "audit", "paths": [f"{logs}/audit.log*"], "keep_local": "30d"},
         {"name": "error", "paths": [f"{logs}/production.log*"], "export": True, "redact": True},
         {"name": "real_time", "paths": [f"{logs}/debug.log*"]},
@@ -156,3 +166,25 @@ def test_a_killed_export_goes_on_where_it_was(tmp_path: Path, run_module: Module
     # A damaged ledger is said, not guessed at.
     (tmp_path / "state" / "exported.json").write_text("{", encoding="utf-8")
     assert "It says what was exported" in run_module("log_export", options)["msg"]
+
+
+@pytest.mark.parametrize("token", [None, "session"])
+def test_requests_are_signed_as_botocore_signs_them(token: str | None) -> None:
+    moment = dt.datetime(2026, 1, 31, 12, 0, 5, tzinfo=dt.timezone.utc)
+    key, digest = "logs/audit/web 1/2026/a+b(1)~한.gz", "0" * 64
+    path = encoded_path("", "records", key)
+    metadata = {"x-amz-meta-sha256": "abc", "content-length": "3"}
+    request = AWSRequest("PUT", f"https://s3.example.com:9000{path}", headers=dict(metadata), data=b"abc")
+    request.headers["X-Amz-Content-SHA256"] = digest
+    signer = botocore.auth.S3SigV4Auth(BotoCredentials("AKIA", "secret", token), "s3", "ap-northeast-2")
+    with (
+        mock.patch.object(signer, "payload", return_value=digest),
+        mock.patch("botocore.auth.get_current_datetime", return_value=moment.replace(tzinfo=None), create=True),
+        mock.patch("botocore.auth.datetime", mock.Mock(datetime=mock.Mock(utcnow=lambda: moment)), create=True),
+    ):
+        signer.add_auth(request)
+    ours = signed_headers(
+        "PUT", "s3.example.com:9000", path, body_sha256=digest, headers=metadata,
+        credentials=Credentials("AKIA", "secret", token), region="ap-northeast-2", moment=moment,
+    )  # fmt: skip
+    assert ours["authorization"] == request.headers["Authorization"]
