@@ -75,6 +75,11 @@ class Colours:
         common = {"env_files": [ENV_FILE], "obtain": "present", "settle_seconds": 0.5, "wait_timeout": 60}
         return self.project.options(**{**common, **self.hooks, **more})
 
+    def hooks_as_variables(self) -> dict[str, Any]:
+        """The hooks and files as an inventory says them."""
+        hooks = {f"deploy_compose_{name}": hook for name, hook in self.hooks.items()}
+        return {**hooks, "compose_files": [self.project.file.name]}
+
     def images(self) -> dict[str, str]:
         """The tags that run, as Docker itself tells them by the images' ids."""
         ids = {}
@@ -94,9 +99,9 @@ class Colours:
 def colours(directory: Path) -> Iterator[Colours]:
     """The project, released by hand in its first version, behind a balancer that sees both colours."""
     with ComposeProject(directory) as project:
-        _images(project)
+        make_images(project)
         ports = {colour: free_port() for colour in COLOURS}
-        _services(project, ports)
+        make_services(project, ports)
         hook = directory / "hook.py"
         hook.write_text(_HOOK, encoding="utf-8")
         socket = directory / "haproxy.sock"
@@ -115,7 +120,8 @@ def colours(directory: Path) -> Iterator[Colours]:
             yield made
 
 
-def _images(project: ComposeProject) -> None:
+def make_images(project: ComposeProject) -> None:
+    """Two versions that work, one whose health check fails, and a worker that ends at once."""
     for tag in (GOOD, BETTER):
         project.image("api", tag, {"/www/health": "ok\n", "/www/version": f"{tag}\n"})
     project.image("api", SICK, {"/www/version": "sick\n"})
@@ -124,7 +130,8 @@ def _images(project: ComposeProject) -> None:
     project.image("postgres", "14", {"/www/health": "ok\n"})
 
 
-def _services(project: ComposeProject, ports: dict[str, int]) -> None:
+def make_services(project: ComposeProject, ports: dict[str, int]) -> None:
+    """The Compose file: the api twice, a worker without a health check, a database."""
     note = {"NOTE": "${NOTE}", "SIGNING_KEY": "${SIGNING_KEY}"}
     for colour, port in ports.items():
         project.services[colour] = {
