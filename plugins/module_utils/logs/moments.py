@@ -50,7 +50,7 @@ class Clock:
         match = self.layout.pattern.match(line)
         if match is None:
             return None
-        if self.layout.whole_line:
+        if not self.layout.cached:
             return self.layout.read(self, match)
         key = match.groups()
         if key in self._known:
@@ -79,11 +79,12 @@ class Layout:
         pattern: bytes,
         read: Callable[[Clock, re.Match[bytes]], Optional[float]],
         *,
-        whole_line: bool = False,
+        cached: bool = True,
     ) -> None:
         self.name = name
         self.read = read
-        self.whole_line = whole_line
+        # Whether the groups of the pattern tell the moment, and it is slow enough to remember it.
+        self.cached = cached
         self._source = pattern
 
     @cached_property
@@ -106,12 +107,11 @@ def _zoned(clock: Clock, naive: dt.datetime, zone: bytes | None) -> float | None
 
 def _iso(clock: Clock, match: re.Match[bytes]) -> float | None:
     # Of a minute once: the seconds are added.
-    groups = match.groups()
-    second = int(groups[5])
-    key = (*groups[:5], groups[6])
+    second, key = int(match[6]), (match.string[: match.start(6)], match[7])
     begin = clock.minutes.get(key)
     if begin is not None and second < _MINUTE_SECONDS:
         return begin + second
+    groups = match.groups()
     try:
         moment = _zoned(clock, dt.datetime(*(int(part) for part in groups[:6])), groups[6])  # type: ignore[arg-type]
     except (ValueError, OverflowError):
@@ -126,10 +126,16 @@ def _iso(clock: Clock, match: re.Match[bytes]) -> float | None:
 def _iso_or_abbreviation(clock: Clock, match: re.Match[bytes]) -> float | None:
     if match[8] is None:
         return _iso(clock, match)
-    return clock.abbreviated(
-        dt.datetime(*(int(part) for part in match.groups()[:6])),  # type: ignore[arg-type]
-        match[8].decode("ascii"),
-    )
+    key = (match[0], None)
+    if key not in clock.minutes:
+        if len(clock.minutes) >= _CACHED:
+            clock.minutes.clear()
+        naive = dt.datetime(*(int(part) for part in match.groups()[:6]))  # type: ignore[arg-type]
+        moment = clock.abbreviated(naive, match[8].decode("ascii"))
+        if moment is None:
+            return None
+        clock.minutes[key] = moment
+    return clock.minutes[key]
 
 
 def _syslog(clock: Clock, match: re.Match[bytes]) -> float | None:
@@ -175,6 +181,7 @@ ISO = Layout(
         rb"(?: ?(Z|[+-]\d\d:?(?:\d\d)?|UTC|GMT)\b| (?!INFO|WARN|ERROR|DEBUG|FATAL|TRACE)([A-Z]{3,5})(?= \[\d))?"
     ),
     _iso_or_abbreviation,
+    cached=False,
 )
 
 
@@ -215,7 +222,7 @@ LAYOUTS: tuple[Layout, ...] = (
         rb"\[(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) " + _MONTH + rb" (\d\d) (\d\d):(\d\d):(\d\d)(?:\.\d+)? (\d{4})\]",
         _apache_error,
     ),
-    Layout("json", rb"\s*\{", _json, whole_line=True),
+    Layout("json", rb"\s*\{", _json, cached=False),
     Layout("epoch", rb"\[?(\d{10})(?:\d{3}|\.\d+)?(?=[\s\]]|$)", _epoch),
 )
 

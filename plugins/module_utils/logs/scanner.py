@@ -18,9 +18,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.logs.tally import SAMP
 
 _LONGEST_SAMPLE = 4000
 _SAMPLE_BYTES = 16 * 1024
+_KEPT_BYTES = 128 * 1024  # blocks up to this are kept for a sample as they are, of larger ones a piece
 # How far back the first line of an entry is looked for where the block before was not read.
 LOOK_BACK_BYTES = 256 * 1024
 Header = tuple[int, bytes, Optional[float]]
+Block = tuple[int, bytes]
 
 
 class Scanner:
@@ -60,6 +62,7 @@ class Scanner:
         self._look_on = look_on
         self._header: Optional[Header] = None
         self._gap = False
+        self._unread: Optional[Block] = None
         self._active = tuple(framing.as_written(needle) for needle in self.needles)
         self._exact = tuple(dict.fromkeys(framing.as_written(needle) for needle in self.exact_needles))
         self._all_lines = self.every_line or not framing.prefilter or not all(self._active)
@@ -71,11 +74,12 @@ class Scanner:
         """Whole lines that begin at offset C(base); C(hits) are positions of needles in it when these are known."""
         if base != self._read_to:
             # Something was left out before this block; it is looked at only if an entry may begin in it.
-            self._header, self._gap = None, True
+            self._header, self._gap, self._unread = None, True, None
+        self._keep_header()
         for start in self._candidates(data, hits):
             end = data.find(b"\n", start)
             self._line(data, base, start, len(data) if end < 0 else end)
-        self._keep_header(data, base)
+        self._unread = (base, data)
         self._read_to = base + len(data)
 
     @property
@@ -86,6 +90,7 @@ class Scanner:
     @property
     def last_moment(self) -> float | None:
         """The moment of the last entry of what was read."""
+        self._keep_header()
         return None if self._header is None else self._header[2]
 
     def _candidates(self, data: bytes, hits: Iterable[int] | None) -> list[int]:
@@ -143,9 +148,12 @@ class Scanner:
             self._gap = False
             self._look_before(base)
 
-    def _keep_header(self, data: bytes, base: int) -> None:
-        if not self._framing.dated:
+    def _keep_header(self) -> None:
+        """The last entry that begins in the block before, which only who goes on from there needs to know."""
+        if self._unread is None or not self._framing.dated:
             return
+        base, data = self._unread
+        self._unread = None
         self._find_header(data, base, len(data))
         self._seen_at = base + len(data)
 
@@ -157,16 +165,18 @@ class Scanner:
 
     def _sample(self, data: bytes, base: int, begin: int) -> Callable[[], bytes]:
         """The bytes of the entry's first lines, to be looked at when they are shown."""
-        raw = data[begin : begin + _SAMPLE_BYTES]
-        if self._look_on is not None and begin + _SAMPLE_BYTES > len(data):
-            raw += self._look_on(base + len(data), begin + _SAMPLE_BYTES - len(data))
-        return partial(_first_lines, raw, self._framing)
+        missing = begin + _SAMPLE_BYTES - len(data)
+        if missing > 0 and self._look_on is not None:
+            # At once: the file is closed by the time it is shown.
+            data, begin = data[begin:] + self._look_on(base + len(data), missing), 0
+        elif len(data) > _KEPT_BYTES:
+            data, begin = data[begin : begin + _SAMPLE_BYTES], 0
+        return partial(_first_lines, data, begin, self._framing)
 
 
-def _first_lines(data: bytes, framing: Framing) -> bytes:
+def _first_lines(data: bytes, at: int, framing: Framing) -> bytes:
     """The entry's first lines, up to the next entry."""
     lines: list[bytes] = []
-    at = 0
     for number in range(SAMPLE_LINES):
         end = data.find(b"\n", at)
         raw = data[at : len(data) if end < 0 else min(end, at + _LONGEST_SAMPLE)]
