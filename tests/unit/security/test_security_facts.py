@@ -171,10 +171,11 @@ def test_records_of_logins() -> None:
     def record(kind: int, user: bytes, host: bytes, *address: int) -> bytes:
         padded = (*address, 0, 0, 0, 0)[:4]
         return struct.pack(
-            "<hi32s4s32s256shhiii4I20x", kind, 77, b"pts/0", b"0", user, host, 0, 0, 0, 1700000000, 0, *padded
+            "<h2xi32s4s32s256shhiii4I20x", kind, 77, b"pts/0", b"0", user, host, 0, 0, 0, 1700000000, 0, *padded
         )
 
     data = record(7, b"kim", b"192.0.2.7") + record(0, b"", b"") + record(8, b"", b"", 0x0100007F) + b"cut"
+    assert len(data) == 3 * 384 + 3
     found: list[dict[str, Any]] = [each.facts() for each in records_of(data)]
     assert [(each["kind"], each["user"], each["from"]) for each in found] == [
         ("session", "kim", "192.0.2.7"),

@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso_of
 
 # utmp(5) of glibc on Linux: the same on all 64-bit machines that keep 32-bit times, which are x86-64 and its kin.
-_RECORD = struct.Struct("<hi32s4s32s256shhiii4I20x")
+_RECORD = struct.Struct("<h2xi32s4s32s256shhiii4I20x")
 _KINDS = {2: "boot", 6: "login", 7: "session", 8: "ended"}
 
 
