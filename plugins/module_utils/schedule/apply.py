@@ -37,6 +37,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.schedule.validate impo
     check_users,
     missing_programs,
     validate,
+    with_paths,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.writing import (
     apply_plan,
@@ -52,6 +53,8 @@ def schedule_rounds(params: Mapping[str, Any], *, check_mode: bool) -> dict[str,
     """Everything C(schedule) returns; raises RunbookError."""
     name = set_name(params["name"])
     rounds = rounds_from(params["rounds"] if params["state"] == "present" else [], params["backend"])
+    if params["backend"] != CRON:
+        rounds = with_paths(rounds)
     check_windows(params["windows"])
     check_seconds(params["timeout"])
     for option in ("cron_directory", "unit_directory"):

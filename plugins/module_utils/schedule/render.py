@@ -15,7 +15,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.schedule.expression im
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.rounds import MOST_CHARACTERS, Round
 
 PREFIX = "runbook-"
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _WARNING = "# Written by Ansible: changes made here are lost."
 # Another run is still going on (EX_TEMPFAIL of sysexits.h).
 _BUSY = "75"
@@ -30,7 +30,7 @@ def identifier(set_name: str, round_: Round) -> str:
 
 def crontab_text(set_name: str, rounds: Sequence[Round], *, log: str, mail_to: str, locks: str) -> str:
     """A file for /etc/cron.d; raises InvalidOption for a command that is too long for cron."""
-    lines = [f"{MARKER}{set_name}", _WARNING, "SHELL=/bin/sh", f"PATH={_PATH}", f'MAILTO="{mail_to}"']
+    lines = [f"{MARKER}{set_name}", _WARNING, "SHELL=/bin/sh", f"PATH={PATH}", f'MAILTO="{mail_to}"']
     for each in rounds:
         command = cron_command(set_name, each, log=log, locks=locks)
         if len(command) > MOST_CHARACTERS:

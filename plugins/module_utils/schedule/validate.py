@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pwd
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import 
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.crontab import parse_crontab
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.expression import calendars
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.machine import cron_is_running
-from ansible_collections.runbook.ops.plugins.module_utils.schedule.render import PREFIX
+from ansible_collections.runbook.ops.plugins.module_utils.schedule.render import PATH, PREFIX
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.rounds import CRON, Round
 from ansible_collections.runbook.ops.plugins.module_utils.services.commands import NOT_THERE, ask
 
@@ -46,6 +47,15 @@ def check_backend(backend: str, log: str) -> None:
             )
     elif not _IS_SYSTEMD.exists():
         raise RunbookError("The first process of this machine is not systemd. Set backend=cron.")
+
+
+def with_paths(rounds: Sequence[Round]) -> list[Round]:
+    """The rounds with the whole paths of their programs: older releases of systemd look for none."""
+    found = [shutil.which(each.command[0], path=PATH) for each in rounds]
+    return [
+        dataclasses.replace(each, command=(path or each.command[0], *each.command[1:]))
+        for each, path in zip(rounds, found)
+    ]
 
 
 def validate(name: str, rounds: Sequence[Round], wanted: Mapping[str, str], params: Mapping[str, Any]) -> None:

@@ -34,7 +34,7 @@ def ask(argv: Sequence[str], seconds: float, **environment: str) -> Answer:
     try:
         ended = subprocess.run(
             list(argv),
-            env=clean_environment(SYSTEMD_COLORS="0", **environment),
+            env=clean_environment(SYSTEMD_COLORS="0", SYSTEMD_LOG_COLOR="0", **environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,
