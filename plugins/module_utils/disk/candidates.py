@@ -79,7 +79,7 @@ def select(directory: Directory, opened: frozenset[Identity], now: float, limits
         for position, each in enumerate(candidates):
             if position < directory.keep:
                 selection.keep("newest")
-            elif now - each.modified_ns / 1e9 < directory.older_than:
+            elif directory.older_than and now - each.modified_ns / 1e9 < directory.older_than:
                 selection.keep("young")
             else:
                 selection.chosen.append(each)

@@ -92,7 +92,8 @@ class Mount:
             return "overlay"
         if self.fstype == "tmpfs":
             return "memory"
-        return "network" if self.fstype in _NETWORK else "disk"
+        # What a program serves may not answer either, and need not have a disk of its own.
+        return "network" if self.fstype in _NETWORK or self.fstype.startswith("fuse.") else "disk"
 
 
 def read_mountinfo(text: str) -> list[Mount]:

@@ -96,3 +96,12 @@ def test_files_without_a_certificate(tmp_path: Path) -> None:
     assert (facts["days_left"], facts["reason"]) == (None, "there is no certificate in it")
     assert certificate_facts(tmp_path / "none.pem", NOW)["reason"] == "cannot be read: No such file or directory"
     assert read_certificates(b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----") == []
+
+
+def test_caches_are_never_dropped() -> None:
+    """F64: it frees only what was free, and makes a database read everything again."""
+    repository = Path(__file__).resolve().parents[3]
+    for folder in ("plugins", "roles", "playbooks"):
+        for path in (repository / folder).rglob("*"):
+            if path.is_file() and path.suffix in (".py", ".yml", ".sh", ".j2"):
+                assert "drop_caches" not in path.read_text(encoding="utf-8"), path
