@@ -57,7 +57,8 @@ def test_the_manuals_file_is_refused_by_cron_and_named_by_us(machine: Host) -> N
     machine.run("crontab", "-", text_in=f"0 2 * * * {BACKUP} >> /var/log/stockboom-backup.log 2>&1\n")
     machine.shell(
         "printf '0 5 * * * root true %%' > /etc/cron.d/half; echo '1 2 3' > /etc/cron.d/short;"
-        "echo '*/5 25 * * * root true late' > /etc/cron.d/late; echo '0 1 * * * root true named' > /etc/cron.d/named.sh;"
+        "echo '*/5 25 * * * root true late' > /etc/cron.d/late;"
+        "echo '0 1 * * * root true named' > /etc/cron.d/named.sh;"
         "echo '0 1 * * * root true open' > /etc/cron.d/open; chmod 0666 /etc/cron.d/open;"
         "systemctl restart cron"
     )
@@ -139,7 +140,9 @@ def test_ours_are_started_once_and_only_ours_are_removed(machine: Host) -> None:
     line = machine.read("/etc/cron.d/runbook-bycron").splitlines()[-1]
     by_hand = line.split("daemon ", 1)[1].replace("\\%", "%").split("--verbose ", 1)[1]
     lock = "/run/lock/runbook-bycron-minutely.lock"
-    machine.write("/var/tmp/twice", f'flock {lock} flock --nonblock --conflict-exit-code=75 {by_hand}\necho "ended $?"\n')
+    machine.write(
+        "/var/tmp/twice", f'flock {lock} flock --nonblock --conflict-exit-code=75 {by_hand}\necho "ended $?"\n'
+    )
     assert "ended 75" in machine.shell("sh /var/tmp/twice")
 
     info = run_module(machine, "schedule_info", {})
