@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -62,6 +63,12 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path.unlink()
 
 
+def processor_seconds() -> float:
+    """What all processes that have ended under this one have used."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def module(log: Path, **options: Any) -> tuple[dict[str, Any], float, int]:
     """One run as Ansible would start it: its result, wall seconds and the most memory that it had, in bytes."""
     source = {"name": "app", "paths": [str(log)], "rotated": False}
@@ -114,24 +121,36 @@ def test_beside_grep(
     grep(log, *arguments)  # Both read from memory as far as it goes.
     ours: list[float] = []
     theirs: list[float] = []
+    used: list[float] = []
+    their_used: list[float] = []
     memory = 0
     for _round in range(ROUNDS):
+        before = processor_seconds()
         told, took, peak = module(log, **options)
         ours.append(took)
+        used.append(processor_seconds() - before)
         memory = max(memory, peak)
+        before = processor_seconds()
         count, took = grep(log, *arguments)
         theirs.append(took)
+        their_used.append(processor_seconds() - before)
     found = (told["classes"] or told["durations"])[0]["count"]
     assert not same or found == count
     size = log.stat().st_size
-    shown = table(f"{title}: {size / 1e6:.0f} MB", "way", "time", "MB/s", "found", "most memory")
+    shown = table(f"{title}: {size / 1e6:.0f} MB", "way", "time", "processor time", "MB/s", "found", "most memory")
     rate = size / 1e6
     shown.add(
-        f"grep -c {' '.join(arguments)}", median(theirs), f"{rate / statistics.median(theirs):.0f}", str(count), ""
+        f"grep -c {' '.join(arguments)}",
+        median(theirs),
+        median(their_used),
+        f"{rate / statistics.median(theirs):.0f}",
+        str(count),
+        "",
     )
     shown.add(
-        f"log_scan_info, {ratio(theirs, ours)} as fast",
+        f"log_scan_info, {ratio(theirs, ours)} as fast, {ratio(their_used, used)} by processor time",
         median(ours),
+        median(used),
         f"{rate / statistics.median(ours):.0f}",
         str(found),
         f"{memory / 2**20:.0f} MiB",
