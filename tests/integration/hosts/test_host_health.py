@@ -32,6 +32,13 @@ RECLAIM = {
         {"path": "/srv/full/pg/log", "patterns": ["*.log", "*.csv", "*.json"], "older_than": "7d"},
     ],
 }
+HOLD_APT = """#!/usr/bin/python3
+import fcntl, time
+lock = open("/var/cache/apt/archives/lock", "w")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+open("/run/apt-held", "w").close()
+time.sleep(86400)
+"""
 OLD = {"app.log.1", "app.log.2", "app.log.3", "deep/app.log.9"}
 
 
@@ -200,25 +207,56 @@ def test_a_plan_is_exact_and_a_limit_refuses(planted: Host) -> None:
     assert planted.run("find", "/srv/full", "-ls") == before
 
 
+def test_the_journal_and_the_package_cache(planted: Host) -> None:
+    """Exactly the archived files that journalctl removes are announced, and nothing goes while apt is at work."""
+    planted.shell(
+        "for n in 1 2 3; do head -c 300000 /dev/urandom | base64 -w 1000 | systemd-cat; journalctl --sync;"
+        "journalctl --rotate; done; cd /var/cache/apt/archives; head -c 500000 /dev/zero >some_1.0_all.deb; : >notes"
+    )
+    planted.write("/usr/local/bin/hold-apt", HOLD_APT, mode="0755")
+    planted.shell("systemd-run --quiet --unit holds-apt hold-apt; until [ -e /run/apt-held ]; do sleep 0.1; done")
+    journals = "find /var/log/journal /run/log/journal -name '*.journal*' 2>/dev/null | sort || true"
+    before = set(planted.shell(journals).split())
+    asked = {"journal_max": "1M", "package_cache": True}
+    plan = run_in(planted, "disk_reclaim", asked, check_mode=True)
+    actions = {each["object"]: each["files"] for each in plan["actions"]}
+    assert actions["/var/cache/apt/archives"] == ["some_1.0_all.deb"]
+    assert len(actions["journal"]) >= 2
+    assert set(planted.shell(journals).split()) == before
+    busy = run_in(planted, "disk_reclaim", asked)
+    assert busy["msg"].startswith("/var/cache/apt/archives: apt is at work.")
+    assert before - set(planted.shell(journals).split()) == set(actions["journal"])
+    planted.shell("test -e /var/cache/apt/archives/some_1.0_all.deb; systemctl stop holds-apt")
+    done = run_in(planted, "disk_reclaim", asked)
+    assert [each["object"] for each in done["actions"]] == ["/var/cache/apt/archives"]
+    assert "some_1.0_all.deb" not in planted.run("ls", "/var/cache/apt/archives").split()
+    planted.shell("test -e /var/cache/apt/archives/notes; test -e /var/cache/apt/archives/lock")
+    assert not run_in(planted, "disk_reclaim", asked)["changed"]
+
+
 def test_answered_as_the_engineer_on_call_does(fleet: Fleet, planted: Host, tmp_path: Path) -> None:
     """The README's play, then both incidents carried out, in one run of ansible-playbook."""
     readme = (REPOSITORY / "roles" / "check_host" / "README.md").read_text(encoding="utf-8")
     (example,) = yaml.safe_load(readme.rsplit("```yaml\n", 1)[1].split("```", 1)[0])
     hand_over = {
         "ansible.builtin.copy": {
-            "dest": str(tmp_path / "check.json"),
+            "dest": str(tmp_path / "check-{{ inventory_hostname }}.json"),
             "content": "{{ check_host_findings | to_json }}",
         },
         "delegate_to": "localhost",
         "become": False,
     }
-    answer: dict[str, Any] = {"hosts": "servers", "gather_facts": False, "roles": ["runbook.ops.incident_response"]}
+    gone = {"ansible_host": "127.0.0.1", "ansible_port": 1, "check_host_expected_ports": None}
+    inventory = {"servers": {"hosts": {"gone": gone}}}
+    (tmp_path / "gone.json").write_text(json.dumps(inventory), encoding="utf-8")
+    answer: dict[str, Any] = {"hosts": "planted", "gather_facts": False, "roles": ["runbook.ops.incident_response"]}
     incidents = [{**answer, "vars": {"incident_response_incident": name}} for name in ("disk_full", "memory")]
     # What is deleted is older than the evidence; nobody deletes in the meantime.
     planted.shell("touch /run/hog-tamed; systemctl show --property MainPID --value planted-hog >/run/hog-before")
     played = play_on(
         fleet,
         [{**example, "post_tasks": [hand_over]}, *incidents],
+        *("-i", str(tmp_path / "gone.json")),
         groups={"servers": ["planted"]},
         variables={
             "runbook_system": "shop",
@@ -236,7 +274,13 @@ def test_answered_as_the_engineer_on_call_does(fleet: Fleet, planted: Host, tmp_
         place=tmp_path,
     )
     assert played.returncode == 0, played.output
-    check_findings(json.loads((tmp_path / "check.json").read_text(encoding="utf-8")))
+    check_findings(json.loads((tmp_path / "check-planted.json").read_text(encoding="utf-8")))
+    # A host that is down is reported, and does not end the run.
+    down = json.loads((tmp_path / "check-gone.json").read_text(encoding="utf-8"))
+    assert [(each["id"], each["severity"]) for each in down] == [
+        ("host.available", "critical"),
+        ("host.not_judged", "unknown"),
+    ]
     check_disk(planted, tmp_path)
     check_memory(planted, tmp_path)
     assert "drop_caches" not in played.output
