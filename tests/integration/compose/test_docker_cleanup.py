@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from lab.compose_project import ComposeProject
 from lab.hosts.daemon import docker
-from lab.play import run_role
+from lab.paths import REPOSITORY
+from lab.play import ansible_playbook
 
 pytestmark = pytest.mark.xdist_group("compose")
 
@@ -78,7 +83,16 @@ def test_what_nobody_needs_goes_and_everything_else_stays(
     assert "api:released" in there(project)
 
 
-def test_the_role_clears_away_and_reports(project: ComposeProject, tmp_path: Path) -> None:
+def test_the_playbook_clears_away_and_reports(project: ComposeProject, tmp_path: Path) -> None:
+    """With files of the README's example beside the images."""
+    readme = (REPOSITORY / "roles" / "disk_cleanup" / "README.md").read_text(encoding="utf-8")
+    [example] = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)[-1])
+    files = example["roles"][0]["vars"]["disk_cleanup_files"]
+    files["directories"][0].update(path=str(tmp_path / "logs"), older_than="1s")
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "shop.log.1"
+    log.write_text("old\n", encoding="utf-8")
+    os.utime(log, (1, 1))
     old = project.image("web", "old", {"/www/name": "web"})
     options = {
         "only": [f"{project.name}/web:*"],
@@ -86,9 +100,23 @@ def test_the_role_clears_away_and_reports(project: ComposeProject, tmp_path: Pat
         "reference_time": later(30),
         "state_root": str(tmp_path),
     }
-    given = {"disk_cleanup_docker": options, "runbook_system": "shop"}
-    refused = run_role(tmp_path, "disk_cleanup", given, expect=2)
-    assert "confirm with -e confirm=shop" in refused.output
-    run = run_role(tmp_path, "disk_cleanup", given, "-e", "confirm=shop")
-    assert run.of("critical", "unknown") == []
-    assert old.removeprefix(f"{project.name}/") not in there(project)
+    host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    given = {
+        "clean_up_docker": {**example["roles"][0]["vars"]["disk_cleanup_docker"], **options},
+        "disk_cleanup_files": files,
+    }
+    given.update(runbook_system="shop", clean_up_destination=str(tmp_path / "report"))
+    del given["clean_up_docker"]["build_cache_limit"]
+    inventory = {"all": {"vars": given, "children": {"compose": {"hosts": {"shop": host}}}}}
+    (tmp_path / "inventory.yml").write_text(json.dumps(inventory), encoding="utf-8")
+    command = ["-i", "inventory.yml", "runbook.ops.clean_up"]
+    refused = ansible_playbook(tmp_path, *command)
+    assert refused.returncode == 2 and "confirm with -e confirm=shop" in refused.stdout and log.exists()
+    done = ansible_playbook(tmp_path, *command, "-e", "confirm=shop")
+    assert done.returncode == 0, done.stdout
+    changes = json.loads((tmp_path / "report" / "changes.json").read_text(encoding="utf-8"))
+    assert {(each["source"].rpartition(".")[2], each["status"]) for each in changes} == {
+        ("docker_cleanup", "done"),
+        ("disk_reclaim", "done"),
+    }
+    assert old.removeprefix(f"{project.name}/") not in there(project) and not log.exists()
