@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from unittest import mock
 
 import botocore.auth
 import pytest
+import yaml
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
+from lab.paths import REPOSITORY
+from lab.postgresql import PostgresServer
 from lab.s3 import S3Server
 
 from ansible_collections.runbook.ops.plugins.module_utils.log_keeping.signing import (
@@ -188,3 +192,26 @@ def test_requests_are_signed_as_botocore_signs_them(token: str | None) -> None:
         credentials=Credentials("AKIA", "secret", token), region="ap-northeast-2", moment=moment,
     )  # fmt: skip
     assert ours["authorization"] == request.headers["Authorization"]
+
+
+def test_what_postgresql_does_to_its_own_log(run_module: Module) -> None:
+    """The role's advice, with settings with which the log of a real server grows without end, and without."""
+    tasks = REPOSITORY / "roles" / "log_rotation" / "tasks" / "postgresql.yml"
+    queries = yaml.safe_load(tasks.read_text(encoding="utf-8"))[0]["block"][0]["runbook.ops.postgresql_query_info"]
+
+    def advice(server: PostgresServer, **settings: str) -> list[str]:
+        for name, value in settings.items():
+            server.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        server.execute("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 240
+        while any(server.psql(f"SHOW {name}") != value for name, value in settings.items()):
+            assert time.monotonic() < deadline
+        found = run_module("postgresql_query_info", {**server.login("postgres"), **queries})
+        return sorted(each["setting"] for each in found["queries"]["advice"]["rows"])
+
+    with PostgresServer(settings={"logging_collector": "on"}) as server:
+        assert advice(server, log_filename="a-%Y-%m-%d.log", log_rotation_age="1d", log_rotation_size="0") == []
+        assert advice(server, log_rotation_age="0") == ["log_rotation_age"]
+        assert advice(server, log_filename="a-%a.log", log_rotation_age="1d") == ["log_truncate_on_rotation"]
+        assert advice(server, log_truncate_on_rotation="on") == []
+        assert advice(server, log_rotation_size="10MB") == ["log_rotation_size"]
