@@ -78,6 +78,7 @@ queue-libraries: setup system ## Bull and BullMQ in every supported major, for t
 
 machines: setup system ## images of the machines that tests boot: Debian 11, 12 and 13 with systemd
 	@$(BIN)/python -m lab fetch-machines
+	@$(BIN)/python -m lab fetch-compose
 
 # ---------------------------------------------------------------- gates
 

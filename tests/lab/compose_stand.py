@@ -21,7 +21,9 @@ def main(action: str, place: str, tag: str = GOOD) -> None:
     directory = Path(place).absolute()
     directory.mkdir(parents=True, exist_ok=True)
     marker = directory / "name"
-    project = ComposeProject(directory, **({"name": marker.read_text(encoding="utf-8")} if marker.exists() else {}))
+    project = ComposeProject(directory)
+    if marker.exists():
+        project.name = marker.read_text(encoding="utf-8")
     if action == "down":
         project.remove()
         shutil.rmtree(directory, ignore_errors=True)
