@@ -19,8 +19,8 @@ pytestmark = pytest.mark.xdist_group("check_logs_on_machine")
 SECRETS = ("t0ken-of-a-user", "kim@example.com", "hunter2")
 # Four logins at a time with a wrong password, three tries each, before, between and after two rotations.
 PLANTING = r"""
-printf '#!/bin/sh\necho wrong\n' >/root/wrong; chmod 0700 /root/wrong
-export SSH_ASKPASS=/root/wrong SSH_ASKPASS_REQUIRE=force
+printf '#!/bin/sh\necho wrong\n' >/srv/wrong; chmod 0700 /srv/wrong
+export SSH_ASKPASS=/srv/wrong SSH_ASKPASS_REQUIRE=force
 failed() { grep -c 'Failed password' /var/log/auth.log || true; }
 knock() {
     for user in root root eve mallory; do
