@@ -13,7 +13,7 @@ from lab.hosts.daemon import docker, docker_process
 
 # Until systemd says that everything is up; the way in is there before. Failed units end it with their names.
 BOOTED = """
-mkdir -p -m 0700 /root/.ssh && cat >/root/.ssh/authorized_keys
+mkdir -p -m 0700 ~root/.ssh && cat >~root/.ssh/authorized_keys
 end=$(($(date +%s) + 240))
 while :; do
     state=$(systemctl is-system-running --wait 2>/dev/null) && exit 0
