@@ -88,6 +88,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+measured_at:
+  description: When, in ISO 8601 UTC.
+  returned: success
+  type: str
+  sample: "2026-01-31T00:15:00Z"
 available:
   description: Whether any project could be audited.
   returned: success
@@ -96,11 +101,6 @@ reason:
   description: Why none could. V(null) if one could.
   returned: success
   type: str
-measured_at:
-  description: When, in ISO 8601 UTC.
-  returned: success
-  type: str
-  sample: "2026-01-31T00:15:00Z"
 skipped_sections:
   description: Projects of which it is unknown, with C(section), C(reason) and C(remedy).
   returned: success
