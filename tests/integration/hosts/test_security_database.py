@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
-from lab.play import run_role
+from lab.play import ansible_playbook, run_role
 from lab.postgresql import PostgresServer
 
 
@@ -58,3 +60,22 @@ def test_grants_and_policies_are_findings(
     finally:
         server.execute(f"DROP OWNED BY {staff}", db=database)
         server.execute(f"DROP ROLE {boss}; DROP ROLE {staff}; DROP ROLE {tool}")
+
+
+def test_the_playbook_reports_what_does_not_answer(tmp_path: Path) -> None:
+    """A machine and a server that are down are findings, and the run goes on to its report."""
+    gone = {"ansible_host": "127.0.0.1", "ansible_port": 9, "ansible_ssh_common_args": "-o BatchMode=yes"}
+    database = {"postgresql_login_host": "127.0.0.1", "postgresql_login_port": 9, "ansible_connection": "local"}
+    inventory = {
+        "servers": {"hosts": {"gone": gone}},
+        "postgresql": {"hosts": {"db": {**database, "ansible_python_interpreter": sys.executable}}},
+    }
+    (tmp_path / "inventory.yml").write_text(json.dumps(inventory), encoding="utf-8")
+    ended = ansible_playbook(tmp_path, "runbook.ops.audit_security", "-i", "inventory.yml")
+    assert ended.returncode == 2, ended.stdout
+    report = tmp_path / "runbook-report-security" / "findings.json"
+    found = {(each["host"], each["id"]): each for each in json.loads(report.read_text(encoding="utf-8"))}
+    for host in ("gone", "db"):
+        assert found[host, "security.available"]["severity"] == "critical", found
+        assert found[host, "security.not_judged"]["severity"] == "unknown"
+    assert "Connection refused" in found["gone", "security.available"]["summary"]
