@@ -1,4 +1,6 @@
-"""Copy the checkout's own files to DESTINATION, where ansible-test and the linters find the path they insist on.
+"""Copy what users are given to DESTINATION, where ansible-test and the linters find the path they insist on.
+
+The tests stay behind, as they do when the collection is built (galaxy.yml): ruff and mypy read them in the checkout.
 
 Several gates of a parallel run ask for the copy at once: one makes it at a time, files that are equal stay as they
 are, so the others never see half of it.
@@ -23,7 +25,9 @@ with (build / ".copy.lock").open("w") as lock:
         check=True,
         stdout=subprocess.PIPE,
     ).stdout.decode()
-    wanted = {name for name in listed.split("\0") if name and (source / name).is_file()}
+    kept = ("tests/config.yml",)  # ansible-test looks there for the Pythons that modules run on.
+    given = (name for name in listed.split("\0") if not name.startswith("tests/") or name in kept)
+    wanted = {name for name in given if name and (source / name).is_file()}
     for name in sorted(wanted):
         target = destination / name
         if target.is_file() and filecmp.cmp(source / name, target, shallow=False):

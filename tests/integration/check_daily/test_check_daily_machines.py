@@ -205,10 +205,10 @@ def write_logs(host: Host, *, degraded: bool) -> None:
         lines.append(request_line(at, "I", f"Completed 200 OK in {took}ms (Views: 600.1ms | ActiveRecord: 3.2ms)"))
         if degraded and number % 33 == 0:
             lines.append(request_line(at, "E", f"Net::ReadTimeout at sheet {number}"))
-    host.shell("mkdir -p /home/deploy/excelapp-rails/log")
-    host.write("/home/deploy/excelapp-rails/log/production.log", "".join(lines))
+    host.shell("mkdir -p /home/deploy/excelapp-rails/shared/log")
+    host.write("/home/deploy/excelapp-rails/shared/log/production.log", "".join(lines))
     quiet = [request_line(now - timedelta(days=2), "I", "listening"), request_line(now, "I", "calculated")]
-    host.write("/home/deploy/excelapp-rails/log/formula_engine.log", "".join(quiet))
+    host.write("/home/deploy/excelapp-rails/shared/log/formula_engine.log", "".join(quiet))
 
 
 def certificate(host: Host, days: int) -> None:

@@ -85,6 +85,10 @@ class Engine:
             deadline = time.monotonic() + PATIENCE_SECONDS
             while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
                 time.sleep(0.1)
+        # It mounts its data's directory over itself, and leaves that behind.
+        for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
+            if line.split()[1].startswith(f"{self.place}/"):
+                subprocess.run(["umount", "--lazy", line.split()[1]], check=False)
 
 
 def sleeper() -> bytes:
