@@ -16,8 +16,7 @@ description:
     installed.
   - Refuses what logrotate accepts and what does not work. A directory that others may write to without
     O(entries[].su_user), a reload of a unit that cannot be reloaded, a compression while the writer may still be at the
-    old file, patterns
-    that match rotated copies, the database's own directories.
+    old file, patterns that match rotated copies, the database's own directories.
   - Scripts run once for all logs of an entry.
 author:
   - The runbook.ops contributors (@runbook-ops)
