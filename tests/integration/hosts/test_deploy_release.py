@@ -183,8 +183,9 @@ def test_the_shop_is_closed_and_opened(shop: Shop, tmp_path: Path) -> None:
 
     def asked(name: str) -> str:
         silent = ["curl", "-s", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}"]
-        return lb.run(*silent, "-H", f"Host: {name}", "http://127.0.0.1/")
+        return lb.run(*silent, f"http://{name}/")
 
+    lb.shell("echo 127.0.0.1 shop.example.com inside.example.com >>/etc/hosts")
     (play,) = example("maintenance_mode")
     closed = play_on(shop.fleet, [play], groups={"balancer": ["lb"]}, place=tmp_path)
     assert closed.returncode == 0, closed.output
@@ -241,7 +242,8 @@ def hosted(shop: Shop, program: Path, platform: str, *arguments: str, **more: An
         "deploy_release_production_url": shop.balancer.site, "deploy_release_health_attempts": 2, **more,
     }  # fmt: skip
     play = {"hosts": "localhost", "gather_facts": False, "vars": told, "roles": ["runbook.ops.deploy_release"]}
-    report = {"hosts": "localhost", "gather_facts": False, "roles": ["runbook.ops.report"]}
+    reporting = {"role": "runbook.ops.report", "vars": {"report_hosts": ["localhost"]}}
+    report = {"hosts": "localhost", "gather_facts": False, "roles": [reporting]}
     return play_on(shop.fleet, [play, report], "-e", "report_fail_on=never", *arguments, place=program.parent)
 
 
