@@ -94,8 +94,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-rc:
-  description: The exit status, negative for a signal. V(null) in check mode, where it did not run.
+exit_status:
+  description:
+    - The exit status, negative for a signal. V(null) in check mode, where it did not run.
+    - It is not called C(rc), which Ansible would take for a failure whenever it is not 0.
   returned: success
   type: int
 outcome:
@@ -154,7 +156,14 @@ from ansible_collections.runbook.ops.plugins.module_utils.commands.private impor
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.releases.options import hidden_values
 
-NOT_RUN = {"rc": None, "outcome": None, "stdout": "", "stderr": "", "truncated": False, "duration_seconds": None}
+NOT_RUN = {
+    "exit_status": None,
+    "outcome": None,
+    "stdout": "",
+    "stderr": "",
+    "truncated": False,
+    "duration_seconds": None,
+}
 
 
 def argument_spec() -> dict[str, Any]:

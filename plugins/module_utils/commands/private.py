@@ -122,7 +122,7 @@ def run_command(command: Command) -> dict[str, Any]:
     out, cut_out = _shown(command, stdout)
     err, cut_err = _shown(command, stderr)
     return {
-        "rc": process.returncode,
+        "exit_status": process.returncode,
         "stdout": out,
         "stderr": err,
         "truncated": cut_out or cut_err,
@@ -141,10 +141,14 @@ def _shown(command: Command, output: bytes) -> tuple[str, bool]:
 
 def failure_of(command: Command, ended: Mapping[str, Any]) -> Optional[str]:
     """Why the command did not do what was wanted; None where its exit status is one of the answers."""
-    if ended["rc"] in command.codes:
+    if ended["exit_status"] in command.codes:
         return None
     said = " ".join((ended["stderr"] or ended["stdout"]).split())[-500:]
-    how = f"was ended by signal {-ended['rc']}" if ended["rc"] < 0 else f"failed with status {ended['rc']}"
+    how = (
+        f"was ended by signal {-ended['exit_status']}"
+        if ended["exit_status"] < 0
+        else f"failed with status {ended['exit_status']}"
+    )
     return f"{' '.join(command.argv)} {how}: {said or 'it said nothing'}"
 
 
