@@ -46,7 +46,11 @@ def choose(
 
 
 def _reason(
-    update: Update, packages: Sequence[str], hold: Sequence[str], security_only: bool, versions: Optional[Mapping[str, str]]
+    update: Update,
+    packages: Sequence[str],
+    hold: Sequence[str],
+    security_only: bool,
+    versions: Optional[Mapping[str, str]],
 ) -> str:
     """Why an update is left alone; nothing if it is wanted."""
     if matches(update.name, hold):

@@ -78,6 +78,12 @@ def stale_units(processes: Iterable[tuple[int, Optional[str], set[str]]], hold: 
         pids.append(pid)
         seen |= files
     return [
-        {"unit": unit or None, "may_restart": may_restart(unit or None, hold), "pids": sorted(pids), "files": sorted(files)[:20], "files_count": len(files)}
+        {
+            "unit": unit or None,
+            "may_restart": may_restart(unit or None, hold),
+            "pids": sorted(pids),
+            "files": sorted(files)[:20],
+            "files_count": len(files),
+        }
         for unit, (pids, files) in sorted(by_unit.items())
     ]
