@@ -20,7 +20,7 @@ _MAX_FILE_BYTES = 1 << 20
 # In a program a name stands for a value that comes from elsewhere; only what has a shape of its own counts there.
 _PROGRAMS = (
     ".py .pyc .rb .js .mjs .ts .tsx .jsx .go .java .kt .c .h .cc .cpp .rs .php .pl .pm .lua .vue .css .html .md .rst "
-    ".erb .j2 .sql .map .lock .po"
+    ".erb .j2 .sql .map .lock .po .cs .ps1 .psm1"
 )
 _LEFT_OUT = {".git", "node_modules", "__pycache__", ".venv", "vendor", "proc", "sys"}
 _NAMED = re.compile(

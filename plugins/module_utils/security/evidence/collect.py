@@ -109,8 +109,10 @@ class _Evidence:
                 read = True
             except OSError:
                 continue
-        if not read:
-            self._machine.gap(name, f"{paths[0]} cannot be read", "See loginctl, wtmpdb or the journal by hand.")
+        if not read or not found:
+            # Debian 13 writes other files; without even a boot in it, a file is not the one that is written.
+            reason = f"{paths[0]} {'holds no record' if read else 'cannot be read'}"
+            self._machine.gap(name, reason, "See loginctl, wtmpdb or the journal by hand.")
         return found[::-1]
 
     def sessions(self) -> list[dict[str, Any]]:
