@@ -23,8 +23,8 @@ options:
   policy:
     description:
       - Rules by class, V(security), V(minor), V(major). A rule may have C(requires) (a list of V(ticket) and
-        V(approver), which must be given), C(approvers) (the names of which one must have approved), and C(window) (times
-        in which updates of the class may be installed). An empty rule lets everything through.
+        V(approver), which must be given), C(approvers) (the names of which one must have approved), and C(window)
+        (times in which updates of the class may be installed). An empty rule lets everything through.
     type: dict
     required: true
   approver:

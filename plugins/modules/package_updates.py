@@ -52,8 +52,8 @@ options:
     default: ["*"]
   versions:
     description:
-      - Exact versions by name. With it nothing else is updated, so that what was approved is what is installed. Empty is
-        nothing at all.
+      - Exact versions by name. With it nothing else is updated, so that what was approved is what is installed. Empty
+        is nothing at all.
     type: dict
   security_only:
     description:
