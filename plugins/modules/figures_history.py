@@ -80,7 +80,7 @@ seealso:
 EXAMPLES = r"""
 - name: Keep what fills up
   runbook.ops.figures_history:
-    path: "{{ '~/runbook-figures' | expanduser }}/{{ inventory_hostname }}.json"
+    path: "/var/lib/runbook/figures/{{ inventory_hostname }}.json"
     figures: "{{ host.figures }}"
   delegate_to: localhost
   become: false

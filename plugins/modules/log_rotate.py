@@ -48,7 +48,7 @@ options:
   sequence_pattern:
     description:
       - A regular expression whose only group is a number that a single writer counts up by one with each line, such as
-        V(seq=(\d+\)). The end of the old file and the beginning of the new one are read, four mebibytes each.
+        V(seq=(\\d+\)). The end of the old file and the beginning of the new one are read, four mebibytes each.
       - This is the only way to see what C(copytruncate) loses.
     type: str
   reopen_timeout:

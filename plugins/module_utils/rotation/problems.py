@@ -108,7 +108,7 @@ def _of_rule(rule: Rule, logs: Sequence[LogFile], around: Surroundings) -> Itera
     settings, name = rule.settings, " ".join(rule.entry.patterns)
     insecure = sorted({log.path.rpartition("/")[0] for log in logs if log.is_parent_insecure})
     if insecure and not settings.su_user:
-        group = next(log.parent_group for log in logs if log.is_parent_insecure)
+        group = next((log.parent_group for log in logs if log.is_parent_insecure), None)
         yield problem(
             "insecure_parent",
             "critical",

@@ -68,7 +68,7 @@ def sockets_of(text: str, protocol: str) -> list[Socket]:
 
 
 def _end(text: str) -> tuple[str, int]:
-    address, _, port = text.partition(":")
+    address, _separator, port = text.partition(":")
     return read_address(address), int(port, 16)
 
 
@@ -78,7 +78,7 @@ def read_sockets(proc: Path = PROC) -> list[Socket]:
     for protocol in ("tcp", "tcp6", "udp", "udp6"):
         with contextlib.suppress(OSError):
             found += sockets_of((proc / "net" / protocol).read_text(encoding="ascii"), protocol)
-    owners, _ = socket_owners(proc, [each.inode for each in found])
+    owners, _unseen = socket_owners(proc, [each.inode for each in found])
     named = []
     for each in found:
         pid = next(iter(owners.get(each.inode, [])), None)

@@ -50,7 +50,7 @@ def settings_of(text: str) -> dict[str, list[str]]:
     """The output of C(sshd -T): every keyword in lower case, with all its values."""
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
-        keyword, _, value = line.strip().partition(" ")
+        keyword, _separator, value = line.strip().partition(" ")
         if keyword:
             found.setdefault(keyword.lower(), []).append(value.strip())
     return found

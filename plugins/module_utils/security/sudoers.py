@@ -101,11 +101,11 @@ def read_sudoers(path: str, read: Reader, list_directory: Lister) -> Sudoers:
     found = Sudoers()
     raw: list[tuple[str, str, int]] = []
     _visit(path, read, list_directory, found, raw, 0)
-    for text, _, _ in raw:
+    for text, _name, _line in raw:
         matched = _ALIAS.match(text)
         if matched:
             for definition in _split(matched[2], ":"):
-                name, _, members = definition.partition("=")
+                name, _separator, members = definition.partition("=")
                 found.aliases[name.strip()] = tuple(_list(members))
     for text, name, line in raw:
         if _ALIAS.match(text):
@@ -216,13 +216,13 @@ def _expand(names: Sequence[str], found: Sudoers, depth: int = 0) -> list[str]:
 
 def _specification(text: str, path: str, line: int, found: Sudoers) -> Iterator[Rule]:
     """C(who hosts = (runas) tags commands : hosts = ...)."""
-    head, equals, _ = text.partition("=")
+    head, equals, _rest = text.partition("=")
     matched = re.match(r"^(.*?[^\s,\\])\s+((?:[^\s,]+\s*,\s*)*[^\s,]+)\s*$", head)
     if not equals or matched is None:
         return
     who = tuple(_expand(_list(matched[1]), found))
     for part in _split(text[len(matched[1]) :], ":") if _has_more_hosts(text) else [text[len(matched[1]) :]]:
-        hosts, _, granted = part.partition("=")
+        hosts, _separator, granted = part.partition("=")
         runas: tuple[str, ...] = ("root",)
         nopasswd = False
         groups: dict[tuple[tuple[str, ...], bool], list[str]] = {}
@@ -254,7 +254,7 @@ def _has_more_hosts(text: str) -> bool:
 def _gives_shell(command: str) -> bool:
     if command.startswith("!") or command == "ALL":
         return False
-    program, _, arguments = command.partition(" ")
+    program, _separator, arguments = command.partition(" ")
     if program.endswith("/*"):
         return True
     name = program.rpartition("/")[2]

@@ -37,7 +37,7 @@ def _memory() -> dict[str, int]:
     found = {}
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            name, _, rest = line.partition(":")
+            name, _separator, rest = line.partition(":")
             found[name] = int(rest.split()[0]) * 1024
     return found
 
@@ -97,5 +97,5 @@ def _process(place: Path) -> dict[str, Any]:
             "open_files_count": None,
         }
         with contextlib.suppress(OSError):
-            facts["open_files_count"] = sum(1 for _ in (place / "fd").iterdir())
+            facts["open_files_count"] = len(list((place / "fd").iterdir()))
     return facts
