@@ -1,4 +1,5 @@
-#!/bin/sh -eu
+#!/bin/sh
+set -eu
 name=$1 directory=$2
 wanted=$(docker image inspect --format '{{.Id}}' "$name/api:2")
 for service in api_blue api_green; do
