@@ -1199,7 +1199,9 @@ health:
               description: The message.
               type: str
         recent_count:
-          description: How many. V(null) if the messages cannot be read.
+          description: >-
+            How many. V(null) if the messages cannot be read, or if those that were read name none and do not reach back
+            so far.
           type: int
         since_seconds:
           description: How far back was looked.

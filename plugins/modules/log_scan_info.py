@@ -327,7 +327,7 @@ sources:
       description: The first moment in it.
       type: str
     newest_at:
-      description: The last moment in it.
+      description: The last moment in it. When it was last written, if that was before the window.
       type: str
     silent_seconds:
       description: The time from its last line to the end of the window. V(null) if it has no line.
@@ -377,7 +377,7 @@ parts:
       description: Its first moment.
       type: str
     newest_at:
-      description: Its last moment.
+      description: Its last moment. When it was last written, if that was before the window.
       type: str
     changed:
       description: What happened to it meanwhile, V(rotated), V(removed) or V(truncated).

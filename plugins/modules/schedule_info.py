@@ -166,7 +166,9 @@ problems:
       description: The line as it is written.
       type: str
 cron_entries_count:
-  description: How many lines of crontabs there are.
+  description: >-
+    How many lines of crontabs there are for a cron to start. Lines that leave their work to a timer where systemd runs
+    are not counted there.
   returned: success
   type: int
 expected:

@@ -25,13 +25,16 @@ _CAUSE = re.compile(
 _RSS = re.compile(r"anon-rss:(\d+)kB")
 _UNITS = re.compile(r"([^/]+\.(?:service|scope))")
 
+MOST_MESSAGES = 5000
+
 Message = tuple[Optional[float], str, str]
 
 
 def journal_command(since: float) -> list[str]:
     """The kernel's messages and systemd's entries about it, the newest of a window."""
     return [
-        *("journalctl", "--quiet", "--output=json", "--all", "--no-pager", "--lines=5000", f"--since=@{int(since)}"),
+        *("journalctl", "--quiet", "--output=json", "--all", "--no-pager", f"--lines={MOST_MESSAGES}"),
+        f"--since=@{int(since)}",
         *("--output-fields=MESSAGE,MESSAGE_ID,UNIT", "_TRANSPORT=kernel", "+", f"MESSAGE_ID={UNIT_KILLED}"),
     ]
 
@@ -62,6 +65,19 @@ def read_kmsg(records: Iterable[str], boot: float) -> list[Message]:
         if separator and len(fields) >= 3 and fields[2].isdigit():
             found.append((boot + int(fields[2]) / 1e6, message.split("\n", 1)[0], ""))
     return found
+
+
+def is_cut(journal: str) -> bool:
+    """Whether there may be older messages in the window than those that the journal gave."""
+    return journal.rstrip("\n").count("\n") + 1 >= MOST_MESSAGES
+
+
+def is_overwritten(records: Sequence[str], messages: Sequence[Message], since: float) -> bool:
+    """Whether the kernel's ring no longer holds all that it said in the window."""
+    if not records or not messages:
+        return False
+    # The ring's first record of all has the number 0.
+    return not re.match(r"\d+,0,", records[0]) and (messages[0][0] or 0) > since
 
 
 def find_kills(messages: Sequence[Message]) -> list[dict[str, Any]]:

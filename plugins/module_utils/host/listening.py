@@ -82,6 +82,11 @@ def socket_owners(proc: Path, inodes: Iterable[int]) -> tuple[dict[int, list[int
     return owners, complete
 
 
+def holder(pids: Sequence[int]) -> Optional[int]:
+    """The process that answers: behind a socket of systemd, which keeps it open as well, the service."""
+    return next((pid for pid in pids if pid != 1), 1 if pids else None)
+
+
 def reach(address: str) -> str:
     """Who can connect: everybody who reaches the machine (C(any)), itself alone (C(local)), or one network."""
     parsed = ipaddress.ip_address(address)

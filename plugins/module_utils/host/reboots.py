@@ -9,6 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
+# Who built a kernel is no flavour: 6.12.43+deb13-amd64 comes after 6.1.0-9-amd64, 6.6.20+rpt-rpi-v8 after
+# 6.1.0-rpi8-rpi-v8.
+_ORIGIN = re.compile(r"(deb|rpi)\d+|(bpo|rpt)\d*")
+
 
 def version_key(version: str) -> tuple[Any, ...]:
     """Sorts kernel versions by their numbers: 6.1.0-9 before 6.1.0-10."""
@@ -17,8 +21,8 @@ def version_key(version: str) -> tuple[Any, ...]:
 
 def flavour(version: str) -> str:
     """What a kernel was built for: C(cloud-amd64), C(generic), C(el9.x86_64). Never compared with another."""
-    words = re.split(r"[-.]", version)
-    kept = [word for word in words if re.search(r"[a-z]", word, re.IGNORECASE)]
+    words = re.split(r"[-.+]", version)
+    kept = [word for word in words if re.search(r"[a-z]", word, re.IGNORECASE) and not _ORIGIN.fullmatch(word)]
     # el9_2 and el9_3 are one flavour.
     return "-".join(re.sub(r"^(el|fc)(\d+).*", r"\1\2", word) for word in kept)
 

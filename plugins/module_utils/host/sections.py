@@ -178,7 +178,7 @@ def ports(machine: Machine) -> dict[str, Any]:
 
 
 def _port(machine: Machine, each: listening.Listener, pids: Sequence[int], ephemeral: Sequence[int]) -> dict[str, Any]:
-    pid = pids[0] if pids else None
+    pid = listening.holder(pids)
     name = unit = None
     if pid is not None:
         name = (machine.optional(f"proc/{pid}/comm") or "").strip() or None
@@ -298,17 +298,8 @@ def oom(machine: Machine, now: float) -> dict[str, Any]:
     """Out of memory: kills by the kernel's messages, and by its counters."""
     seconds = machine.options["oom_seconds"]
     container = machine.container()
-    messages: list[kills.Message] = []
-    said = machine.answer(kills.journal_command(now - seconds))
-    heard = said is not None and said[0] == 0
-    if said is not None and heard:
-        messages = kills.read_journal(said[1])
-    if not messages:
-        records = _kernel_messages(machine.path("dev/kmsg"))
-        if records is not None:
-            heard = True
-            boot = now - (machine.uptime() or 0)
-            messages = [each for each in kills.read_kmsg(records, boot) if (each[0] or 0) >= now - seconds]
+    messages, heard, reaches_back = _kernel_told(machine, now, now - seconds)
+    counted = kernel.read_counters(machine.optional("proc/vmstat") or "").get("oom_kill")
     if container and not messages:
         machine.skip(
             "oom.kills", "the kernel's messages belong to the machine below this container", "Check that machine."
@@ -316,9 +307,15 @@ def oom(machine: Machine, now: float) -> dict[str, Any]:
         heard = False
     elif not heard:
         machine.skip("oom.kills", "neither the journal nor /dev/kmsg can be read", AS_ROOT)
+    elif not reaches_back and not (counted == 0 and (machine.uptime() or 0) >= seconds):
+        machine.skip(
+            "oom.kills",
+            f"the newest messages of the kernel that were read do not reach back over {machine.options['oom_since']}",
+            "Shorten oom_since, and find what floods the kernel's log.",
+        )
+        heard = False
     own = cgroups.memory_root(machine.path("sys/fs/cgroup"), machine.optional("proc/1/cgroup") or "")
     found = kills.find_kills(messages)
-    counted = kernel.read_counters(machine.optional("proc/vmstat") or "").get("oom_kill")
     return {
         "kills": found,
         "recent_count": len(found) if heard or found else None,
@@ -327,6 +324,21 @@ def oom(machine: Machine, now: float) -> dict[str, Any]:
         "since_boot_count": counted,
         "groups": cgroups.killed_groups(*own) if own else [],
     }
+
+
+def _kernel_told(machine: Machine, now: float, since: float) -> tuple[list[kills.Message], bool, bool]:
+    """What the kernel said since then, whether anybody tells, and whether that is all of it."""
+    said = machine.answer(kills.journal_command(since))
+    heard = said is not None and said[0] == 0
+    messages = kills.read_journal(said[1]) if said is not None and heard else []
+    if said is not None and messages:
+        return messages, True, not kills.is_cut(said[1])
+    records = _kernel_messages(machine.path("dev/kmsg"))
+    if records is None:
+        return [], heard, True
+    told = kills.read_kmsg(records, now - (machine.uptime() or 0))
+    reaches_back = heard or not kills.is_overwritten(records, told, since)
+    return [each for each in told if (each[0] or 0) >= since], True, reaches_back
 
 
 def _kernel_messages(path: Path) -> Optional[list[str]]:

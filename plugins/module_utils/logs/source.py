@@ -130,6 +130,8 @@ class Reading:
         start = self.window.start
         if start is not None and file.modified < start - _MARGIN_SECONDS:
             part.way, part.way_reason = "none", "it was last written before the window"
+            # How long it has been silent is known all the same.
+            part.newest = file.modified if file.size else None
             return
         if file.size == 0:
             return

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import redact_text
 from ansible_collections.runbook.ops.plugins.module_utils.common.windows import in_window
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.crontab import Entry, Problem, normalised
 
@@ -20,6 +21,12 @@ _OFTEN = 48
 BACKUP = re.compile(r"backup|\bdump|pg_dump|pg_basebackup|pgbackrest|barman|restic|\bborg|mysqldump", re.IGNORECASE)
 SYSTEMCTL = re.compile(r"\bsystemctl\s+(?:--?\S+\s+)*(?:try-)?(?:restart|start|reload)\s+(?:--?\S+\s+)*([\w@:.-]+)")
 _VALID_NAME = re.compile(r"[A-Za-z0-9_-]+")
+# What package managers and editors leave beside a file; cron of the Red Hat family reads .bak and its like.
+_LEFTOVERS = {
+    True: re.compile(r".*(\.(dpkg|ucf)-[a-z]+|~|\.(bak|orig|old|save|swp|disabled))", re.IGNORECASE),
+    False: re.compile(r".*(\.rpm(save|orig|new)|~)"),
+}
+_LEFT_TO_SYSTEMD = re.compile(r"!\s+-[de]\s+/run/systemd/system\b|-[de]\s+/run/systemd/system\s*\]*\s*\|\|")
 
 
 def lint_command(entry: Entry) -> Iterator[Problem]:
@@ -54,6 +61,22 @@ def lint_command(entry: Entry) -> Iterator[Problem]:
     for is_wrong, code, message, remedy in checks:
         if is_wrong:
             yield Problem(code, "warning", entry.source, entry.line, message, remedy, entry.text)
+
+
+def leaves_to_systemd(command: str) -> bool:
+    """Whether a line does nothing where systemd runs, because a timer has its work."""
+    return bool(_LEFT_TO_SYSTEMD.search(command))
+
+
+def is_leftover(name: str, *, is_debian: bool) -> bool:
+    """Whether a file is one that nobody means to be started, and that cron does not read."""
+    return bool(_LEFTOVERS[is_debian].fullmatch(name))
+
+
+def leftover(source: str) -> Problem:
+    """The note about such a file."""
+    message = "it was left behind by a package or an editor, and cron does not read it"
+    return Problem("leftover", "notice", source, 0, message, "Remove it when it is no longer needed.")
 
 
 def lint_file(source: str, *, mode: int, owner: int, is_debian: bool) -> Iterator[Problem]:
@@ -91,7 +114,7 @@ def lint_duplicates(entries: Sequence[Entry]) -> Iterator[Problem]:
                 others = ", ".join(f"{each.object} ({each.schedule})" for each in group if each is not entry)
                 yield Problem(
                     "duplicate", "warning", entry.source, entry.line,
-                    f"the same command is also scheduled in {others}: {key[:120]}",
+                    f"the same command is also scheduled in {others}: {redact_text(key)[:120]}",
                     "Keep one of them.",
                     entry.text,
                 )  # fmt: skip

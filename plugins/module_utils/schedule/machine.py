@@ -16,7 +16,13 @@ from zoneinfo import ZoneInfo
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.crontab import Crontab, Entry, Problem, parse_crontab
-from ansible_collections.runbook.ops.plugins.module_utils.schedule.lint import SYSTEMCTL, lint_command, lint_file
+from ansible_collections.runbook.ops.plugins.module_utils.schedule.lint import (
+    SYSTEMCTL,
+    is_leftover,
+    leftover,
+    lint_command,
+    lint_file,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.timers import (
     TIMER_PROPERTIES,
     TRIGGERED_PROPERTIES,
@@ -74,6 +80,9 @@ def _read_system(found: Found, users: frozenset[str], *, is_debian: bool) -> Non
         crontab = _read(path, found, "", users)
         if crontab is None:
             continue
+        if is_leftover(path.name, is_debian=is_debian):
+            found.problems.append(leftover(str(path)))
+            continue
         with contextlib.suppress(OSError):
             status = path.stat()
             ignored = list(lint_file(str(path), mode=status.st_mode, owner=status.st_uid, is_debian=is_debian))
@@ -97,7 +106,7 @@ def _read(path: Path, found: Found, user: str, users: frozenset[str] | None) -> 
 def _read_users(found: Found) -> None:
     for spool in SPOOLS:
         try:
-            files = sorted(path for path in spool.iterdir() if path.is_file() and "." not in path.name)
+            files = sorted(path for path in spool.iterdir() if path.is_file() and _is_of_user(path.name))
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -110,6 +119,15 @@ def _read_users(found: Found) -> None:
                 found.take(crontab)
 
 
+def _is_of_user(name: str) -> bool:
+    """Whether a crontab is somebody's, and not crontab(1)'s draft, or a copy that cron takes for nobody's."""
+    if name.startswith((".", "tmp.")):
+        return False
+    with contextlib.suppress(KeyError):
+        return bool(pwd.getpwnam(name))
+    return "." not in name
+
+
 def _read_directories(found: Found, *, is_debian: bool) -> None:
     """What run-parts starts, as far as it does."""
     for period in PERIODS:
@@ -117,6 +135,9 @@ def _read_directories(found: Found, *, is_debian: bool) -> None:
         with contextlib.suppress(OSError):
             for path in sorted(directory.iterdir()):
                 if path.name.startswith(".") or not path.is_file():
+                    continue
+                if is_leftover(path.name, is_debian=is_debian):
+                    found.problems.append(leftover(str(path)))
                     continue
                 entry = Entry(str(path), "directory", f"@{period}", str(path), "root", name=path.name)
                 problems = [
@@ -143,14 +164,19 @@ def _read_timers(found: Found, seconds: float) -> None:
     timers = [each for each in parse_show(answer.output) if each.get("LoadState") == "loaded"]
     names = sorted({each["Unit"] for each in timers if each.get("Unit")})
     units: dict[str, dict[str, str]] = {}
+    is_known = True
     if names:
         shown = ask(["systemctl", "show", f"--property={','.join(TRIGGERED_PROPERTIES)}", "--", *names], seconds)
         units = {each.get("Id", ""): each for each in parse_show(shown.output)}
+        is_known = shown.code == 0
+        if not is_known:
+            reason = f"what the timers start is not known: {shown.reason}"
+            found.skipped.append({"section": "timers", "reason": reason, "remedy": "Raise timeout, and look again."})
     for timer in timers:
         triggered = units.get(timer.get("Unit", ""))
         entry = timer_entry(timer, triggered)
         found.entries.append(entry)
-        found.problems += lint_timer(entry, triggered)
+        found.problems += lint_timer(entry, triggered) if is_known else []
 
 
 def _missing_program(entry: Entry) -> list[Problem]:
@@ -198,13 +224,22 @@ def machine_zone() -> tuple[str, dt.tzinfo]:
     return "UTC", dt.timezone.utc
 
 
-def cron_is_running() -> bool:
-    """Whether a cron daemon runs, by the processes."""
-    for place in Path("/proc").glob("[0-9]*/comm"):
+def cron_is_running(proc: Path = Path("/proc")) -> bool:
+    """Whether a cron daemon runs, by the processes; that of a container starts nothing of this machine."""
+    own = _namespace(proc / "self")
+    for place in proc.glob("[0-9]*/comm"):
         with contextlib.suppress(OSError):
-            if place.read_text(encoding="ascii", errors="replace").strip() in _DAEMONS:
+            name = place.read_text(encoding="ascii", errors="replace").strip()
+            if name in _DAEMONS and _namespace(place.parent) in (own, ""):
                 return True
     return False
+
+
+def _namespace(process: Path) -> str:
+    """Where a process has its number; empty where we may not look."""
+    with contextlib.suppress(OSError):
+        return str((process / "ns" / "pid").readlink())
+    return ""
 
 
 def next_start(entry: Entry, now: dt.datetime, zone: dt.tzinfo) -> Any:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, reference_moment
@@ -16,6 +17,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.windows import 
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.crontab import Entry
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.lint import (
     clock_notes,
+    leaves_to_systemd,
     lint_collisions,
     lint_duplicates,
     lint_windows,
@@ -53,7 +55,8 @@ def measure_schedule(params: Mapping[str, Any]) -> dict[str, Any]:
     alive = [each for each in found.entries if not each.is_refused]
     problems = [
         *found.problems,
-        *lint_duplicates(found.entries),
+        # A timer that is switched off starts nothing twice; a line that is refused does as soon as it is corrected.
+        *lint_duplicates([each for each in found.entries if each.facts.get("active", True)]),
         *lint_collisions(alive, local),
         *lint_windows(found.entries, params["windows"], local, zone),
     ]
@@ -66,16 +69,17 @@ def measure_schedule(params: Mapping[str, Any]) -> dict[str, Any]:
         "timezone": zone_name,
         "cron_running": running,
         "entries": [_entry(each, now, zone) for each in found.entries],
-        "problems": [
-            {**each.as_dict(), "text": redact_text(each.text), "message": redact_text(each.message)}
-            for each in problems
-        ],
-        "cron_entries_count": sum(each.kind == "cron" for each in found.entries),
+        "problems": [each.as_dict() for each in problems],
+        "cron_entries_count": sum(each.kind == "cron" and not _is_of_systemd(each) for each in found.entries),
         "expected": [_expected(pattern, alive) for pattern in params["expected"]],
         "problems_count": {level: sum(each.level == level for each in problems) for level in LEVELS},
         "notes": clock_notes(alive, local, zone),
         "skipped_sections": found.skipped,
     }
+
+
+def _is_of_systemd(entry: Entry) -> bool:
+    return leaves_to_systemd(entry.command) and Path("/run/systemd/system").is_dir()
 
 
 def _expected(pattern: str, entries: Sequence[Entry]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.services.model import 
 
 TIMER_PROPERTIES = (
     *("Id", "Unit", "ActiveState", "UnitFileState", "NextElapseUSecRealtime", "LastTriggerUSec", "Persistent"),
-    *("TimersCalendar", "TimersMonotonic", "FragmentPath", "LoadState"),
+    *("TimersCalendar", "TimersMonotonic", "FragmentPath", "LoadState", "ConditionResult"),
+    "ConditionTimestampMonotonic",
 )
 TRIGGERED_PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "Result", "ExecMainStatus", "ExecMainExitTimestamp", "ExecStart", "User"),
@@ -40,6 +41,7 @@ def timer_entry(timer: Mapping[str, str], triggered: Mapping[str, str] | None) -
         "unit": timer.get("Unit", ""),
         "path": timer.get("FragmentPath", ""),
         "active": timer.get("ActiveState") == "active",
+        "held_back": is_held_back(timer),
         "enablement": timer.get("UnitFileState", ""),
         "persistent": timer.get("Persistent") == "yes",
         "next_at": iso(following) if following else None,
@@ -48,6 +50,12 @@ def timer_entry(timer: Mapping[str, str], triggered: Mapping[str, str] | None) -
         "last_status": int(unit["ExecMainStatus"]) if ended and unit.get("ExecMainStatus", "").isdigit() else None,
     }
     return entry
+
+
+def is_held_back(timer: Mapping[str, str]) -> bool:
+    """Whether systemd did not start it because its unit file's conditions do not hold here, as is meant."""
+    looked = timer.get("ConditionTimestampMonotonic", "0")
+    return looked not in ("", "0") and timer.get("ConditionResult") == "no"
 
 
 def lint_timer(entry: Entry, triggered: Mapping[str, str] | None) -> list[Problem]:
@@ -59,7 +67,7 @@ def lint_timer(entry: Entry, triggered: Mapping[str, str] | None) -> list[Proble
         problems.append(
             Problem("missing_unit", "error", entry.source, 0, f"it starts {unit}, which is {state}", "Write the unit.")
         )
-    if entry.facts["enablement"] == "enabled" and not entry.facts["active"]:
+    if entry.facts["enablement"] == "enabled" and not entry.facts["active"] and not entry.facts["held_back"]:
         problems.append(
             Problem(
                 "timer_stopped", "error", entry.source, 0, "it is enabled and not running",

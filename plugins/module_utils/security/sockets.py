@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.host.listening import read_address, socket_owners
+from ansible_collections.runbook.ops.plugins.module_utils.host.listening import holder, read_address, socket_owners
 
 _STATES = {"01": "established", "0A": "listening"}
 PROC = Path("/proc")
@@ -81,7 +81,7 @@ def read_sockets(proc: Path = PROC) -> list[Socket]:
     owners, _unseen = socket_owners(proc, [each.inode for each in found])
     named = []
     for each in found:
-        pid = next(iter(owners.get(each.inode, [])), None)
+        pid = holder(owners.get(each.inode, []))
         name = None
         if pid is not None:
             with contextlib.suppress(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,12 @@ def test_answered_as_the_engineer_on_call_does(fleet: Fleet, planted: Host, tmp_
     incidents = [{**answer, "vars": {"incident_response_incident": name}} for name in ("disk_full", "memory")]
     # What is deleted is older than the evidence; nobody deletes in the meantime.
     planted.shell("touch /run/hog-tamed; systemctl show --property MainPID --value planted-hog >/run/hog-before")
+    # A disk that was nearly full when it was taken out.
+    now = int(time.time())
+    points = [[now - 86400 * day, 100 - day, 101] for day in range(9, 0, -1)]
+    kept = tmp_path / "figures" / "planted.json"
+    kept.parent.mkdir()
+    kept.write_text(json.dumps({"version": 1, "series": {"disk /gone": points}}), encoding="utf-8")
     played = play_on(
         fleet,
         [{**example, "post_tasks": [hand_over]}, *incidents],
@@ -274,6 +281,7 @@ def test_answered_as_the_engineer_on_call_does(fleet: Fleet, planted: Host, tmp_
         place=tmp_path,
     )
     assert played.returncode == 0, played.output
+    assert {"disk /gone"} < set(json.loads(kept.read_text(encoding="utf-8"))["series"])
     check_findings(json.loads((tmp_path / "check-planted.json").read_text(encoding="utf-8")))
     # A host that is down is reported, and does not end the run.
     down = json.loads((tmp_path / "check-gone.json").read_text(encoding="utf-8"))

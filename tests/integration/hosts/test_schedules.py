@@ -60,7 +60,13 @@ def test_the_manuals_file_is_refused_by_cron_and_named_by_us(machine: Host) -> N
         "echo '*/5 25 * * * root true late' > /etc/cron.d/late;"
         "echo '0 1 * * * root true named' > /etc/cron.d/named.sh;"
         "echo '0 1 * * * root true open' > /etc/cron.d/open; chmod 0666 /etc/cron.d/open;"
-        "systemctl restart cron"
+        "printf '0 1 * * * true' > /etc/cron.d/shop.dpkg-old;"
+        "systemctl restart cron; cd /etc/systemd/system;"
+        # One is not for this machine, and systemd leaves it alone; the other was stopped.
+        "for name in held ended; do echo '[Service]\nExecStart=/bin/true' > $name.service;"
+        "echo '[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target' > $name.timer; done;"
+        "echo '[Unit]\nConditionPathExists=/none' >> held.timer;"
+        "systemctl daemon-reload; systemctl enable --now held.timer ended.timer; systemctl stop ended.timer"
     )
     try:
         said = machine.shell("journalctl --unit=cron --no-pager --output=cat")
@@ -71,7 +77,9 @@ def test_the_manuals_file_is_refused_by_cron_and_named_by_us(machine: Host) -> N
         facts = run_module(machine, "schedule_info", {"windows": windows})
     finally:
         machine.shell(
-            "cd /etc/cron.d; rm -f stockboom half short late named.sh open; crontab -r; systemctl restart cron"
+            "cd /etc/cron.d; rm -f stockboom half short late named.sh open shop.dpkg-old; crontab -r;"
+            "systemctl restart cron; systemctl disable held.timer ended.timer;"
+            "rm /etc/systemd/system/held.* /etc/systemd/system/ended.*; systemctl daemon-reload"
         )
     of_manual = codes(facts, "/etc/cron.d/stockboom")
     assert of_manual == {
@@ -93,6 +101,8 @@ def test_the_manuals_file_is_refused_by_cron_and_named_by_us(machine: Host) -> N
     assert codes(facts, "/etc/cron.d/late") == {1: {"bad_expression"}}
     assert codes(facts, "/etc/cron.d/named.sh") == {0: {"ignored_name"}}
     assert codes(facts, "/etc/cron.d/open") == {0: {"wrong_mode"}}
+    assert codes(facts, "/etc/cron.d/shop.dpkg-old") == {0: {"leftover"}}
+    assert (codes(facts, "held.timer"), codes(facts, "ended.timer")) == ({}, {0: {"timer_stopped"}})
     assert facts["cron_running"] is True
 
 

@@ -85,6 +85,9 @@ def test_rotated_and_compressed_files(scan: Scan, rotated: Path, since: str, cou
     if since == "1h":
         # What was last written long before the window is not read at all.
         assert ways(result)["app.log.4.bz2"] == "none"
+        # For how long the log was silent is known from when it was written.
+        older = scan(f"{rotated}.1", since=since)["sources"][0]
+        assert (older["newest_at"], older["silent_seconds"], older["complete"]) == (at(14400), 14400, True)
 
 
 def ordered(path: Path, lines: int, per_second: int = 20, padding: str = "padding") -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.runbook.ops.plugins.module_utils.host import listening
+from ansible_collections.runbook.ops.plugins.plugin_utils.judging.judge import judge
+
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -81,6 +86,24 @@ def test_against_the_declared_list(
     assert [(each["port"], each["reason"]) for each in found["undeclared"]] == undeclared
     assert [(each["port"], each["reason"]) for each in found["exposed"]] == exposed
     assert [each["port"] for each in found["missing"]] == missing
+
+
+@pytest.mark.parametrize(("pids", "pid"), [([], None), ([1], 1), ([1, 812, 900], 812), ([812], 812)])
+def test_a_service_answers_and_not_systemd_that_keeps_its_socket(pids: list[int], pid: int | None) -> None:
+    assert listening.holder(pids) == pid
+
+
+@pytest.mark.parametrize(
+    ("address", "severity"), [("127.0.0.1", "ok"), ("::1", "ok"), ("0.0.0.0", "critical"), ("10.0.0.1", "critical")]
+)
+def test_what_listens_for_itself_is_exposed_to_nobody(address: str, severity: str) -> None:
+    rules = yaml.safe_load((REPOSITORY / "roles/check_host/defaults/main.yml").read_text(encoding="utf-8"))
+    rule = next(each for each in rules["check_host_rules"] if each["id"] == "host.ports_exposed")
+    found = listening.compare(
+        [port(22, address, reach=listening.reach(address))], [declared(22, address=["10.9.0.0/16"])]
+    )
+    assert len(found["exposed"]) == 1
+    assert [each["severity"] for each in judge({"health": {"ports": found}}, [rule])] == [severity]
 
 
 def test_without_a_list_nothing_is_compared() -> None:

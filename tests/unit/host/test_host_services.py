@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.runbook.ops.plugins.module_utils.host import cgroups, clocks, kills, reboots, units
+from ansible_collections.runbook.ops.plugins.module_utils.host import cgroups, clocks, kills, reboots, sections, units
+from ansible_collections.runbook.ops.plugins.module_utils.host.reading import Machine
 
 # systemd 247 says infinity, 252 and later say it as well or with the largest number.
 UNITS = """\
@@ -116,6 +118,12 @@ def test_the_kernel_knows_better_than_a_setting() -> None:
         ("6.1.0-10-amd64", ["6.1.0-9-amd64", "6.1.0-10-amd64", "6.5.0-1-cloud-amd64"], "6.1.0-10-amd64"),
         ("5.14.0-362.8.1.el9_3.x86_64", ["5.14.0-427.el9_4.x86_64"], "5.14.0-427.el9_4.x86_64"),
         ("6.1.0-9-amd64", [], None),
+        # Debian 13, backports, and Raspberry Pi OS before and after their names changed.
+        ("6.12.43+deb13-amd64", ["6.12.43+deb13-amd64", "6.12.48+deb13-amd64"], "6.12.48+deb13-amd64"),
+        ("6.12.48+deb13-amd64", ["6.12.48+deb13-amd64", "6.16.3+deb13-cloud-amd64"], "6.12.48+deb13-amd64"),
+        ("6.1.0-39-amd64", ["6.1.0-39-amd64", "6.12.9+bpo-amd64"], "6.12.9+bpo-amd64"),
+        ("5.10.0-30-amd64", ["6.1.0-0.deb11.7-amd64", "5.10.0-30-amd64"], "6.1.0-0.deb11.7-amd64"),
+        ("6.1.0-rpi8-rpi-v8", ["6.6.20+rpt-rpi-v8", "6.6.20+rpt-rpi-2712"], "6.6.20+rpt-rpi-v8"),
     ],
 )
 def test_newest_kernel(running: str, installed: list[str], newest: str | None) -> None:
@@ -183,6 +191,50 @@ def test_where_kills_are_read() -> None:
         '{"__REALTIME_TIMESTAMP":"3000000","MESSAGE":[104,105]}\nnot json\n{"MESSAGE":"no moment"}\n'
     )
     assert kills.read_journal(journal) == [(2.0, "m", "a.service"), (3.0, "hi", "")]
+
+
+class TellingMachine(Machine):
+    """A machine whose journal says this."""
+
+    journal = ""
+
+    def answer(self, argv: Sequence[str]) -> tuple[int, str] | None:
+        return (0, self.journal) if argv[0] == "journalctl" else None
+
+
+@pytest.mark.parametrize(
+    ("lines", "counter", "uptime", "count"),
+    [
+        (10, "oom_kill 3", 1e6, 0),
+        (kills.MOST_MESSAGES, "oom_kill 3", 1e6, None),
+        # Nobody was killed since the machine booted, which was before the window.
+        (kills.MOST_MESSAGES, "oom_kill 0", 1e6, 0),
+        (kills.MOST_MESSAGES, "oom_kill 0", 60, None),
+        (kills.MOST_MESSAGES, "", 1e6, None),
+    ],
+)
+def test_a_flood_of_messages_is_no_sign_of_health(
+    tmp_path: Path, lines: int, counter: str, uptime: float, count: int | None
+) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/vmstat").write_text(f"{counter}\n", encoding="utf-8")
+    (tmp_path / "proc/uptime").write_text(f"{uptime} 1\n", encoding="utf-8")
+    machine = TellingMachine({"oom_seconds": 86400, "oom_since": "24h"}, tmp_path)
+    machine.journal = '{"__REALTIME_TIMESTAMP":"2000000000000000","MESSAGE":"[UFW BLOCK]"}\n' * lines
+    assert sections.oom(machine, 2e9)["recent_count"] == count
+    told = ["the newest messages of the kernel that were read do not reach back over 24h"] if count is None else []
+    assert [each["reason"] for each in machine.skipped] == told
+    machine.journal += '{"__REALTIME_TIMESTAMP":"2000000000000000","MESSAGE":"' + KILLED + '"}\n'
+    assert sections.oom(machine, 2e9)["recent_count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("record", "since", "overwritten"),
+    [("6,0,5,-;first", 0.0, False), ("6,9,5,-;later", 0.0, True), ("6,9,5,-;later", 2000.0, False)],
+)
+def test_the_kernels_ring_has_an_end(record: str, since: float, overwritten: bool) -> None:
+    told = kills.read_kmsg([record], 1000.0)
+    assert kills.is_overwritten([record], told, since) is overwritten
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.schedule.crontab impor
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.lint import (
     clock_changes,
     clock_notes,
+    is_leftover,
+    leaves_to_systemd,
     lint_collisions,
     lint_command,
     lint_duplicates,
@@ -86,6 +88,44 @@ def test_files_that_cron_does_not_read(source: str, mode: int, owner: int, codes
 
 
 @pytest.mark.parametrize(
+    ("name", "on_debian", "on_red_hat"),
+    [
+        ("sysstat.dpkg-old", True, False),
+        ("shop.ucf-dist", True, False),
+        ("shop~", True, True),
+        ("shop.bak", True, False),
+        ("shop.disabled", True, False),
+        ("shop.rpmsave", False, True),
+        # Somebody means it to run.
+        ("shop.sh", False, False),
+        ("shop", False, False),
+    ],
+)
+def test_leftovers(name: str, on_debian: bool, on_red_hat: bool) -> None:
+    assert is_leftover(name, is_debian=True) is on_debian
+    assert is_leftover(name, is_debian=False) is on_red_hat
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        # e2fsprogs, certbot and php as Debian has them.
+        ("test -e /run/systemd/system || SERVICE_MODE=1 /sbin/e2scrub_all -A -r", True),
+        ("test -x /usr/bin/certbot -a \\! -d /run/systemd/system && perl -e 'sleep int(rand(43200))'", True),
+        (
+            "[ -x /usr/lib/php/sessionclean ] && if [ ! -d /run/systemd/system ]; then /usr/lib/php/sessionclean; fi",
+            True,
+        ),
+        ("[ -d /run/systemd/system ] || /usr/bin/own", True),
+        ("test -d /run/systemd/system && systemctl start shop", False),
+        ("cd / && run-parts --report /etc/cron.hourly", False),
+    ],
+)
+def test_lines_that_leave_their_work_to_a_timer(command: str, expected: bool) -> None:
+    assert leaves_to_systemd(command) is expected
+
+
+@pytest.mark.parametrize(
     ("command", "codes"),
     [
         ("docker system prune -f", ["prune_without_filter"]),
@@ -124,6 +164,17 @@ def test_duplicates_are_across_files_only() -> None:
     assert messages[-1] == (
         "the same command is also scheduled in /etc/cron.d/a:1 (0 9 * * *), /etc/cron.d/a:2 (0 17 * * *): /bin/check"
     )
+
+
+def test_no_problem_tells_a_password() -> None:
+    command = "mysqldump -u backup -pS3cret99 shop"
+    # Without its user in a system crontab, and once more in a user's.
+    found = parse_crontab(f"0 2 * * * /usr/bin/{command}\n", "/etc/cron.d/a", known_users=frozenset(("root",)))
+    twice = [*entries(f"0 3 * * * root {command}\n"), *entries(f"0 4 * * * {command}\n", "/var/spool/b", user="root")]
+    problems = [*found.problems, *lint_duplicates(twice)]
+    assert [each.code for each in problems] == ["missing_user", "duplicate"]
+    assert all("mysqldump -u backup -p<hidden> shop" in each.text for each in problems)
+    assert "S3cret99" not in str([each.as_dict() for each in problems])
 
 
 def test_backups_in_one_minute_are_worse_than_others() -> None:

@@ -170,3 +170,9 @@ def test_timers() -> None:
     assert [each.message for each in lint_timer(entry, unit)] == ["its last run ended with exit-code (status 3)"]
     dead = timer_entry({**timer, "ActiveState": "inactive"}, None)
     assert [each.code for each in lint_timer(dead, None)] == ["missing_unit", "timer_stopped"]
+    # As Ubuntu's snapd.snap-repair.timer and ua-timer.timer are, where there is nothing for them to do.
+    for result, looked, expected in (("no", "5123456", []), ("yes", "5123456", ["timer_stopped"]),
+                                     ("no", "0", ["timer_stopped"])):  # fmt: skip
+        states = {"ActiveState": "inactive", "ConditionResult": result, "ConditionTimestampMonotonic": looked}
+        good = {**unit, "Result": "success"}
+        assert [each.code for each in lint_timer(timer_entry({**timer, **states}, good), good)] == expected
