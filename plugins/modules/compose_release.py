@@ -209,6 +209,12 @@ previous:
   description: The id of the release before. V(null) if there is none.
   returned: success
   type: str
+is_new:
+  description:
+    - Whether this run made another release the one that runs, so that RV(previous) is what ran before it. V(false)
+      where it only mended services of the release that was there.
+  returned: success
+  type: bool
 rolled_back:
   description: Whether the services went back. In a failure V(false) means that going back failed as well.
   returned: success

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,15 @@ class Colours:
                     ids[self.project.id_of(f"{self.project.name}/{name}:{tag}")] = tag
         return {each: ids[self.project.inspect(each)["Image"]] for each in (*COLOURS, "worker")}
 
+    def status_of(self, service: str) -> str:
+        """What haproxy's own table shows of a colour: UP, DOWN or DRAIN."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.project.directory / "haproxy.sock"))
+            client.sendall(b"show stat\n")
+            table = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+        [row] = [line.split(",") for line in table.splitlines() if line.startswith(f"api,{service},")]
+        return row[17].split(" ")[0]
+
     def environment_of(self, service: str) -> dict[str, str]:
         """The environment of a container, as Docker tells it."""
         pairs = (each.partition("=") for each in self.project.inspect(service)["Config"]["Env"])
@@ -104,8 +114,8 @@ def colours(directory: Path) -> Iterator[Colours]:
         make_services(project, ports)
         hook = directory / "hook.py"
         hook.write_text(_HOOK, encoding="utf-8")
-        socket = directory / "haproxy.sock"
-        command = [sys.executable, str(hook), str(socket)]
+        control = directory / "haproxy.sock"
+        command = [sys.executable, str(hook), str(control)]
         hooks = {
             "drain": {each: [*command, each, "drain"] for each in COLOURS},
             "undrain": {each: [*command, each, "ready"] for each in COLOURS},
@@ -113,7 +123,7 @@ def colours(directory: Path) -> Iterator[Colours]:
         made = Colours(project, "", hooks)
         made.set(GOOD, "first")
         project.compose("--env-file", ENV_FILE, "up", "--detach", "--wait")
-        with _balancer(directory, socket, ports) as port:
+        with _balancer(directory, control, ports) as port:
             made.url = f"http://{LOOPBACK}:{port}/version"
             for each in COLOURS:
                 subprocess.run([*command, each, "ready"], check=True, timeout=300)
@@ -159,14 +169,14 @@ def make_services(project: ComposeProject, ports: dict[str, int]) -> None:
 
 
 @contextlib.contextmanager
-def _balancer(directory: Path, socket: Path, ports: dict[str, int]) -> Iterator[int]:
+def _balancer(directory: Path, control: Path, ports: dict[str, int]) -> Iterator[int]:
     program = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin")
     if program is None:
         raise MissingServer("There is no haproxy. Install the package haproxy.")
     port = free_port()
     servers = "\n".join(f"    server {name} {LOOPBACK}:{number}" for name, number in ports.items())
     configuration = directory / "haproxy.cfg"
-    text = _CONFIGURATION.format(socket=socket, address=LOOPBACK, port=port, servers=servers)
+    text = _CONFIGURATION.format(socket=control, address=LOOPBACK, port=port, servers=servers)
     configuration.write_text(text, encoding="utf-8")
     process = subprocess.Popen(
         [program, "-db", "-f", str(configuration)],
@@ -175,7 +185,7 @@ def _balancer(directory: Path, socket: Path, ports: dict[str, int]) -> Iterator[
         stderr=subprocess.DEVNULL,
     )
     try:
-        eventually(lambda: accepts(port) and socket.exists(), "haproxy listens")
+        eventually(lambda: accepts(port) and control.exists(), "haproxy listens")
         yield port
     finally:
         process.terminate()

@@ -43,6 +43,7 @@ def test_nobody_notices_a_release_nor_one_that_is_taken_back(shop: Colours, run_
         assert shop.environment_of("api_blue")["NOTE"] == "second"
         again = run_module("compose_release", shop.options(services=list(COLOURS)))
         assert (again["changed"], again["actions"]) == (False, [])
+        assert (plan["is_new"], done["is_new"], again["is_new"]) == (True, True, False)
         hammer.asked(20)
         # The environment of the release that fails must not stay behind either.
         shop.set(SICK, "third")
@@ -78,8 +79,29 @@ def test_a_run_that_was_killed_goes_on(shop: Colours, run_module: Any) -> None:
         "compose_release", shop.options(services=list(COLOURS), images=dict.fromkeys(COLOURS, tag(shop, BETTER)))
     )
     shop.set(GOOD, "fourth")
-    waits = {"drain": {**shop.hooks["drain"], "api_green": ["sleep", "600"]}, "hook_timeout": 600}
-    options = shop.options(services=list(COLOURS), **waits)
+    kill_while_drained(shop, "api_green")
+    assert shop.images()["api_blue"] == GOOD and shop.images()["api_green"] == BETTER
+    done = run_module("compose_release", shop.options(services=list(COLOURS)))
+    assert planned(done) == [("release", "api_green")]
+    assert shop.images() == {"api_blue": GOOD, "api_green": GOOD, "worker": GOOD}
+    # Going back goes to where the interrupted run began, twice to the same.
+    plan = run_module("compose_release", shop.options(state="rolled_back"), check_mode=True)
+    back = run_module("compose_release", shop.options(state="rolled_back"))
+    assert plan["actions"] == back["actions"] and back["rolled_back"]
+    assert shop.images() == {"api_blue": BETTER, "api_green": BETTER, "worker": GOOD}
+    assert run_module("compose_release", shop.options(state="rolled_back"))["changed"] is False
+    # What was drained and not touched yet has nothing to go back to, and still goes back to its balancer.
+    kill_while_drained(shop, "api_blue")
+    assert shop.status_of("api_blue") == "DRAIN"
+    back = run_module("compose_release", shop.options(state="rolled_back"))
+    assert planned(back) == [("undrain", "api_blue")] and shop.status_of("api_blue") == "UP"
+    assert run_module("compose_release", shop.options(state="rolled_back"))["changed"] is False
+
+
+def kill_while_drained(shop: Colours, service: str) -> None:
+    """A release that is killed after it took a service out of the balancer, and before it touched it."""
+    drain = {**shop.hooks["drain"], service: ["sh", "-c", '"$@" && sleep 600', "-", *shop.hooks["drain"][service]]}
+    options = shop.options(services=list(COLOURS), drain=drain, hook_timeout=600)
     process = subprocess.Popen(
         [sys.executable, "-m", "ansible_collections.runbook.ops.plugins.modules.compose_release"],
         stdin=subprocess.PIPE,
@@ -92,20 +114,11 @@ def test_a_run_that_was_killed_goes_on(shop: Colours, run_module: Any) -> None:
     process.stdin.close()
     record = shop.project.state_dir / "release.json"
     eventually(
-        lambda: (json.loads(record.read_text())["in_progress"] or {}).get("drained") == "api_green", "green waits"
+        lambda: (json.loads(record.read_text())["in_progress"] or {}).get("drained") == service, f"{service} waits"
     )
+    eventually(lambda: shop.status_of(service) == "DRAIN", f"{service} is drained")
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=300)
-    assert shop.images()["api_blue"] == GOOD and shop.images()["api_green"] == BETTER
-    done = run_module("compose_release", shop.options(services=list(COLOURS)))
-    assert planned(done) == [("release", "api_green")]
-    assert shop.images() == {"api_blue": GOOD, "api_green": GOOD, "worker": GOOD}
-    # Going back goes to where the interrupted run began, twice to the same.
-    plan = run_module("compose_release", shop.options(state="rolled_back"), check_mode=True)
-    back = run_module("compose_release", shop.options(state="rolled_back"))
-    assert plan["actions"] == back["actions"] and back["rolled_back"]
-    assert shop.images() == {"api_blue": BETTER, "api_green": BETTER, "worker": GOOD}
-    assert run_module("compose_release", shop.options(state="rolled_back"))["changed"] is False
 
 
 def tag(shop: Colours, which: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from lab.compose_colours import BETTER, COLOURS, ENV_FILE, GOOD, SECRET, SICK, Colours, colours
+from lab.hosts.daemon import docker
 from lab.paths import REPOSITORY
 from lab.play import ansible_playbook
 
@@ -59,6 +60,17 @@ def test_the_example_of_the_readme(shop: Colours, tmp_path: Path) -> None:
     shop.set(BETTER, "second")
     done = run(tmp_path, shop, [play], "-vv")
     assert done.returncode == 0, done.stdout
+    assert [shop.images()[each] for each in COLOURS] == [BETTER, BETTER]
+    # A dead service of the same release is mended, and a probe that fails then takes back nothing: what ran before is
+    # this release.
+    docker("rm", "--force", shop.project.inspect("api_blue")["Id"])
+    play["roles"][0]["vars"].update(
+        deploy_compose_drain={},
+        deploy_compose_probe_base_url=shop.url,
+        deploy_compose_probes=[{"name": "nowhere", "path": "/nowhere"}],
+    )
+    told = run(tmp_path, shop, [play])
+    assert told.returncode == 2 and "Nothing was taken back." in told.stdout, told.stdout
     assert [shop.images()[each] for each in COLOURS] == [BETTER, BETTER]
     assert SECRET not in checked.stdout + refused.stdout + done.stdout
 

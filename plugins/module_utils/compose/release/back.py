@@ -21,7 +21,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.compose.containers imp
 )
 from ansible_collections.runbook.ops.plugins.module_utils.compose.definition import Declared, services_of
 from ansible_collections.runbook.ops.plugins.module_utils.compose.project import Project
-from ansible_collections.runbook.ops.plugins.module_utils.compose.release.base import Base
+from ansible_collections.runbook.ops.plugins.module_utils.compose.release.base import (
+    RELEASE,
+    ROLL_BACK,
+    Base,
+    undrain_actions,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.compose.release.gate import (
     GateClosed,
     evidence_of,
@@ -36,7 +41,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.compose.release.plan i
     steps_of,
 )
 
-_ROLL_BACK, _REMOVE = "roll_back", "remove"
+_REMOVE = "remove"
 
 
 class GoingBack(Base):
@@ -113,9 +118,13 @@ class GoingBack(Base):
                 else:
                     self.one(project, old[step.service], None, force=False)
                     back = Step(step.service, "the release failed", step.to_image, step.from_image)
-                    actions.append(back.as_action(_ROLL_BACK))
+                    actions.append(back.as_action(ROLL_BACK))
             except RunbookError as error:
                 wrong.append(error.message.rstrip("."))
+        try:
+            self.undrain(self.left_drained(done))
+        except RunbookError as error:
+            wrong.append(error.message.rstrip("."))
         return actions, wrong
 
     def of_an_interrupted_run(self, done: Sequence[Step]) -> list[Step]:
@@ -163,11 +172,13 @@ class GoingBack(Base):
                 f"Images of release {target} are gone: {', '.join(gone)}. Release the wanted version instead."
             )
         steps = steps_of(names, self.facts(project, declared, names), targets)
-        actions = [each.as_action(_ROLL_BACK) for each in steps]
+        left = self.left_drained(steps)
+        actions = [*(each.as_action(ROLL_BACK) for each in steps), *undrain_actions(left)]
         if self.check_mode:
             return self.result(actions, before, release=target, after=None, steps=steps)
-        self.begin(_ROLL_BACK, target)
+        self.begin(ROLL_BACK, target)
         try:
+            self.undrain(left)
             for step in steps:
                 self.one(project, declared[step.service], step.to_image, force=step.from_image == step.to_image)
         except RunbookError as error:
@@ -193,11 +204,15 @@ class GoingBack(Base):
                 known = ", ".join(each["id"] for each in state["history"]) or "none"
                 raise InvalidOption("release", wanted, f"a release that is kept ({known})")
             return str(wanted)
-        if state["in_progress"] and state["current"] and not state["rolled_back_from"]:
+        doing = (state["in_progress"] or {}).get("doing")
+        if doing == ROLL_BACK:
+            # A way back that was interrupted goes on.
+            return str(state["in_progress"]["id"])
+        if doing == RELEASE and state["current"]:
             # A release that was interrupted is what one goes back from.
             return str(state["current"])
         if state["rolled_back_from"]:
-            return None
+            return str(state["current"]) if doing else None
         if state["previous"] is None:
             raise Refused(
                 f"There is no release of {self.project.name} before the one that runs. Name one with release."

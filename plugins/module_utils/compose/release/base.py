@@ -29,6 +29,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.compose.release.plan i
 from ansible_collections.runbook.ops.plugins.module_utils.compose.release.store import Store
 from ansible_collections.runbook.ops.plugins.module_utils.compose.services import service_facts
 
+# What a run does, as its record says it.
+RELEASE, ROLL_BACK, RECREATE = "release", "roll_back", "recreate"
+
 
 class Base:
     """One run over one project."""
@@ -105,6 +108,12 @@ class Base:
         drained = (self.state["in_progress"] or {}).get("drained")
         return [drained] if drained and drained not in [step.service for step in steps] else []
 
+    def undrain(self, left: Sequence[str]) -> None:
+        """Put back what an interrupted run left out; raises GateClosed."""
+        for name in left:
+            run_hook(self.options["undrain"], name, "put back", self.options["hook_timeout"])
+            self.state["in_progress"]["drained"] = None
+
     def begin(self, doing: str, release: str) -> None:
         """Note what is about to happen, so that a run after an interruption knows."""
         drained = (self.state["in_progress"] or {}).get("drained")
@@ -150,6 +159,7 @@ class Base:
         after: Mapping[str, Any] | None,
         steps: Sequence[Step],
         changed: bool = False,
+        is_new: bool = False,
     ) -> dict[str, Any]:
         """The module's result."""
         lines = {each.service: each.to_image or "" for each in steps}
@@ -161,11 +171,17 @@ class Base:
             after=None if after is None else {"images": dict(after)},
             release=release,
             previous=self.state["previous"],
+            is_new=is_new,
             rolled_back=False,
             failed_service=None,
             evidence=self.evidence,
             diff={"before": _lines(before), "after": _lines(shown)},
         )
+
+
+def undrain_actions(left: Sequence[str]) -> list[dict[str, Any]]:
+    """The entries of C(actions) for what an interrupted run left out of its balancer."""
+    return [{"action": "undrain", "object": name, "reason": "an interrupted run left it out"} for name in left]
 
 
 def _lines(images: Mapping[str, Sequence[str]]) -> str:

@@ -19,10 +19,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.compose.client import 
 from ansible_collections.runbook.ops.plugins.module_utils.compose.definition import Declared, services_of
 from ansible_collections.runbook.ops.plugins.module_utils.compose.options import project_of
 from ansible_collections.runbook.ops.plugins.module_utils.compose.release.back import GoingBack
+from ansible_collections.runbook.ops.plugins.module_utils.compose.release.base import RECREATE, RELEASE, undrain_actions
 from ansible_collections.runbook.ops.plugins.module_utils.compose.release.gate import (
     GateClosed,
     evidence_of,
-    run_hook,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.compose.release.images import (
     PRESENT,
@@ -40,7 +40,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.compose.release.plan i
 )
 
 RELEASED, ROLLED_BACK, RECREATED = "released", "rolled_back", "recreated"
-_RELEASE, _RECREATE = "release", "recreate"
 
 
 def run_release(options: Mapping[str, Any], now: dt.datetime, *, check_mode: bool) -> dict[str, Any]:
@@ -121,31 +120,32 @@ class Work(GoingBack):
         self, release: str, text: str, steps: Sequence[Step], declared: Mapping[str, Declared], pins: Mapping[str, str]
     ) -> dict[str, Any]:
         left = self.left_drained(steps)
-        actions = [each.as_action(_RELEASE) for each in steps]
-        actions += [{"action": "undrain", "object": name, "reason": "an interrupted run left it out"} for name in left]
+        actions = [each.as_action(RELEASE) for each in steps]
+        actions += undrain_actions(left)
         before = self.images()
-        is_new = bool(steps) or self.state["current"] != release
-        if self.check_mode or not (steps or left or is_new):
-            return self.result(actions, before, release=release, after=None if self.check_mode else before, steps=steps)
-        fallback = self.fallback(declared) if steps else None
+        is_other = self.state["current"] != release
         # What an interrupted run did counts: its release is the one that goes on here.
-        shifts = bool(steps) or (self.state["in_progress"] or {}).get("doing") == _RELEASE
+        shifts = bool(steps) or (self.state["in_progress"] or {}).get("doing") == RELEASE
+        is_new = is_other and shifts
+        if self.check_mode or not (steps or left or is_other):
+            after = None if self.check_mode else before
+            return self.result(actions, before, release=release, after=after, steps=steps, is_new=is_new)
+        fallback = self.fallback(declared) if steps else None
         images = dict(pins)
         self.store.keep_definition(release, text)
-        self.begin(_RELEASE, release)
+        self.begin(RELEASE, release)
         protect(self.docker, self.project, images)
         project = self.project.resolved(self.store.definition(release))
         done: list[Step] = []
         try:
-            for name in left:
-                run_hook(self.options["undrain"], name, "put back", self.options["hook_timeout"])
+            self.undrain(left)
             for step in steps:
                 done.append(step)
                 self.one(project, declared[step.service], step.to_image, force=step.from_image == step.to_image)
         except RunbookError as error:
             self.give_up(error, done, fallback, actions, before, release)
         self.commit(release, images, shifts=shifts)
-        return self.result(actions, before, release=release, after=self.images(), steps=steps)
+        return self.result(actions, before, release=release, after=self.images(), steps=steps, is_new=is_new)
 
     def recreate(self) -> dict[str, Any]:
         """Make services anew from what is released, the evidence first."""
@@ -159,11 +159,13 @@ class Work(GoingBack):
         before = self.images()
         self.evidence = evidence_of(self.docker, self.project, chosen, self.options["log_lines"], self.now)
         steps = [Step(name, "asked for", (before.get(name) or [""])[0] or None, None) for name in chosen]
-        actions = [each.as_action(_RECREATE) for each in steps]
+        left = self.left_drained(steps)
+        actions = [*(each.as_action(RECREATE) for each in steps), *undrain_actions(left)]
         if self.check_mode:
             return self.result(actions, before, release=self.state["current"], after=None, steps=steps)
-        self.begin(_RECREATE, self.state["current"] or "")
+        self.begin(RECREATE, self.state["current"] or "")
         try:
+            self.undrain(left)
             for name in chosen:
                 self.one(project, declared[name], None, force=True)
         except RunbookError as error:

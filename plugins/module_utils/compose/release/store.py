@@ -103,10 +103,34 @@ def _explained(directory: Path) -> Iterator[None]:
 
 
 def kept_images(root: Path) -> set[str]:
-    """The ids of all images that the releases below a folder of state directories may go back to."""
-    found: set[str] = set()
-    for path in [*root.glob(f"*/{_FILE}"), *root.glob(_FILE)]:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            for release in json.loads(path.read_text(encoding="utf-8"))["history"][-_KEPT:]:
-                found |= set(release["images"].values())
-    return found
+    """The ids of all images that the releases below a folder of state directories may go back to.
+
+    Raises:
+        RunbookError: something there cannot be read. What is not known is not nothing.
+
+    """
+    try:
+        places = sorted(root.iterdir())
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise _unknown(root, error) from None
+    return {image for place in [root, *places] for image in _images_of(place / _FILE)}
+
+
+def _images_of(path: Path) -> set[str]:
+    """The images of one project's releases; none where there is no record."""
+    try:
+        history = json.loads(path.read_text(encoding="utf-8"))["history"][-_KEPT:]
+        return {image for release in history for image in release["images"].values()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _unknown(path, error) from None
+
+
+def _unknown(path: Path, error: Exception) -> RunbookError:
+    return RunbookError(
+        f"{path} does not say which images releases may go back to: {type(error).__name__} ({error}). Nothing was "
+        "removed. Run it as root (become: true); if the record is damaged, restore it or move it away."
+    )
