@@ -61,6 +61,8 @@ options:
     default: 1
 notes:
   - The state lives in haproxy's memory. A reload of haproxy forgets it, unless its state is kept in a file.
+  - The servers are counted and the state is set without a lock. For several servers of a backend set C(throttle=1), or
+    each counts on the others.
 seealso:
   - module: community.general.haproxy
 """
