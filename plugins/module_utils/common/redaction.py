@@ -14,9 +14,32 @@ HIDDEN = "<hidden>"
 
 _TELLING_NAME = (
     r"[\w.-]*(?:passw(?:or)?d|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|cookie|"
-    r"session[-_]?id|signature|authorization)"
+    r"session[-_]?id|signature|authorization|rediscli_auth)"
 )
 _QUOTED = r"\"[^\"]*\"|'[^']*'"
+_WORD = rf"(?:{_QUOTED}|\S+)"
+# From a program to one of its options, in the same command.
+_TO = r"\b[^|;&\n]{0,2000}?\s"
+_CURL = rf"\b((?:curl|wget){_TO}(?:-[a-z]*u\s*|--(?:proxy-)?user[ =])"
+# Options of command lines. Most lines of a log have none, and are not searched for them.
+_OPTION = re.compile(r"(?<!\S)--?[a-z]", re.IGNORECASE)
+_OPTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        # --password X, --db-pass=X, --redis.password X. With --no-password comes none.
+        (
+            r"(?<!\S)(--?(?!-?no-)[\w.-]*(?:passw(?:or)?d|passwd|pwd|pass|passphrase|masterauth|secret|token|"
+            rf"api[-_]?key|access[-_]?key)(?:\s+|=))(?![-<|&;>]){_WORD}",
+            rf"\1{HIDDEN}",
+        ),
+        # Short ones, in which the case counts: -P is a port. A word of its own is to mysql the name of a database.
+        (rf"\b((?:mysql\w*|mariadb[\w-]*){_TO}(?-i:-p))(?![\s<]){_WORD}", rf"\1{HIDDEN}"),
+        (rf"\b(sshpass\s+(?-i:-p)\s*)(?!<){_WORD}", rf"\1{HIDDEN}"),
+        (rf"\b(redis-cli{_TO}(?-i:-a)\s+)(?!<){_WORD}", rf"\1{HIDDEN}"),
+        (rf"{_CURL}([\"'])[^:\"']*:)(?!<)(?:(?!\2).)*", rf"\1{HIDDEN}"),
+        (rf"{_CURL}[^\s:\"'<]+:)(?!<)\S+", rf"\1{HIDDEN}"),
+    )
+)
 # Order matters: a whole URL login before the e-mail address that it resembles.
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
@@ -46,6 +69,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 def redact_text(text: str) -> str:
     """The text with tokens, passwords, logins in URLs, e-mail addresses and personal numbers replaced."""
+    if _OPTION.search(text):
+        for pattern, replacement in _OPTIONS:
+            text = pattern.sub(replacement, text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text

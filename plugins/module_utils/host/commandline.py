@@ -13,7 +13,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.redaction impor
 
 _MOST_CHARACTERS = 300
 _TELLING = re.compile(
-    r"--?[\w-]*(?:passw(?:or)?d|passwd|pwd|passphrase|secret|token|api[-_]?key|access[-_]?key|credential|auth)[\w-]*",
+    r"--?[\w.-]*(?:passw(?:or)?d|passwd|pwd|passphrase|secret|token|api[-_]?key|access[-_]?key|credential|auth)[\w-]*|"
+    r"--?[\w.-]*pass",
     re.IGNORECASE,
 )
 # Programs whose short options carry a password: as the next word, or attached.

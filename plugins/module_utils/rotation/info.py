@@ -11,10 +11,11 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.children import clean_environment
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import Unavailable
+from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import redact_text
 from ansible_collections.runbook.ops.plugins.module_utils.rotation.logs import (
     LogFile,
     is_glob,
@@ -185,12 +186,17 @@ def _entries(configuration: Configuration, logs: Mapping[int, Sequence[LogFile]]
             "line": rule.entry.line,
             "patterns": rule.entry.patterns,
             **asdict(rule.settings),
-            "postrotate": rule.entry.scripts.get("postrotate"),
+            "postrotate": _shown(rule.entry.scripts.get("postrotate")),
             "is_glob": any(is_glob(each) for each in rule.entry.patterns),
             "logs_count": len(logs[number]),
         }
         for number, rule in enumerate(configuration.rules)
     ]
+
+
+def _shown(script: Optional[str]) -> Optional[str]:
+    """A script as it may be shown: some call an API with its password in the line."""
+    return None if script is None else redact_text(script)
 
 
 def _logs(

@@ -15,6 +15,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.clock import is
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import locked
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import check_refusals, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import redact_text
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.crontab import Entry, Problem
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.lint import (
     clock_notes,
@@ -127,7 +128,7 @@ def _told(entry: Entry, now: dt.datetime, zone: dt.tzinfo) -> dict[str, Any]:
         "name": entry.name,
         "schedule": entry.schedule,
         "user": entry.user,
-        "command": entry.command,
+        "command": redact_text(entry.command),
         "next_at": iso(following) if following else None,
     }
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import redact_text
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.expression import (
     REBOOT,
     BadExpression,
@@ -47,7 +48,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong. C(error): it is never started. C(warning): it does harm. C(notice): worth knowing."""
+    """Something that is wrong. C(error): it is never started. C(warning): it does harm. C(notice): worth knowing.
+
+    The line that it quotes may hold passwords, which are taken out of all of its words.
+    """
 
     code: str
     level: str
@@ -56,6 +60,10 @@ class Problem:
     message: str
     remedy: str
     text: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("message", "remedy", "text"):
+            object.__setattr__(self, name, redact_text(getattr(self, name)))
 
     def as_dict(self) -> dict[str, Any]:
         """The entry of C(problems)."""

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import redact_text
+from ansible_collections.runbook.ops.plugins.module_utils.host.commandline import shown_command
 
 _GROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
 _MOST_PROCESSES = 30
@@ -86,11 +86,11 @@ def _process(place: Path) -> dict[str, Any]:
             for line in (place / "status").read_text(encoding="utf-8", errors="replace").splitlines()
             if ":" in line
         )
-        command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        argv = (place / "cmdline").read_bytes().decode("utf-8", "replace").rstrip("\0").split("\0")
         size = told.get("VmRSS", "").split()
         facts = {
             "pid": int(place.name),
-            "command": redact_text(command[:300]),
+            "command": shown_command(argv),
             "state": told.get("State", "").strip(),
             "threads_count": int(told.get("Threads", "0")),
             "memory_bytes": int(size[0]) * 1024 if size else None,

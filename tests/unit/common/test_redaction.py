@@ -27,10 +27,26 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.redaction impor
         ("resident 900101-1234567", "resident <hidden>"),
         ("card 4111-1111-1111-1111", "card <hidden>"),
         ("Set-Cookie: sid=abc; Path=/", "Set-Cookie: <hidden>; Path=/"),
+        # Command lines.
+        ("mysqldump -u backup -pS3cret99 shop", "mysqldump -u backup -p<hidden> shop"),
+        ("mysql -uroot -p'S3 cret' -P3306 shop", "mysql -uroot -p<hidden> -P3306 shop"),
+        ("mariadb-dump -pS3cret99 shop | gzip", "mariadb-dump -p<hidden> shop | gzip"),
+        ("redis-cli -h cache -a S3cret99 ping", "redis-cli -h cache -a <hidden> ping"),
+        ("REDISCLI_AUTH=S3cret99 redis-cli ping", "REDISCLI_AUTH=<hidden> redis-cli ping"),
+        ("sshpass -p S3cret99 ssh -p 22 db", "sshpass -p <hidden> ssh -p 22 db"),
+        ("app --password S3cret99 --port 80", "app --password <hidden> --port 80"),
+        ("app --password 'S3 cret' --port 80", "app --password <hidden> --port 80"),
+        ("redis-server --requirepass S3cret99", "redis-server --requirepass <hidden>"),
+        ("app --db-pass=S3cret99 run", "app --db-pass=<hidden> run"),
+        ("java --redis.password S3cret99", "java --redis.password <hidden>"),
+        ("curl -u a:S3cret99 http://x/", "curl -u a:<hidden> http://x/"),
+        ("curl -sua:S3cret99 http://x/", "curl -sua:<hidden> http://x/"),
+        ('curl --user "a:S3 cret" http://x/', 'curl --user "a:<hidden>" http://x/'),
     ],
 )
 def test_taken_out(text: str, redacted: str) -> None:
     assert redact_text(text) == redacted
+    assert redact_text(redacted) == redacted
 
 
 @pytest.mark.parametrize(
@@ -42,6 +58,12 @@ def test_taken_out(text: str, redacted: str) -> None:
         "2025-10-16T09:00:01Z item 12345678 done",
         "http://api.example.com:8080/v1?page=2",
         "keyword=fish",
+        "mysqldump -h db -P3306 -p shop",
+        "mysql shop | ssh -p22 host",
+        "psql --no-password shop",
+        "app --password --verbose",
+        "docker login --password-stdin registry",
+        "curl -u kim http://x:80/",
         "worker@3 lost",
         "\uc7ac\uace0 12-34 \ubd80\uc871",
     ],

@@ -46,6 +46,8 @@ def test_units(text: str, unit: str) -> None:
         (["app", "--token", "--verbose"], "app --token --verbose"),
         (["/usr/bin/mysqldump", "-ps3cret", "-u", "root"], "/usr/bin/mysqldump -p<hidden> -u root"),
         (["redis-cli", "-a", "s3cret", "ping"], "redis-cli -a <hidden> ping"),
+        (["redis-server", "--requirepass", "s3 cret", "--port", "1"], "redis-server --requirepass <hidden> --port 1"),
+        (["sh", "-c", "mysqldump -ps3cret shop"], "sh -c mysqldump -p<hidden> shop"),
         (["curl", "-u", "me:s3cret", "http://x/"], "curl -u <hidden> http://x/"),
         (["worker", "postgres://u:s3cret@db/app"], "worker postgres://<hidden>@db/app"),
         (["sh", "-c", "PGPASSWORD=s3cret psql"], "sh -c PGPASSWORD=<hidden> psql"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.rotation.info import _shown
 from ansible_collections.runbook.ops.plugins.module_utils.rotation.logs import (
     is_database_own,
     is_rotated_name,
@@ -95,6 +96,12 @@ def test_the_language_is_read() -> None:
 def test_what_cannot_be_read_is_a_problem(text: str, line: int, message: str) -> None:
     found = [each for each in parse(text) if isinstance(each, Problem)]
     assert Problem(line, message) in found
+
+
+def test_scripts_are_told_without_their_secrets() -> None:
+    script = "  curl -sS -u ops:S3cret99 http://127.0.0.1:9200/_reopen\n  kill -HUP 1\n"
+    assert _shown(script) == script.replace("S3cret99", "<hidden>")
+    assert _shown(None) is None
 
 
 def test_the_state_file_is_read() -> None:

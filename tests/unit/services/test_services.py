@@ -31,6 +31,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.services.request impor
     refusal_of,
     request_from,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.services.surroundings import _process
 from ansible_collections.runbook.ops.plugins.modules.service_restart import argument_spec
 
 NOW = dt.datetime(2026, 11, 29, 20, 0, tzinfo=dt.timezone.utc)
@@ -137,6 +138,18 @@ def test_names_are_names() -> None:
                        {"name": "a", "service": "b"}):  # fmt: skip
         with pytest.raises(InvalidOption):
             check_dependencies([dependency])
+
+
+def test_command_lines_are_without_secrets_also_at_their_end(tmp_path: Path) -> None:
+    process = tmp_path / "4711"
+    process.mkdir()
+    (process / "status").write_text("State:\tS (sleeping)\nThreads:\t1\n", encoding="utf-8")
+    words = [b"worker", b"x" * 270, b"postgres://shop:S3cret99@db.internal/shop"]
+    (process / "cmdline").write_bytes(b"\0".join(words) + b"\0")
+    # Cut first, it would be no login in a URL any more.
+    assert "S3c" not in _process(process)["command"]
+    (process / "cmdline").write_bytes(b"redis-server\0--requirepass\0S3 cret\0")
+    assert _process(process)["command"] == "redis-server --requirepass <hidden>"
 
 
 def test_logs_are_short_and_without_secrets() -> None:
