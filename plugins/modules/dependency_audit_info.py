@@ -146,7 +146,9 @@ projects:
       description: Those that were found, also by a tool whose advisories are old.
       type: int
     severe_count:
-      description: Critical and high ones.
+      description: >-
+        Critical and high ones. V(null) when none is known to be, and there are some whose severity the tool does not
+        tell.
       type: int
     critical_count:
       description: Critical ones.

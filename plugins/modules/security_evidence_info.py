@@ -116,6 +116,7 @@ evidence:
     suspect_logins:
       description: >-
         Who came in from an address from which logins had failed, with C(user), C(from), C(at), C(failed_count).
+        V(null) when nobody is found, and the logins or the failures could not be read.
       type: list
       elements: dict
     changed_files:

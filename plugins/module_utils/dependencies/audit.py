@@ -122,6 +122,8 @@ class _Audit:
             f"{severity}_count": sum(each.severity == severity for each in found)
             for severity in ("critical", "high", "moderate", "low", "unknown")
         }
+        # One whose severity nobody tells may be severe; a severe one that is known stays one.
+        severe = counts["critical_count"] + counts["high_count"]
         return {
             **_nothing(),
             **facts,
@@ -129,7 +131,7 @@ class _Audit:
             "count": len(found),
             "found_count": len(found),
             **counts,
-            "severe_count": counts["critical_count"] + counts["high_count"],
+            "severe_count": severe if severe or not counts["unknown_count"] else None,
             "vulnerabilities": [each.facts() for each in found[: self._top]],
             "truncated": len(found) > self._top,
         }

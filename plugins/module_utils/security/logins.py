@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import stat
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.durations import parse_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.logs.collect import measure
 from ansible_collections.runbook.ops.plugins.module_utils.security.accounts import (
     DAY_SECONDS,
@@ -190,9 +193,19 @@ def _keys(account: Account, machine: Machine) -> list[dict[str, Any]]:
     return found
 
 
+def written_since(begin: float) -> list[str]:
+    """The login logs that are written: one that was left behind by a logger that is gone holds no failure at all."""
+    found = []
+    for path in _LOGS:
+        with contextlib.suppress(OSError):
+            if Path(path).stat().st_mtime >= begin:
+                found.append(path)
+    return found
+
+
 def failed_logins(machine: Machine) -> dict[str, Any]:
-    """Failed logins of a while, from the file of the login log where there is one, else from the journal."""
-    paths = [path for path in _LOGS if Path(path).exists()]
+    """Failed logins of a while, from the file of the login log where one is written, else from the journal."""
+    paths = written_since(time.time() - parse_seconds(machine.options["logins_since"], "logins_since"))
     # What is not named is nothing, for a text as for a list.
     source = defaultdict(list, name="logins", paths=paths[:1], rotated=True, docker_root="/var/lib/docker")
     if not paths:

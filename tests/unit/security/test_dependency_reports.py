@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.dependencies import model
+from ansible_collections.runbook.ops.plugins.module_utils.dependencies.audit import audit_projects
 from ansible_collections.runbook.ops.plugins.module_utils.dependencies.tools import ecosystem_of, lockfile_of, tool_of
 
 ADVISORY = {
@@ -141,6 +143,27 @@ def test_the_worst_comes_first_and_once() -> None:
     kinds = ["low", "unknown", "critical", "high"]
     found = [model.Vulnerability("p", "1", "id", each, "", "", "") for each in (*kinds, "low")]
     assert [each.severity for each in model.worst_first(found)] == ["critical", "high", "low", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("severities", "severe"),
+    [([], 0), (["MEDIUM", "LOW"], 0), (["UNKNOWN"], None), (["LOW", "UNKNOWN"], None), (["HIGH", "UNKNOWN"], 1)],
+)
+def test_without_severities_it_is_unknown_whether_one_is_severe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, severities: list[str], severe: int | None
+) -> None:
+    found = [{"PkgName": "openssl", "VulnerabilityID": str(n), "Severity": each} for n, each in enumerate(severities)]
+    report = json.dumps({"ArtifactName": "app:1", "Results": [{"Target": "app", "Vulnerabilities": found}]})
+    (tmp_path / "report.json").write_text(report, encoding="utf-8")
+    # Stands for the tool, which has nothing to look at here: its report is what it printed.
+    tool = tmp_path / "trivy"
+    tool.write_text(f"#!/bin/sh\ncat {tmp_path}/report.json\n", encoding="utf-8")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    project = {"name": "app", "path": None, "ecosystem": "image", "image": "app:1", "production_only": False}
+    told = audit_projects({"projects": [project], "timeout": 60, "top": 5, "update_database": False})
+    (facts,) = told["projects"]
+    assert (facts["is_known"], facts["count"], facts["severe_count"]) == (True, len(severities), severe)
 
 
 def test_the_lock_file_says_which_tool(tmp_path: Path) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
+import os
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.security import logins
 from ansible_collections.runbook.ops.plugins.module_utils.security.accounts import accounts_of, groups_of, keys_of
+from ansible_collections.runbook.ops.plugins.module_utils.security.evidence.collect import suspects
 from ansible_collections.runbook.ops.plugins.module_utils.security.evidence.records import records_of
 from ansible_collections.runbook.ops.plugins.module_utils.security.hba import open_lines
+from ansible_collections.runbook.ops.plugins.module_utils.security.logins import written_since
 from ansible_collections.runbook.ops.plugins.module_utils.security.readable import secrets_in
 from ansible_collections.runbook.ops.plugins.module_utils.security.services import (
     SERVICES,
@@ -182,3 +187,23 @@ def test_records_of_logins() -> None:
         ("ended", "", "127.0.0.1"),
     ]
     assert found[0]["at"] == "2023-11-14T22:13:20Z"
+
+
+def test_nobody_who_came_in_is_not_the_same_as_nobody_known() -> None:
+    login = {"kind": "session", "user": "kim", "from": "192.0.2.7", "at": "2026-01-31T00:15:00Z"}
+    failed = [{"address": "192.0.2.7", "count": 30}]
+    (found,) = suspects([login], failed, is_known=False) or []
+    assert (found["user"], found["failed_count"]) == ("kim", 30)
+    assert suspects([login], [], is_known=True) == []
+    # Debian 13 writes no wtmp; and failures in a log that cannot be read are not none.
+    assert suspects([], failed, is_known=False) is None
+
+
+def test_a_log_that_a_logger_left_behind_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left, written = tmp_path / "auth.log", tmp_path / "secure"
+    monkeypatch.setattr(logins, "_LOGS", (str(left), str(written), str(tmp_path / "none")))
+    for path, moment in ((left, 1000), (written, 3000)):
+        path.touch()
+        os.utime(path, (moment, moment))
+    assert written_since(2000) == [str(written)]
+    assert written_since(4000) == []

@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso_of
 from ansible_collections.runbook.ops.plugins.module_utils.common.durations import parse_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import redact_text
+from ansible_collections.runbook.ops.plugins.module_utils.host.commandline import shown_command
 from ansible_collections.runbook.ops.plugins.module_utils.security.accounts import keys_of
 from ansible_collections.runbook.ops.plugins.module_utils.security.evidence.records import records_of
 from ansible_collections.runbook.ops.plugins.module_utils.security.logins import failed_logins
@@ -64,7 +65,10 @@ def collect(options: Mapping[str, Any]) -> dict[str, Any]:
         "cron": evidence.cron,
     }
     found = {name: parts[name]() for name in parts}
-    found["suspect_logins"] = suspects(found["last_logins"], found["failed_logins"]["by_address"])
+    missing = [gap for gap in machine.gaps if gap.section in ("last_logins", "logins")]
+    found["suspect_logins"] = suspects(found["last_logins"], found["failed_logins"]["by_address"], is_known=not missing)
+    if found["suspect_logins"] is None:
+        machine.gap("suspect_logins", "; ".join(each.reason for each in missing), missing[0].remedy)
     return {
         "available": True,
         "reason": None,
@@ -74,15 +78,20 @@ def collect(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def suspects(logins: list[dict[str, Any]], failed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Who came in from an address from which others had failed: perhaps a guess that was right."""
+def suspects(
+    logins: list[dict[str, Any]], failed: list[dict[str, Any]], *, is_known: bool
+) -> Optional[list[dict[str, Any]]]:
+    """Who came in from an address from which others had failed: perhaps a guess that was right.
+
+    None where nobody is found and not all logins and failures are known: that is not nobody.
+    """
     failures = {each["address"]: each["count"] for each in failed}
     found = {}
     for each in logins:
         if each["kind"] == "session" and each["from"] in failures:
             entry = {"user": each["user"], "from": each["from"], "at": each["at"]}
             found[each["user"], each["from"]] = {**entry, "failed_count": failures[each["from"]]}
-    return list(found.values())
+    return list(found.values()) if found or is_known else None
 
 
 class _Evidence:
@@ -155,8 +164,8 @@ class _Evidence:
                 continue
             with contextlib.suppress(OSError, ValueError, IndexError):
                 fields = (place / "stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()
-                argv = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
-                if not argv and fields[1] in ("0", "2"):
+                argv = (place / "cmdline").read_bytes().decode("utf-8", "replace").rstrip("\0").split("\0")
+                if argv == [""] and fields[1] in ("0", "2"):
                     continue  # a thread of the kernel
                 program = ""
                 with contextlib.suppress(OSError):
@@ -170,7 +179,7 @@ class _Evidence:
                         "program": program.replace(" (deleted)", ""),
                         "is_deleted": program.endswith(" (deleted)"),
                         "is_temporary": program.startswith(_TEMPORARY),
-                        "command": redact_text(argv)[:300],
+                        "command": shown_command(argv),
                     }
                 )
         return self._some("processes", sorted(found, key=lambda each: each["started_at"], reverse=True))
