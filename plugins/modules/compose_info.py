@@ -166,8 +166,11 @@ services:
     is_stateful:
       description: Whether it keeps data. V(null) if it is not declared.
       type: bool
+    runs_once:
+      description: Whether another service waits for its end (C(service_completed_successfully)), as for a migration's.
+      type: bool
     is_up:
-      description: Whether as many of its containers run as are declared.
+      description: Whether as many of its containers run as are declared, or have ended well if it runs once.
       type: bool
     reason:
       description: Why not. V(null) if they do.

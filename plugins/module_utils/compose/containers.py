@@ -102,14 +102,16 @@ def worst(values: Iterable[Any]) -> Any:
     return max(known) if known else None
 
 
-def why_down(name: str, containers: Sequence[Mapping[str, Any]], replicas: int) -> str | None:
-    """Why a service is not running as often as it should; None if it is."""
-    running = sum(1 for each in containers if _is_up(each))
+def why_down(
+    name: str, containers: Sequence[Mapping[str, Any]], replicas: int, *, runs_once: bool = False
+) -> str | None:
+    """Why a service is not running as often as it should, or has not ended well if it runs once; None if it is fine."""
+    running = sum(1 for each in containers if _is_up(each, runs_once=runs_once))
     if running >= replicas:
         return None
     if not containers:
         return f"{name} has no container: it was never started, or was removed"
-    bad = next((each for each in containers if not _is_up(each)), None)
+    bad = next((each for each in containers if not _is_up(each, runs_once=runs_once)), None)
     if bad is None:
         return f"{running} of {replicas} containers of {name} are there"
     if bad["is_restart_loop"]:
@@ -119,6 +121,8 @@ def why_down(name: str, containers: Sequence[Mapping[str, Any]], replicas: int) 
     return f"{bad['name']} is {bad['state']}{code}{memory}; {running} of {replicas} run"
 
 
-def _is_up(container: Mapping[str, Any]) -> bool:
-    """Whether it runs for longer than until its next restart."""
+def _is_up(container: Mapping[str, Any], *, runs_once: bool) -> bool:
+    """Whether it runs for longer than until its next restart, or did what it was for."""
+    if runs_once and container["state"] == "exited" and container["exit_code"] == 0:
+        return True
     return container["state"] == "running" and not container["is_restart_loop"]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -41,6 +41,8 @@ class Declared:
     environment: Mapping[str, Optional[str]] = field(default_factory=dict)
     command: Sequence[str] = ()
     is_stateful: bool = False
+    # Others wait for its end, such as that of a migration: it is done when it has ended well.
+    runs_once: bool = False
 
 
 def services_of(model: Mapping[str, Any], stateful: Iterable[str] | None = None) -> dict[str, Declared]:
@@ -52,10 +54,22 @@ def services_of(model: Mapping[str, Any], stateful: Iterable[str] | None = None)
 
     """
     chosen = None if stateful is None else frozenset(stateful)
-    return {name: _declared(model, name, raw or {}, chosen) for name, raw in (model.get("services") or {}).items()}
+    services = model.get("services") or {}
+    once = frozenset(name for raw in services.values() for name in _awaited(raw or {}))
+    return {name: _declared(model, name, raw or {}, chosen, once) for name, raw in services.items()}
 
 
-def _declared(model: Mapping[str, Any], name: str, raw: Mapping[str, Any], stateful: frozenset[str] | None) -> Declared:
+def _awaited(raw: Mapping[str, Any]) -> Iterator[str]:
+    """The services whose end a service waits for."""
+    needed = raw.get("depends_on") or {}
+    for name in needed if isinstance(needed, Mapping) else ():
+        if (needed[name] or {}).get("condition") == "service_completed_successfully":
+            yield name
+
+
+def _declared(
+    model: Mapping[str, Any], name: str, raw: Mapping[str, Any], stateful: frozenset[str] | None, once: frozenset[str]
+) -> Declared:
     deploy = raw.get("deploy") or {}
     limits = (deploy.get("resources") or {}).get("limits") or {}
     logging = raw.get("logging") or {}
@@ -79,6 +93,7 @@ def _declared(model: Mapping[str, Any], name: str, raw: Mapping[str, Any], state
         environment={key: _plain(value) for key, value in (raw.get("environment") or {}).items()},
         command=tuple(_plain(each) or "" for each in raw.get("command") or ()),
         is_stateful=is_database(image) if stateful is None else name in stateful,
+        runs_once=name in once,
     )
 
 
@@ -117,11 +132,11 @@ def _lint_service(service: Declared) -> list[dict[str, Any]]:
     if not service.builds and not is_pinned(service.image):
         text = f"the image {service.image} has no version: it means another one after every pull"
         found.append(_entry("unpinned_image", name, name, text))
-    if not service.has_healthcheck:
+    if not service.has_healthcheck and not service.runs_once:
         found.append(_entry("no_healthcheck", name, name, "nothing can tell whether it works: it has no health check"))
     if service.memory_limit_bytes is None:
         found.append(_entry("no_memory_limit", name, name, "it may take all of the machine's memory"))
-    if service.restart in ("", "no", "none"):
+    if service.restart in ("", "no", "none") and not service.runs_once:
         found.append(_entry("no_restart_policy", name, name, "it stays down after a crash or a reboot"))
     if service.log_driver in (None, "json-file") and "max-size" not in service.log_options:
         found.append(_entry("no_log_limit", name, name, "its log grows without end unless the daemon limits it"))

@@ -33,7 +33,8 @@ def service_facts(
 
     """
     replicas = declared.replicas if declared else 1
-    reason = why_down(name, containers, replicas)
+    runs_once = declared.runs_once if declared else False
+    reason = why_down(name, containers, replicas, runs_once=runs_once)
     images = sorted({each["image_id"] for each in containers if each["image_id"]})
     hashes = {each["config_hash"] for each in containers}
     return {
@@ -41,6 +42,7 @@ def service_facts(
         "is_declared": declared is not None,
         "is_expected": is_expected,
         "is_stateful": declared.is_stateful if declared else None,
+        "runs_once": runs_once,
         "is_up": reason is None,
         "reason": reason,
         "replicas_count": replicas,

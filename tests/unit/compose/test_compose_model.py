@@ -144,6 +144,24 @@ def test_whether_a_service_is_up(state: dict[str, Any], up: bool, loop: bool, re
     assert (facts["image_drifted"], facts["config_drifted"]) == (True, False)
 
 
+def test_a_service_that_runs_once_is_up_when_it_has_ended_well() -> None:
+    waits = {"migrate": {"condition": "service_completed_successfully"}, "db": {"condition": "service_healthy"}}
+    given = {"api": {"image": "shop/api:1", "depends_on": waits}, "migrate": {"image": "shop/api:1"}, "db": None}
+    services = services_of({"services": given})
+    assert [name for name, each in services.items() if each.runs_once] == ["migrate"]
+    found = {(each["kind"], each["object"]) for each in lint(services)}
+    assert {("no_healthcheck", "api"), ("no_restart_policy", "api"), ("no_memory_limit", "migrate")} <= found
+    assert not found & {("no_healthcheck", "migrate"), ("no_restart_policy", "migrate")}
+
+    def facts(name: str, code: int) -> dict[str, Any]:
+        ended = [container_facts(container(Status="exited", ExitCode=code), NOW)]
+        return service_facts(name, services[name], ended, is_expected=True, current_image_id=None, config_hashes=())
+
+    assert (facts("migrate", 0)["is_up"], facts("migrate", 0)["reason"]) == (True, None)
+    assert facts("migrate", 1)["reason"] == "shop-api-1 is exited with status 1; 0 of 1 run"
+    assert not facts("api", 0)["is_up"]
+
+
 def test_a_port_on_both_families_is_one() -> None:
     raw = container()
     raw["NetworkSettings"] = {
