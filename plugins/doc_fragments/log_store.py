@@ -55,7 +55,8 @@ options:
     default: 60
   classes:
     description:
-      - The retention classes. A file that several of them match belongs to the first.
+      - The retention classes. A file that several of them match belongs to the first of them, but to V(audit) or
+        V(security) wherever these stand.
     type: list
     elements: dict
     required: true

@@ -14,6 +14,7 @@ description:
   - Sends rotated logs of the classes that are exported to an S3 bucket, compressed, each with its SHA-256, which the
     store compares. Then reads it back, and only then records it.
   - Knows a log by its content, so that one that is renamed or compressed by the next rotation is not sent twice.
+  - A file that is damaged, or rotated while it is read, is refused, and the others are exported.
   - Never sends a file that is still written. The log itself is passed over, and so is a rotated file that a process
     holds open for writing.
   - Can be interrupted at any time. Running it again goes on from there. What is already in the store is not sent

@@ -9,12 +9,17 @@ import datetime as dt
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, reference_moment, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.common.files import locked, private_directory
+from ansible_collections.runbook.ops.plugins.module_utils.common.files import (
+    explained,
+    locked,
+    private_directory,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import (
     Refusal,
     Refused,
@@ -74,7 +79,8 @@ def export(options: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
 
     Raises:
         InvalidOption: a class or a name that cannot be.
-        Refused: more than max_bytes, or another run; with on_refusal=fail also for files that were left alone.
+        Refused: more than max_bytes, or another run; with on_refusal=fail also for files that were left alone, such as
+            damaged ones. The others were exported.
         RunbookError: a file could not be sent or was not there as it should be; what was done is in the result.
 
     """
@@ -113,7 +119,11 @@ def _export(
     finished, refused = split_written(rotated_files(classes), now, options["quiet_seconds"])
     due: list[tuple[Kept, str]] = []
     for kept in finished:
-        digest = ledger.digest(kept.log) or content_digest(kept)
+        try:
+            digest = ledger.digest(kept.log) or content_digest(kept)
+        except RunbookError as error:
+            refused.append(_left(kept, error))
+            continue
         ledger.remember(kept.log, digest)
         record = ledger.of(digest, kept.of.name)
         if record is None or not is_there(store, record):
@@ -133,7 +143,12 @@ def _export(
             actions.append(action)
             continue
         try:
-            record = _send(store, options["bucket"], key, kept, digest, place)
+            made = _packed(kept, place)
+        except RunbookError as error:
+            refused.append(_left(kept, error))
+            continue
+        try:
+            record = _send(store, options["bucket"], key, kept, digest, made)
         except RunbookError as error:
             # The others are not begun: a store that fails once would fail for each of them.
             failed = error
@@ -179,17 +194,40 @@ def _action(kept: Kept, digest: str, address: str) -> dict[str, Any]:
     }
 
 
-def _send(store: LogStore, bucket: str, key: str, kept: Kept, digest: str, place: Path) -> Record:
-    """Send a file unless it is there, read it back, and give its record."""
+def _left(kept: Kept, error: RunbookError) -> Refusal:
+    """The trouble is this file's own: it does not keep the others here."""
+    reason = error.message.rstrip(".")
+    return Refusal(kept.log.path, reason, "The others are exported. Correct this one, and run it again.")
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A file as it is sent."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+def _packed(kept: Kept, place: Path) -> _Packed:
+    """The file as it is sent; raises RunbookError for one that cannot be."""
     path, sha256 = packed(kept, place)
-    size = path.stat().st_size
+    with explained("read", path):
+        size = path.stat().st_size
     if size > MOST_BYTES:
         raise RunbookError(f"{kept.log.path} is larger than one upload may be (5 GiB). Rotate it by size (max_size).")
+    return _Packed(path, sha256, size)
+
+
+def _send(store: LogStore, bucket: str, key: str, kept: Kept, digest: str, made: _Packed) -> Record:
+    """Send a file unless it is there, read it back, and give its record."""
+    size, sha256 = made.size_bytes, made.sha256
     metadata = {"sha256": sha256, "content-sha256": digest, "class": kept.of.name}
     there = store.look(bucket, key)
     # One that was sent before the run was killed, or by a host whose records were lost, is not sent again.
     if there is None or (there.size_bytes, there.metadata.get("sha256")) != (size, sha256):
-        store.put(bucket, key, path, sha256, metadata)
+        with explained("read", made.path):
+            store.put(bucket, key, made.path, sha256, metadata)
     if store.digest(bucket, key) != sha256:
         raise RunbookError(f"s3://{bucket}/{key} does not hold what was sent. Nothing is recorded; run it again.")
     return Record(digest, kept.of.name, bucket, key, sha256, size, kept.of.is_redacted, iso(utc_now()))

@@ -14,6 +14,7 @@ import hashlib
 import lzma
 import os
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import R
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, new_file
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import redact_text
-from ansible_collections.runbook.ops.plugins.module_utils.log_keeping.classes import RetentionClass
+from ansible_collections.runbook.ops.plugins.module_utils.log_keeping.classes import PROTECTED, RetentionClass
 from ansible_collections.runbook.ops.plugins.module_utils.rotation.logs import (
     LogFile,
     is_database_own,
@@ -57,10 +58,11 @@ class Kept:
 def rotated_files(classes: Iterable[RetentionClass]) -> list[Kept]:
     """The rotated files of the classes, each once, the oldest first. Logs that are written are none.
 
-    Links are passed over: what is deleted or sent away must be what was declared.
+    Links are passed over: what is deleted or sent away must be what was declared. What is a record for one class is
+    not debug output for another, whichever was declared first.
     """
     found: dict[tuple[int, int], Kept] = {}
-    for each in classes:
+    for each in sorted(classes, key=lambda one: one.name not in PROTECTED):
         for pattern in each.paths:
             for path in sorted(glob.glob(pattern)):  # noqa: PTH207 - the patterns are absolute
                 place = Path(path)
@@ -126,7 +128,7 @@ def _opened(kept: Kept) -> Iterator[BinaryIO]:
     try:
         with explained("read", Path(kept.log.path)), opener(kept.log.path, "rb") as stream:
             yield stream
-    except (EOFError, lzma.LZMAError) as error:
+    except (EOFError, lzma.LZMAError, zlib.error) as error:
         raise RunbookError(f"{kept.log.path} is damaged: {error}. Look at the disk; it is left alone.") from None
 
 
@@ -147,11 +149,14 @@ def packed(kept: Kept, place: Path) -> tuple[Path, str]:
     The same content gives the same bytes.
 
     Raises:
-        RunbookError: it cannot be read, or not be redacted.
+        RunbookError: it cannot be read, not be redacted, or was rotated meanwhile.
 
     """
     if kept.ending and not kept.of.is_redacted:
-        return Path(kept.log.path), _digest(Path(kept.log.path))
+        sha256 = _digest(Path(kept.log.path))
+        # By now another file may have this name, and what was read was that one.
+        check_unchanged(kept)
+        return Path(kept.log.path), sha256
     if kept.ending in _OPAQUE:
         raise RunbookError(
             f"{kept.log.path} cannot be redacted: {kept.ending} is not read here. "

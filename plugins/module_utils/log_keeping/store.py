@@ -117,6 +117,7 @@ class LogStore:
     ) -> Iterator[http.client.HTTPResponse]:
         path = encoded_path(self._parts.path, bucket, key)
         where = f"s3://{bucket}/{key}"
+        is_given = False
         for attempt in range(1, _ATTEMPTS + 1):
             connection = self._connection()
             try:
@@ -135,12 +136,14 @@ class LogStore:
                 connection.request(method, path, body=body, headers=signed)
                 answer = connection.getresponse()
                 if answer.status in accepted:
+                    is_given = True
                     yield answer
                     return
                 if answer.status < 500 or attempt == _ATTEMPTS:
                     raise RunbookError(_refusal(method, where, answer))
             except (OSError, http.client.HTTPException) as error:
-                if attempt == _ATTEMPTS:
+                # What was given cannot be given again: its reader has a part of it.
+                if is_given or attempt == _ATTEMPTS:
                     raise RunbookError(
                         f"The object store at {self._parts.netloc} did not answer ({method} {where}): {error}. "
                         "Nothing is recorded for this file; run it again."

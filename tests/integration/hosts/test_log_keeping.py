@@ -143,8 +143,19 @@ def test_records_are_sent_proven_and_only_then_deleted(tmp_path: Path, run_modul
     assert sorted(each.name for each in logs.iterdir() if not each.is_symlink()) == ["audit.log", young.name]
     assert not run_module("log_retention", common)["changed"]
 
+    # A file that is damaged, in whatever way, does not keep the others here.
+    new = put(logs / "audit.log.1", "new\n", 3)
+    for number, damaged in enumerate((gzip.compress(b"x" * 1000)[:-9], gzip.compress(b"x")[:10] + b"\xff" * 20)):
+        put(logs / f"audit.log.{4 + number}.gz", "", 5).write_bytes(damaged)
+    told = run_module("log_export", {**export, "quiet_seconds": 0})
+    assert [each["object"] for each in told["actions"]] == [str(new)], told
+    assert [each["reason"].split(":")[0] for each in told["refused"]] == [
+        f"{logs}/audit.log.{number}.gz is damaged" for number in (4, 5)
+    ]
+    assert "is damaged" in told["msg"]
+
     # A store that is not there, and a key that may not: a sentence, and nothing is recorded.
-    put(logs / "audit.log.1", "new\n", 3)
+    put(logs / "audit.log.2", "newer\n", 3)
     stranger = run_module("log_export", {**export, "access_key": "AKIAZZZZZZZZZZZZZZZZ"})
     assert "it does not let us in" in stranger["msg"]
     nowhere = run_module("log_export", {**export, "endpoint_url": "http://127.0.0.1:9"})
