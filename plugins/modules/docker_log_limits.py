@@ -146,7 +146,7 @@ before:
       description: The driver. V(null) if the file says nothing.
       type: str
     log_opts:
-      description: Its options.
+      description: Its options. What looks like a secret is hidden.
       type: dict
 after:
   description: What it says now, read again. V(null) in check mode.
@@ -222,7 +222,7 @@ unlimited:
   type: list
   elements: str
 diff:
-  description: The file before and after.
+  description: The file before and after. What looks like a secret is hidden.
   returned: success
   type: dict
 """

@@ -14,8 +14,10 @@ description:
   - Writes a drop-in for C(journald.conf) and restarts journald, which does not delete or lose anything unless it is
     asked to. While it is restarted, numbered lines are sent to it, and afterwards they are counted in the journal.
   - A size that is smaller than what the journal takes now, or an age that is smaller than its oldest entry's, would
-    delete a part of it at once, and is refused.
-  - Limits that another file sets later are told, since they do not hold.
+    delete a part of it at once, and is refused. So does what holds once a limit is taken out or the drop-in is removed,
+    which is what other files say, or journald's default of a tenth of the file system and at most 4 GiB.
+  - Limits that another file sets later fail the task, in every run, since they do not hold.
+  - If journald cannot be restarted, the drop-in is put back as it was, so that the next run tries again.
 author:
   - The runbook.ops contributors (@runbook-ops)
 extends_documentation_fragment:
@@ -69,7 +71,7 @@ options:
     choices: [auto, persistent, volatile]
   may_delete:
     description:
-      - Whether a limit may delete a part of what is there now.
+      - Whether a limit, or the end of one, may delete a part of what is there now.
     type: bool
     default: false
   directory:

@@ -15,6 +15,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.children import
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.files import private_directory
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import redact_text
 from ansible_collections.runbook.ops.plugins.module_utils.compose.client import Docker, docker_of
 from ansible_collections.runbook.ops.plugins.module_utils.compose.options import docker_argument_spec
 from ansible_collections.runbook.ops.plugins.module_utils.docker_logs.engine import (
@@ -32,6 +33,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.docker_logs.merge impo
     merged,
     parse_daemon_json,
     rendered,
+    shown_options,
     wanted_options,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.rotation.placing import install, keep_copy
@@ -113,8 +115,9 @@ def limit_logs(options: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any
         before=_limits(current),
         after=None if check_mode else _limits(after),
         diff={
-            "before": text,
-            "after": rendered(wanted) if changes else text,
+            # A file may hold logins of proxies and tokens of drivers, and a diff is shown and kept.
+            "before": redact_text(text),
+            "after": redact_text(rendered(wanted) if changes else text),
             "before_header": str(path),
             "after_header": str(path),
         },
@@ -129,7 +132,7 @@ def limit_logs(options: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any
 
 
 def _limits(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {"log_driver": settings.get("log-driver"), "log_opts": settings.get("log-opts") or {}}
+    return {"log_driver": settings.get("log-driver"), "log_opts": shown_options(settings.get("log-opts"))}
 
 
 def _file_of(given: Optional[str], daemon: Optional[Daemon], engine: Engine) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
+from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import HIDDEN, redact_text
 
 DRIVERS = ("json-file", "local")
 _SIZE = re.compile(r"[1-9]\d*[kmg]")
@@ -71,6 +72,18 @@ def merged(current: Mapping[str, Any], driver: str, options: Mapping[str, str]) 
 def rendered(settings: Mapping[str, Any]) -> str:
     """The text of the file."""
     return json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+
+
+def shown_options(options: Any) -> dict[str, Any]:
+    """The log-opts without what only the driver may know, such as C(splunk-token)."""
+    found = options if isinstance(options, Mapping) else {}
+    return {key: _shown(str(key), value) for key, value in found.items()}
+
+
+def _shown(name: str, value: Any) -> Any:
+    if redact_text(f"{name}=x") != f"{name}=x":
+        return HIDDEN
+    return redact_text(value) if isinstance(value, str) else value
 
 
 def container_limits(container: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,10 +21,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.journald.settings impo
     SIZES,
     STORAGES,
     TIMES,
+    default_max_use,
     deleted_bytes,
     effective,
     render,
     time_seconds,
+    uncovered,
     usage_bytes,
     wanted_settings,
 )
@@ -31,6 +34,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.rotation.placing impor
 from ansible_collections.runbook.ops.plugins.module_utils.rotation.render import check_name
 
 _UNIT = "systemd-journald.service"
+_JOURNAL = Path("/var/log/journal")
 
 
 def limits_argument_spec() -> dict[str, dict[str, Any]]:
@@ -52,40 +56,48 @@ def limit_journal(options: Mapping[str, Any], *, check_mode: bool) -> dict[str, 
 
     Raises:
         InvalidOption: a limit cannot be.
-        Refused: a limit would delete what is there, or the file is not ours.
+        Refused: a limit, or the end of one, would delete what is there, or the file is not ours.
         Unavailable: there is no systemd.
-        RunbookError: the restart lost lines, or the setting does not hold; the result travels along.
+        RunbookError: journald could not be restarted, and the file is as it was; or the restart lost lines, or the
+            setting does not hold, and the result travels along.
 
     """
     check_name(options["name"])
+    if options["restart_timeout"] < 1:
+        raise InvalidOption("restart_timeout", options["restart_timeout"], "at least 1 second")
     settings = wanted_settings(options)
+    # What stands beside state=absent is what goes.
+    settings = settings if options["state"] == "present" else {}
     _check_system()
     path = Path(options["directory"]) / f"{options['name']}.conf"
     current = path.read_text(encoding="utf-8") if path.is_file() else ""
     if current and MARK not in current:
         raise Refused(f"{path} was not written by this module. Nothing was changed. Choose another name.")
-    wanted = render(settings) if options["state"] == "present" else ""
-    before = _figures()
+    wanted = render(settings) if settings else ""
+    configuration = _configuration()
+    before = _figures(configuration)
     changes = wanted != current
-    lost_bytes = deleted_bytes(settings, before["use_bytes"] or 0) if wanted else 0
-    if changes and wanted and not options["may_delete"]:
-        _check_deletion(options, lost_bytes, before["oldest_at"])
+    coming = {**uncovered(configuration, str(path), settings), **settings} if changes else {}
+    lost_bytes = deleted_bytes(coming, before["use_bytes"] or 0, _default_bytes())
+    if not options["may_delete"]:
+        _check_deletion(coming, lost_bytes, before["oldest_at"])
     actions = _actions(path, current, wanted)
     result: dict[str, Any] = {
         "path": str(path),
-        "deleted_bytes": lost_bytes if changes else 0,
+        "deleted_bytes": lost_bytes,
         "proof": None,
         "diff": {"before": current, "after": wanted, "before_header": str(path), "after_header": str(path)},
     }
     if check_mode or not changes:
-        return outcome(changed=changes, actions=actions, before=before, after=None if check_mode else before, **result)
+        told = outcome(changed=changes, actions=actions, before=before, after=None if check_mode else before, **result)
+        if not changes:
+            # As wrong as on the day it was written.
+            _check_overridden(settings, before["settings"], path, told)
+        return told
     actions[0]["backup"] = keep_copy(path, Path(options["backup_directory"]))
-    if wanted:
-        install(path, wanted.encode())
-    else:
-        remove(path)
-    result["proof"] = proof = _restart(options["restart_timeout"])
-    after = _figures()
+    _put(path, wanted)
+    result["proof"] = proof = _restart(options["restart_timeout"], path, lambda: _put(path, current))
+    after = _figures(_configuration())
     told = outcome(changed=True, actions=actions, before=before, after=after, **result)
     if proof["lost_lines"]:
         raise RunbookError(
@@ -93,28 +105,53 @@ def limit_journal(options: Mapping[str, Any], *, check_mode: bool) -> dict[str, 
             "in the journal. Look at its rate limit (RateLimitBurst) and at the disk.",
             **told,
         )
-    ignored = {key: value for key, value in settings.items() if wanted and after["settings"].get(key) != value}
+    _check_overridden(settings, after["settings"], path, told)
+    return told
+
+
+def _put(path: Path, text: str) -> None:
+    if text:
+        install(path, text.encode())
+    else:
+        remove(path)
+
+
+def _check_overridden(
+    settings: Mapping[str, str], holding: Mapping[str, str], path: Path, told: Mapping[str, Any]
+) -> None:
+    """Raise RunbookError for settings that another file sets otherwise."""
+    ignored = [key for key, value in settings.items() if holding.get(key) != value]
     if ignored:
         raise RunbookError(
             f"{', '.join(ignored)} is set by a file that comes after {path.name}. Choose a name that comes later.",
             **told,
         )
-    return told
 
 
-def _check_deletion(options: Mapping[str, Any], lost_bytes: int, oldest_at: Optional[str]) -> None:
+def _default_bytes() -> Optional[int]:
+    """What journald limits itself to if nobody says anything; None without a journal on the disk."""
+    if not _JOURNAL.is_dir():
+        return None
+    there = os.statvfs(_JOURNAL)
+    return default_max_use(there.f_frsize * there.f_blocks)
+
+
+def _check_deletion(coming: Mapping[str, str], lost_bytes: int, oldest_at: Optional[str]) -> None:
     """Refuse a limit that would delete a part of what is there."""
     if lost_bytes:
+        limit = coming["SystemMaxUse"] or "its default of a tenth of the file system, at most 4G,"
         raise Refused(
-            f"system_max_use={options['system_max_use']} would delete {lost_bytes} bytes of the journal at once. "
-            "Nothing was changed. Export them first, or set may_delete=true."
+            f"SystemMaxUse={limit} would delete {lost_bytes} bytes of the journal at once. Nothing was changed. Export "
+            "them first, or set may_delete=true."
         )
-    if options["max_retention"] and oldest_at:
+    # Without one nothing is too old.
+    retention = coming.get("MaxRetentionSec")
+    if retention and oldest_at:
         age = (utc_now() - parse_moment(oldest_at)).total_seconds()
-        if age > time_seconds("max_retention", options["max_retention"]):
+        if age > time_seconds("MaxRetentionSec", retention):
             raise Refused(
-                f"max_retention={options['max_retention']} would delete entries of the journal, which goes back to "
-                f"{oldest_at}. Nothing was changed. Export them first, or set may_delete=true."
+                f"MaxRetentionSec={retention} would delete entries of the journal, which goes back to {oldest_at}. "
+                "Nothing was changed. Export them first, or set may_delete=true."
             )
 
 
@@ -135,12 +172,17 @@ def _check_system() -> None:
         raise Unavailable("journald does not run. Start systemd-journald.socket, and run this again.")
 
 
-def _figures() -> dict[str, Any]:
-    """The settings that hold, and what the journal takes."""
+def _configuration() -> str:
+    """All files of journald's settings, in their order."""
     try:
-        settings = effective(run(["systemd-analyze", "cat-config", "systemd/journald.conf"]))
+        return run(["systemd-analyze", "cat-config", "systemd/journald.conf"])
     except RunbookError as error:
         raise RunbookError(f"The settings of journald cannot be read: {error.message}") from None
+
+
+def _figures(configuration: str) -> dict[str, Any]:
+    """The settings that hold, and what the journal takes."""
+    settings = effective(configuration)
     names = {*SIZES.values(), *TIMES.values(), "Storage"}
     return {
         "settings": {key: value for key, value in settings.items() if key in names},
@@ -159,15 +201,18 @@ def _oldest() -> Optional[str]:
         return None
 
 
-def _restart(seconds: int) -> dict[str, Any]:
-    if seconds < 1:
-        raise InvalidOption("restart_timeout", seconds, "at least 1 second")
+def _restart(seconds: int, path: Path, put_back: Callable[[], None]) -> dict[str, Any]:
     stream = Stream()
     stream.start()
     try:
         run(["systemctl", "restart", _UNIT], seconds=seconds)
     except RunbookError as error:
-        raise RunbookError(f"journald could not be restarted: {error.message}. Look at its unit.") from None
+        # Otherwise the next run would find the file as it should be, and that nothing is to be done.
+        put_back()
+        raise RunbookError(
+            f"journald could not be restarted: {error.message.rstrip('.')}. {path} is as it was before. Look at "
+            f"{_UNIT}, and run this again."
+        ) from None
     finally:
         stream.stop()
 

@@ -20,6 +20,8 @@ SIZES = {
 }
 TIMES = {"max_retention": "MaxRetentionSec", "max_file": "MaxFileSec"}
 STORAGES = ("auto", "persistent", "volatile")
+# So C(systemd-analyze cat-config) says where a file begins.
+_HEADER = re.compile(r"# (/\S+\.conf)")
 _SIZE = re.compile(r"([1-9]\d*)([KMGT]?)")
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _TIME = re.compile(r"([1-9]\d*)(s|min|h|day|week|month|year)?")
@@ -75,10 +77,40 @@ def effective(text: str) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-def deleted_bytes(settings: Mapping[str, str], use_bytes: int) -> int:
-    """How much of the journal goes as soon as the limit of its size holds."""
+def uncovered(text: str, path: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """What comes into force because a file does not say it any more: by other files, or empty, journald's default.
+
+    Args:
+        text: What C(systemd-analyze cat-config) shows.
+        path: The file.
+        settings: What it will say; nothing if it goes.
+
+    """
+    lines: list[str] = []
+    is_other = True
+    for line in text.splitlines():
+        header = _HEADER.fullmatch(line)
+        is_other = header.group(1) != path if header else is_other
+        if is_other:
+            lines.append(line)
+    others = effective("\n".join(lines))
+    return {
+        key: others.get(key, "")
+        for key, value in effective(text).items()
+        if key not in settings and others.get(key) != value
+    }
+
+
+def default_max_use(file_system_bytes: int) -> int:
+    """What journald limits itself to if nobody says anything: a tenth of the file system, at most 4 GiB."""
+    return min(max(file_system_bytes // 10, _UNITS["M"]), 4 * _UNITS["G"])
+
+
+def deleted_bytes(settings: Mapping[str, str], use_bytes: int, default_bytes: Optional[int] = None) -> int:
+    """How much of the journal goes as soon as the limit of its size holds; an empty one is the default."""
     limit = settings.get("SystemMaxUse")
-    return max(0, use_bytes - size_bytes("system_max_use", limit)) if limit else 0
+    most = size_bytes("SystemMaxUse", limit) if limit else default_bytes
+    return max(0, use_bytes - most) if limit is not None and most is not None else 0
 
 
 def usage_bytes(text: str) -> Optional[int]:

@@ -229,7 +229,13 @@ def test_limits_of_the_journal(machine: Host) -> None:
     assert "max 512.0M" in machine.run("journalctl", "--no-pager", "--unit=systemd-journald.service", "--lines=20")
     assert "marked-before" in machine.run("journalctl", "--no-pager", "--grep=marked-before")
     later = {**options, "name": "10-runbook", "system_max_use": "600M"}
-    assert "SystemMaxUse is set by a file that comes after" in run_module(machine, "journald_limits", later)["msg"]
+    for _run in range(2):
+        assert "SystemMaxUse is set by a file that comes after" in run_module(machine, "journald_limits", later)["msg"]
+    # Taking the limit away would bring another one into force.
+    other = "/etc/systemd/journald.conf.d/50-other.conf"
+    machine.shell(f"printf '[Journal]\\nSystemMaxUse=1M\\n' > {other}")
+    assert "SystemMaxUse=1M would delete" in run_module(machine, "journald_limits", {"state": "absent"})["msg"]
+    machine.shell(f"rm {other}")
     for name in ("10-runbook", "60-runbook"):
         assert run_module(machine, "journald_limits", {"state": "absent", "name": name})["changed"]
 
