@@ -69,6 +69,8 @@ options:
   state_root:
     description:
       - The folder that holds the state directories of projects, or a state directory.
+      - If it is there and cannot be read, or a record in it is damaged, nothing is removed, because nobody knows which
+        images releases go back to. The directories are their owner's, so that this needs C(become) as a rule.
     type: path
     default: /var/lib/runbook/compose
   reference_time:

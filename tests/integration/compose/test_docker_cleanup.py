@@ -56,6 +56,12 @@ def test_what_nobody_needs_goes_and_everything_else_stays(
     docker("tag", image["new"], f"{project.name}/api:alias")
     only = [f"{project.name}/*", f"{project.name}-*"]
     options = {"state_root": str(tmp_path), "only": only, "keep_newest": 0, "keep_images": ["*/base:*"]}
+    # A record that cannot be read may be about any image.
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "release.json").write_text("{", encoding="utf-8")
+    unknown = run_module("docker_cleanup", {**options, "reference_time": later(30)})
+    assert unknown["msg"].startswith(f"{tmp_path}/other/release.json does not say which images")
+    (tmp_path / "other" / "release.json").unlink()
     # Nothing is old enough.
     young = run_module("docker_cleanup", {**options, "containers_until": "1d"})
     assert (young["changed"], young["actions"]) == (False, [])
@@ -101,12 +107,13 @@ def test_the_playbook_clears_away_and_reports(project: ComposeProject, tmp_path:
         "state_root": str(tmp_path),
     }
     host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    # As an inventory says it: what the playbook does without it, it does not do here.
     given = {
-        "clean_up_docker": {**example["roles"][0]["vars"]["disk_cleanup_docker"], **options},
+        "disk_cleanup_docker": {**example["roles"][0]["vars"]["disk_cleanup_docker"], **options},
         "disk_cleanup_files": files,
     }
     given.update(runbook_system="shop", clean_up_destination=str(tmp_path / "report"))
-    del given["clean_up_docker"]["build_cache_limit"]
+    del given["disk_cleanup_docker"]["build_cache_limit"]
     inventory = {"all": {"vars": given, "children": {"compose": {"hosts": {"shop": host}}}}}
     (tmp_path / "inventory.yml").write_text(json.dumps(inventory), encoding="utf-8")
     command = ["-i", "inventory.yml", "runbook.ops.clean_up"]
