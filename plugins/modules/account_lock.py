@@ -38,6 +38,7 @@ options:
   move_keys:
     description:
       - Whether the files with its authorized keys, where sshd looks for them, get the ending C(.runbook-locked).
+      - A link on the way there is not followed. It gets the ending itself, and what it points to stays.
     type: bool
     default: true
   end_sessions:

@@ -60,7 +60,8 @@ options:
     default: fail
 notes:
   - It takes root (C(become)) and the program C(nft).
-  - A reboot empties the table. An address that is shut out already keeps its time.
+  - A reboot empties the table. An address that is shut out already keeps its time, unless less than half of
+    O(timeout) is left of it. Then it is shut out for O(timeout) from now.
   - From a container it works on the container's own network.
 seealso:
   - module: runbook.ops.account_lock

@@ -145,7 +145,7 @@ refused:
   type: list
   elements: dict
 left:
-  description: Updates and restarts that were left alone.
+  description: Updates that were left alone, and units that use replaced files and were not restarted.
   returned: success
   type: list
   elements: dict
@@ -188,6 +188,9 @@ needs_restart:
     may_restart:
       description: Whether it can be restarted in passing; not what is on O(hold), and not C(dbus) and the like.
       type: bool
+    reason:
+      description: Why it cannot. V(null) if it can.
+      type: str
     pids:
       description: The processes.
       type: list

@@ -156,6 +156,9 @@ needs_restart:
     may_restart:
       description: Whether it can be restarted in passing; not what is on O(hold), and not C(dbus) and the like.
       type: bool
+    reason:
+      description: Why it cannot. V(null) if it can.
+      type: str
     pids:
       description: The processes.
       type: list

@@ -15,6 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.account_lock.keys import (
+    Place,
+    look,
+    move_aside,
+    move_back,
+    place_of,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.account_lock.plan import (
     ASIDE,
     LOCKED,
@@ -108,16 +115,11 @@ def _do(account: Account, step: Step) -> None:
     elif step.action in ("lock_password", "unlock_password"):
         _must(["usermod", "--lock" if step.action == "lock_password" else "--unlock", name])
     elif step.action == "move_keys":
-        path = Path(step.target)
-        with explained("move", path):
-            target = Path(step.target + ASIDE)
-            if target.exists():
-                # Keys that came after the first lock are evidence, too.
-                target = Path(f"{step.target}{ASIDE}-{int(time.time())}")
-            path.rename(target)
-    elif step.action == "return_keys":
         with explained("move", Path(step.target)):
-            Path(step.target + ASIDE).rename(step.target)
+            move_aside(_place_of(account, step.target), step.target)
+    elif step.action == "return_keys":
+        with explained("move", Path(step.target + ASIDE)):
+            move_back(_place_of(account, step.target), step.target)
     elif step.action == "end_sessions":
         _end(account.uid)
 
@@ -151,34 +153,31 @@ def _processes(uid: int) -> list[int]:
 
 
 def _state(account: Account) -> State:
-    files = _key_files(account)
+    seen = [look(place) for place in _key_places(account)]
     return State(
         account.uid,
         account.password_state or "",
         account.expires_day,
-        tuple(path for path in files if Path(path).is_file()),
-        tuple(path + ASIDE for path in files if Path(path + ASIDE).is_file()),
+        tuple(dict.fromkeys(path for keys, _aside in seen for path in keys)),
+        tuple(dict.fromkeys(path for _keys, aside in seen for path in aside)),
         len(_processes(account.uid)),
     )
 
 
-def _key_files(account: Account) -> list[str]:
+def _key_places(account: Account) -> list[Place]:
     """Where sshd looks for the account's keys; the usual places without sshd."""
     patterns = [".ssh/authorized_keys", ".ssh/authorized_keys2"]
     asked = ask(["sshd", "-T", "-C", f"user={account.name},host=localhost,addr=127.0.0.1"])
     if asked.code == 0:
         patterns = words(settings_of(asked.out), "authorizedkeysfile") or patterns
-    found = []
-    for pattern in patterns:
-        if pattern == "none":
-            continue
-        path = pattern.replace("%h", account.home).replace("%u", account.name).replace("%U", str(account.uid))
-        full = path if path.startswith("/") else f"{account.home.rstrip('/')}/{path}"
-        # A file for everybody cannot be moved away for one.
-        if path.startswith("/") and "%h" not in pattern and "%u" not in pattern and "%U" not in pattern:
-            continue
-        found.append(full)
-    return found
+    return [place for place in (place_of(pattern, account) for pattern in patterns) if place is not None]
+
+
+def _place_of(account: Account, path: str) -> Place:
+    place = next((each for each in _key_places(account) if path in each.paths), None)
+    if place is None:
+        raise RunbookError(f"sshd does not look at {path} any more. Run the task again.")
+    return place
 
 
 def _again(user: str) -> Account:

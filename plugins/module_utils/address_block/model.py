@@ -78,20 +78,26 @@ def plan_block(
     *,
     allow_private: bool,
     allow_wide: bool,
+    timeout_seconds: int = 0,
 ) -> Plan:
-    """Shut out what is not; C(protected) are addresses with the reason why they are never shut out."""
-    present = [each.network for each in blocked]
+    """Shut out what is not, or not for long; C(protected) are addresses with the reason why they are never shut out."""
+    present = list(blocked)
     add: list[Network] = []
     remove: list[Network] = []
     refused: list[tuple[str, str, str]] = []
     for network in _widest_first(wanted):
+        covering = [each for each in present if _covers(each.network, network)]
         why = _refusal(network, protected, allow_private=allow_private, allow_wide=allow_wide)
+        if not why and not any(_covers(each, network) for each in add):
+            if any(_lasts(each, timeout_seconds) for each in covering):
+                continue
+            why = _ending(network, covering)
+            if not why:
+                # The set holds no two that overlap.
+                remove += [each.network for each in present if _covers(network, each.network)]
+                add.append(network)
         if why:
             refused.append((text_of(network), *why))
-        elif not any(_covers(each, network) for each in (*present, *add)):
-            # The set holds no two that overlap.
-            remove += [each for each in present if _covers(network, each)]
-            add.append(network)
     return Plan(tuple(add), tuple(remove), tuple(refused))
 
 
@@ -115,6 +121,23 @@ def _widest_first(networks: Sequence[Network]) -> list[Network]:
 
 def _covers(wide: Network, narrow: Network) -> bool:
     return wide.version == narrow.version and narrow.subnet_of(wide)  # type: ignore[arg-type]
+
+
+def _lasts(blocked: Blocked, timeout_seconds: int) -> bool:
+    """Whether it is shut out for long enough: half of what is asked for, so that the next run leaves it alone."""
+    return blocked.left_seconds is None or 0 < timeout_seconds <= 2 * blocked.left_seconds
+
+
+def _ending(network: Network, covering: Sequence[Blocked]) -> Optional[tuple[str, str]]:
+    """Why it is not shut out for longer: a wider network has the time, and others in it."""
+    for each in covering:
+        if each.network != network:
+            wide = text_of(each.network)
+            return (
+                f"it is shut out as part of {wide}, for {each.left_seconds} s more",
+                f"Shut out {wide} again for as long, or let it in first.",
+            )
+    return None
 
 
 def _refusal(

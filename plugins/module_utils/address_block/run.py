@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.address_block.model import (
     FAMILY,
@@ -19,6 +19,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.address_block.model im
     MAX_TIMEOUT_SECONDS,
     TABLE,
     Blocked,
+    Network,
     Plan,
     blocked_of,
     networks_of,
@@ -47,21 +48,23 @@ def change_addresses(options: Mapping[str, Any], *, check_mode: bool) -> dict[st
         raise InvalidOption("addresses", f"{len(wanted)} addresses", f"at most {MAX_ADDRESSES}")
     if seconds > MAX_TIMEOUT_SECONDS:
         raise InvalidOption("timeout", options["timeout"], "at most 365d; without a timeout it is for ever")
-    exists, before = _blocked()
-    if options["state"] == "present":
-        protected = {**dict(_protected()), **{str(each): "never_block names it" for each in declared}}
+    protected = {**dict(_protected()), **{str(each): "never_block names it" for each in declared}}
+
+    def planned() -> tuple[bool, list[Blocked], Plan]:
+        exists, blocked = _blocked()
+        if options["state"] != "present":
+            return exists, blocked, plan_unblock(wanted, blocked)
         flags = {"allow_private": options["allow_private"], "allow_wide": options["allow_wide"]}
-        plan = plan_block(wanted, before, protected, **flags)
-    else:
-        plan = plan_unblock(wanted, before)
-    empties = exists and not plan.add and not plan.is_empty and len(plan.remove) == len(before)
-    if not plan.is_empty and not check_mode:
-        script = script_of(plan, exists=exists, timeout_seconds=seconds, empties=empties)
-        answer = ask(["nft", "--file", "-"], text_in=script)
+        return exists, blocked, plan_block(wanted, blocked, protected, timeout_seconds=seconds, **flags)
+
+    exists, before, plan = planned()
+    if not check_mode and _apply(plan, before, exists=exists, seconds=seconds).code != 0:
+        # An address whose time was over in between cannot be taken out any more.
+        exists, before, plan = planned()
+        answer = _apply(plan, before, exists=exists, seconds=seconds)
         if answer.code != 0:
             raise RunbookError(f"nft refused the change, and nothing was changed: {answer.words}")
     after = None if check_mode else _blocked()[1]
-    planned = _expected(before, plan)
     result = outcome(
         changed=not plan.is_empty,
         actions=_actions(plan, seconds),
@@ -69,26 +72,41 @@ def change_addresses(options: Mapping[str, Any], *, check_mode: bool) -> dict[st
         before={"blocked_count": len(before)},
         after=None if after is None else {"blocked_count": len(after)},
         blocked=[each.facts() for each in (before if after is None else after)],
-        diff={"before": _text(before), "after": "".join(f"{each}\n" for each in planned)},
+        diff=_diff(before, plan, seconds),
     )
     check_refusals(result, options["on_refusal"])
     return result
 
 
+def _apply(plan: Plan, before: list[Blocked], *, exists: bool, seconds: int) -> Answer:
+    if plan.is_empty:
+        return Answer(0)
+    empties = exists and not plan.add and len(plan.remove) == len(before)
+    script = script_of(plan, exists=exists, timeout_seconds=seconds, empties=empties)
+    return ask(["nft", "--file", "-"], text_in=script)
+
+
 def _actions(plan: Plan, seconds: int) -> list[dict[str, Any]]:
-    removed = [{"action": "unblock", "name": text_of(each), "timeout_seconds": None} for each in plan.remove]
+    removed = [
+        {"action": "unblock", "name": text_of(each), "timeout_seconds": None}
+        for each in plan.remove
+        if each not in plan.add
+    ]
     return removed + [
         {"action": "block", "name": text_of(each), "timeout_seconds": seconds or None} for each in plan.add
     ]
 
 
-def _expected(before: list[Blocked], plan: Plan) -> list[str]:
-    kept = [each.network for each in before if each.network not in plan.remove]
-    return sorted(text_of(each) for each in (*kept, *plan.add))
+def _diff(before: list[Blocked], plan: Plan, seconds: int) -> dict[str, str]:
+    """Both, with the times of those that get a new one."""
+    old = [_line(each.network, each.left_seconds if each.network in plan.add else None) for each in before]
+    new = [_line(each.network, None) for each in before if each.network not in plan.remove]
+    new += [_line(each, seconds) for each in plan.add]
+    return {"before": "".join(sorted(old)), "after": "".join(sorted(new))}
 
 
-def _text(blocked: list[Blocked]) -> str:
-    return "".join(f"{each}\n" for each in sorted(text_of(one.network) for one in blocked))
+def _line(network: Network, seconds: Optional[int]) -> str:
+    return f"{text_of(network)} for {seconds} s\n" if seconds else f"{text_of(network)}\n"
 
 
 def _blocked() -> tuple[bool, list[Blocked]]:

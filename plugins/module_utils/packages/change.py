@@ -16,7 +16,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.files import lo
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 from ansible_collections.runbook.ops.plugins.module_utils.packages.info import standing
 from ansible_collections.runbook.ops.plugins.module_utils.packages.manager import Manager, manager_of
-from ansible_collections.runbook.ops.plugins.module_utils.packages.model import Installed, Update, matches
+from ansible_collections.runbook.ops.plugins.module_utils.packages.model import Installed, Update
 from ansible_collections.runbook.ops.plugins.module_utils.packages.plan import (
     actions_of,
     check_plan,
@@ -104,6 +104,10 @@ class Work:
             self.actions += actions_of(simulated.installs, simulated.removals, "update")
             if not self.check_mode:
                 self._install(record, chosen.wanted, simulated.installs)
+        if not self.check_mode and self.manager.interrupted():
+            raise RunbookError(
+                f"Packages are installed by half and could not be set up. See {self.manager.log} and dpkg --audit."
+            )
         self._restart_stale(record)
         return before, None if self.check_mode else self._now(before)
 
@@ -120,7 +124,8 @@ class Work:
         if not run.packages:
             self._snapshot(run)
         run.add(before, {each.name: each.candidate for each in installs})
-        run.kept.update(kept)
+        # After a second update the file is that of the version in between.
+        run.kept.update({name: file for name, file in kept.items() if run.packages[name] == before[name]})
         # What was there before is on the disk before anything is changed.
         record.save()
         self.manager.change(wanted)
@@ -179,9 +184,10 @@ class Work:
             return
         for each in standing(None, self.params["hold"])["needs_restart"]:
             unit = each["unit"]
-            if unit is not None and matches(unit, self.params["hold"]):
-                self.left.append({"object": unit, "version": "", "reason": "it uses replaced files and is on hold"})
             if not each["may_restart"]:
+                if unit is not None:
+                    reason = f"it uses replaced files and {each['reason']}"
+                    self.left.append({"object": unit, "version": "", "reason": reason})
                 continue
             self.actions.append(
                 {"action": "restart", "object": unit, "reason": f"it uses {each['files_count']} replaced files"}

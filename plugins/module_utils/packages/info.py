@@ -16,11 +16,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import R
 from ansible_collections.runbook.ops.plugins.module_utils.packages.manager import Manager, manager_of
 from ansible_collections.runbook.ops.plugins.module_utils.packages.model import matches, natural, newest
 from ansible_collections.runbook.ops.plugins.module_utils.packages.record import Record
-from ansible_collections.runbook.ops.plugins.module_utils.packages.stale import (
-    NOT_RESTARTABLE,
-    stale_processes,
-    stale_units,
-)
+from ansible_collections.runbook.ops.plugins.module_utils.packages.stale import STUCK, stale_processes, stale_units
 
 _REBOOT_MARKS = (Path("/run/reboot-required"), Path("/var/run/reboot-required"))
 
@@ -85,7 +81,8 @@ def standing(manager: Optional[Manager], hold: Sequence[str]) -> dict[str, Any]:
     units = stale_units(stale_processes(), hold)
     running = platform.release()
     installed = newest(manager.kernels()) if manager else None
-    reasons = reboot_reasons(running, installed, mark_words(), [each["unit"] for each in units if each["unit"]])
+    stuck = [each["unit"] for each in units if each["reason"] in STUCK]
+    reasons = reboot_reasons(running, installed, mark_words(), stuck)
     return {
         "needs_restart": units,
         "kernel": {"running": running, "newest_installed": installed},
@@ -104,14 +101,13 @@ def mark_words() -> Optional[str]:
     return None
 
 
-def reboot_reasons(running: str, installed: Optional[str], marked: Optional[str], units: list[str]) -> list[str]:
-    """Why a reboot is needed; empty if it is not. Pure."""
+def reboot_reasons(running: str, installed: Optional[str], marked: Optional[str], stuck: list[str]) -> list[str]:
+    """Why a reboot is needed; empty if it is not. C(stuck) are units that nothing else starts anew. Pure."""
     reasons = []
     if installed is not None and installed != running and natural(installed) > natural(running):
         reasons.append(f"kernel {installed} is installed and {running} runs")
     if marked is not None:
         reasons.append(f"asked for by {marked or 'an update'}")
-    held = [unit for unit in units if matches(unit, NOT_RESTARTABLE)]
-    if held:
-        reasons.append(f"{', '.join(held)} uses replaced files and cannot be restarted")
+    if stuck:
+        reasons.append(f"{', '.join(stuck)} uses replaced files and cannot be restarted")
     return reasons

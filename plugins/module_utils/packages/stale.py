@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.children import run
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.packages.model import matches
 
 # Where programs and libraries are. What is deleted elsewhere is the program's own affair: temporary files, caches.
@@ -18,9 +20,17 @@ _PLACES = ("/usr/", "/lib/", "/lib64/", "/bin/", "/sbin/", "/opt/")
 _DELETED = " (deleted)"
 _SYSTEM_UNIT = re.compile(r"/system\.slice/(?:[^/]+\.slice/)*([^/]+\.service)")
 _ANY_UNIT = re.compile(r"/(init\.scope|user\.slice|machine\.slice)")
-# Restarting them takes the machine's other services along: they wait for a reboot.
-NOT_RESTARTABLE = ("dbus.service", "dbus-broker.service", "systemd-logind.service", "getty@*.service", "user@*.service")
+# Restarting them takes the machine's other services or sessions along, or is refused: they wait for a reboot.
+NOT_RESTARTABLE = (
+    *("dbus.service", "dbus-broker.service", "systemd-logind.service", "auditd.service", "user@*.service"),
+    *("getty@*.service", "serial-getty@*.service", "console-getty.service", "container-getty@*.service"),
+)
 INIT = "init.scope"
+_ASK_SECONDS = 60.0
+# Why a unit runs with replaced files until the machine boots again.
+_IN_USE = "cannot be restarted while the machine is in use"
+_REFUSES = "refuses to be restarted by hand (RefuseManualStop, RefuseManualStart)"
+STUCK = (_IN_USE, _REFUSES)
 
 
 def replaced_files(maps: Iterable[str]) -> set[str]:
@@ -63,24 +73,58 @@ def stale_processes(proc: Path = Path("/proc")) -> Iterator[tuple[int, Optional[
                 yield int(entry.name), unit_of((entry / "cgroup").read_text(encoding="utf-8")), files
 
 
-def may_restart(unit: Optional[str], hold: Sequence[str]) -> bool:
-    """Whether a unit can be restarted in passing."""
-    if unit is None or matches(unit, [*NOT_RESTARTABLE, *hold]):
-        return False
-    return unit == INIT or unit.endswith(".service")
+def refusing(units: Sequence[str]) -> frozenset[str]:
+    """Those that systemd does not restart when somebody asks (RefuseManualStop, RefuseManualStart)."""
+    if not units:
+        return frozenset()
+    properties = "--property=Id,RefuseManualStop,RefuseManualStart"
+    # Without systemd there is nothing that refuses.
+    with contextlib.suppress(RunbookError):
+        return refused_in(run(["systemctl", "show", properties, "--", *units], seconds=_ASK_SECONDS))
+    return frozenset()
 
 
-def stale_units(processes: Iterable[tuple[int, Optional[str], set[str]]], hold: Sequence[str]) -> list[dict[str, Any]]:
+def refused_in(shown: str) -> frozenset[str]:
+    """The same out of what C(systemctl show) says. Pure."""
+    found = set()
+    for block in shown.split("\n\n"):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if "yes" in (values.get("RefuseManualStop"), values.get("RefuseManualStart")):
+            found.add(values.get("Id", ""))
+    return frozenset(found)
+
+
+def why_left(unit: Optional[str], hold: Sequence[str], refused: Container[str] = ()) -> Optional[str]:
+    """Why a unit is not restarted in passing; None if it can be."""
+    if unit is None:
+        return "belongs to no unit"
+    if matches(unit, NOT_RESTARTABLE):
+        return _IN_USE
+    if matches(unit, hold):
+        return "is on hold"
+    if unit in refused:
+        return _REFUSES
+    return None if unit == INIT or unit.endswith(".service") else "is no service"
+
+
+def stale_units(
+    processes: Iterable[tuple[int, Optional[str], set[str]]],
+    hold: Sequence[str],
+    ask: Callable[[Sequence[str]], Container[str]] = refusing,
+) -> list[dict[str, Any]]:
     """The units with their processes and files, as facts; what belongs to no unit is under the name C(null)."""
     by_unit: dict[str, tuple[list[int], set[str]]] = {}
     for pid, unit, files in processes:
         pids, seen = by_unit.setdefault(unit or "", ([], set()))
         pids.append(pid)
         seen |= files
+    refused = ask([unit for unit in sorted(by_unit) if unit.endswith(".service")])
+    reasons = {unit: why_left(unit or None, hold, refused) for unit in by_unit}
     return [
         {
             "unit": unit or None,
-            "may_restart": may_restart(unit or None, hold),
+            "may_restart": reasons[unit] is None,
+            "reason": reasons[unit],
             "pids": sorted(pids),
             "files": sorted(files)[:20],
             "files_count": len(files),

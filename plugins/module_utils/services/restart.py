@@ -47,8 +47,9 @@ def restart_service(params: Mapping[str, Any], *, check_mode: bool) -> dict[str,
     check_refusals(result, params["on_refusal"])
     if result["problem"]:
         raise RunbookError(
-            f"{request.service.label} was {request.state} and is not well: {result['problem']}. What it was like "
-            f"before is in {result['evidence']}.",
+            f"{request.service.label} was {'not ' if result['healthy'] else ''}{request.state}"
+            f"{'' if result['healthy'] else ' and is not well'}: {result['problem']}. What it was like before is in "
+            f"{result['evidence']}.",
             **result,
         )
     return result
@@ -93,7 +94,10 @@ def _restart(request: Request, docker: list[str], *, check_mode: bool) -> dict[s
         counted = [*counted, Restart(request.service.label, now, request.reason)]
     said = _run(commands)
     after, problem = watch(request, Machine(seconds=request.timeout, docker=docker, lines=5))
-    more.update(problem=f"{problem} ({said})" if problem and said else problem, healthy=not problem)
+    healthy = not problem
+    if said and healthy and _is_untouched(request, facts, after):
+        problem = "it is as it was before, because the command failed"
+    more.update(problem=f"{problem} ({said})" if problem and said else problem, healthy=healthy)
     done = {**action, "at": iso(utc_now()), "effective": not problem}
     return outcome(
         changed=True,
@@ -127,6 +131,11 @@ def _run(commands: list[list[str]]) -> str:
         if answer.code != 0:
             return answer.reason
     return ""
+
+
+def _is_untouched(request: Request, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a command that failed changed nothing. A reload leaves the process: only its command tells."""
+    return request.state != RESTARTED or all(after[key] == before[key] for key in ("main_pid", "since"))
 
 
 @contextlib.contextmanager

@@ -272,6 +272,15 @@ def test_an_account_is_locked_in_every_way_and_given_back_as_it_was(host: Host, 
     assert door.key("kim")
     assert door.password("kim", SECRET)
     assert run_module(host, "account_lock", {"user": "kim", "state": "unlocked"})["changed"] is False
+    # Who puts a link to root's keys in the way does not have them moved.
+    host.shell("mv ~kim/.ssh ~kim/own; ln -s /root/.ssh ~kim/.ssh")
+    linked = run_module(host, "account_lock", {"user": "kim"})
+    assert [each["target"] for each in linked["actions"]] == ["1", "", "/home/kim/.ssh"]
+    assert door.key("root")
+    assert host.run("readlink", "/home/kim/.ssh.runbook-locked") == "/root/.ssh"
+    given = run_module(host, "account_lock", {"user": "kim", "state": "unlocked"})
+    assert given["after"] == linked["before"]
+    host.shell("rm ~kim/.ssh; mv ~kim/own ~kim/.ssh")
 
 
 @pytest.mark.parametrize(
@@ -322,6 +331,18 @@ def test_addresses_are_shut_out_and_let_in_again(host: Host, door: Door) -> None
     listed = host.run("nft", "list", "set", "inet", "runbook_block", "blocked4")
     assert "198.51.100.0/24 timeout 2h" in listed
     assert run_module(host, "address_block", block)["changed"] is False
+    # Less than half of it is left: it is shut out anew, and then left alone.
+    longer = {**block, "addresses": ["203.0.113.9", "2001:db8::/48"], "timeout": "8h"}
+    renewed = run_module(host, "address_block", longer)
+    assert [(each["action"], each["name"]) for each in renewed["actions"]] == [
+        ("block", "203.0.113.9"),
+        ("block", "2001:db8::/48"),
+    ]
+    assert "203.0.113.9 timeout 8h" in host.run("nft", "list", "set", "inet", "runbook_block", "blocked4")
+    assert "2001:db8::/48 timeout 8h" in host.run("nft", "list", "set", "inet", "runbook_block", "blocked6")
+    assert run_module(host, "address_block", longer)["changed"] is False
+    for_ever = run_module(host, "address_block", {**longer, "timeout": ""})
+    assert sorted((each["address"], each["left_seconds"]) for each in for_ever["blocked"])[-1] == ("203.0.113.9", None)
     wider = run_module(host, "address_block", {"addresses": ["198.51.0.0/16"]})
     assert [(each["action"], each["name"]) for each in wider["actions"]] == [
         ("unblock", "198.51.100.0/24"),

@@ -23,10 +23,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.packages.model import 
 from ansible_collections.runbook.ops.plugins.module_utils.packages.plan import check_plan, choose, not_reached
 from ansible_collections.runbook.ops.plugins.module_utils.packages.record import Record
 from ansible_collections.runbook.ops.plugins.module_utils.packages.stale import (
-    may_restart,
+    refused_in,
     replaced_files,
     stale_units,
     unit_of,
+    why_left,
 )
 from ansible_collections.runbook.ops.plugins.plugin_utils.patch_approval import approved
 
@@ -94,7 +95,7 @@ def test_kernels_sort_as_numbers():
         # Booted into a newer one than is installed now, as in a container: nothing to do.
         ("6.1.0-8", None, [], []),
         (None, "", [], ["asked for by an update"]),
-        (None, "libc6", ["ssh.service", "dbus.service"],
+        (None, "libc6", ["dbus.service"],
          ["asked for by libc6", "dbus.service uses replaced files and cannot be restarted"]),
     ],
 )  # fmt: skip
@@ -222,14 +223,27 @@ def test_the_unit_of_a_process(cgroup, expected):
 
 def test_what_may_be_restarted_in_passing():
     hold = ["postgresql*"]
-    assert [may_restart(unit, hold) for unit in ("ssh.service", "init.scope")] == [True, True]
-    blocked = ("postgresql@15-main.service", "dbus.service", "user@1000.service", "user.slice", None)
-    assert not any(may_restart(unit, hold) for unit in blocked)
-    units = stale_units([(7, "ssh.service", {"/usr/a"}), (9, None, {"/usr/b"}), (8, "ssh.service", {"/usr/c"})], hold)
-    assert [(each["unit"], each["pids"], each["files_count"]) for each in units] == [
-        (None, [9], 1),
-        ("ssh.service", [7, 8], 2),
+    shown = "Id=ssh.service\nRefuseManualStart=no\nRefuseManualStop=no\n\nId=guard.service\nRefuseManualStop=yes\n"
+    assert refused_in(shown) == {"guard.service"}
+    assert [why_left(unit, hold) for unit in ("ssh.service", "init.scope")] == [None, None]
+    in_use = ("dbus.service", "user@1000.service", "auditd.service", "serial-getty@ttyS0.service")
+    assert {why_left(unit, hold) for unit in in_use} == {"cannot be restarted while the machine is in use"}
+    assert [why_left(unit, hold) for unit in ("postgresql@15-main.service", "user.slice", None)] == [
+        "is on hold",
+        "is no service",
+        "belongs to no unit",
     ]
+    units = stale_units(
+        [(7, "ssh.service", {"/usr/a"}), (9, None, {"/usr/b"}), (8, "ssh.service", {"/usr/c"}),
+         (5, "guard.service", {"/usr/a"})],
+        hold, lambda _units: refused_in(shown),
+    )  # fmt: skip
+    assert [(each["unit"], each["may_restart"], each["pids"], each["files_count"]) for each in units] == [
+        (None, False, [9], 1),
+        ("guard.service", False, [5], 1),
+        ("ssh.service", True, [7, 8], 2),
+    ]
+    assert units[1]["reason"] == "refuses to be restarted by hand (RefuseManualStop, RefuseManualStart)"
 
 
 def test_a_record_goes_back_to_the_first_version_and_survives(tmp_path):

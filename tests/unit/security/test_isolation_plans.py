@@ -138,6 +138,32 @@ def test_networks_that_overlap() -> None:
     assert script_of(part, exists=True, timeout_seconds=0, empties=True) == "delete table inet runbook_block\n"
 
 
+@pytest.mark.parametrize(
+    ("held", "left", "asked", "added", "refused"),
+    [
+        ("203.0.113.9", None, 86400, [], []),
+        ("203.0.113.9", 43200, 86400, [], []),
+        ("203.0.113.9", 90000, 86400, [], []),
+        # About to end is not shut out.
+        ("203.0.113.9", 20, 86400, ["203.0.113.9"], []),
+        ("203.0.113.9", 86400, 0, ["203.0.113.9"], []),
+        ("203.0.113.9", None, 0, [], []),
+        ("203.0.113.0/24", 43200, 86400, [], []),
+        ("203.0.113.0/24", 20, 86400, [], ["it is shut out as part of 203.0.113.0/24, for 20 s more"]),
+    ],
+)
+def test_what_is_about_to_end_is_shut_out_anew(
+    held: str, left: int | None, asked: int, added: list[str], refused: list[str]
+) -> None:
+    blocked = [Blocked(networks_of([held])[0], left)]
+    flags = {"allow_private": False, "allow_wide": False}
+    plan = plan_block(networks_of(["203.0.113.9"]), blocked, {}, timeout_seconds=asked, **flags)
+    assert [text_of(each) for each in plan.add] == [text_of(each) for each in plan.remove] == added
+    assert [each[1] for each in plan.refused] == refused
+    again = plan_block(networks_of(["203.0.113.9", held]), blocked, {}, timeout_seconds=asked, **flags)
+    assert (again.refused, again.is_empty) == ((), not added and not refused)
+
+
 def test_what_nft_lists() -> None:
     def elements(*each: Any, table: str = "runbook_block") -> dict[str, Any]:
         return {"nftables": [{"metainfo": {}}, {"set": {"table": table, "name": "blocked4", "elem": list(each)}}]}
