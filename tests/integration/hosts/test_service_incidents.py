@@ -15,6 +15,7 @@ from lab.hosts import Fleet
 from lab.hosts.machine import Host
 from lab.hosts.modules import run_module
 from lab.hosts.on_machines import play_on
+from lab.play import ansible_playbook
 from lab.plays import Played
 
 pytestmark = pytest.mark.xdist_group("service_incidents")
@@ -206,6 +207,48 @@ def example(role: str) -> list[dict[str, Any]]:
     text = (REPOSITORY / "roles" / role / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"## Example\n\n```yaml\n(.*?)```", text, re.DOTALL)
     return yaml.safe_load(block)
+
+
+def test_a_machine_that_is_down_is_the_finding_and_not_silence(tmp_path: Path) -> None:
+    remedies = {"security": {"accounts": ["kim"], "addresses": ["203.0.113.9"]}, "memory": {"services": ["shop"]}}
+    # One of them to its end; the others end in the same way.
+    applied = {"incident_response_apply": "{{ incident_response_incident == 'security' }}", "confirm": "shop"}
+    tasks: list[dict[str, Any]] = []
+    names = ("disk_full", "memory", "security", "compose")
+    for name in names:
+        role = "check_compose" if name == "compose" else "incident_response"
+        about = {"incident_response_incident": name, "incident_response_remedy_options": remedies}
+        given = {} if name == "compose" else {**about, **applied}
+        content = f"{{{{ {{'findings': {role}_findings, 'facts': {role}_facts}} | to_json }}}}"
+        copy = {"dest": str(tmp_path / f"{name}.json"), "content": content, "mode": "0600"}
+        tasks += [
+            {"ansible.builtin.include_role": {"name": f"runbook.ops.{role}"}, "vars": given},
+            {"ansible.builtin.copy": copy, "delegate_to": "localhost", "connection": "local"},
+        ]
+    down = {
+        "ansible_host": "127.0.0.1", "ansible_port": 9, "ansible_connection": "ssh", "ansible_become": False,
+        "runbook_system": "shop", "compose_project_name": "shop", "compose_project_src": "/srv/shop",
+    }  # fmt: skip
+    (tmp_path / "inventory.yml").write_text(json.dumps({"servers": {"hosts": {"web1": down}}}), encoding="utf-8")
+    play = {"name": "Look", "hosts": "servers", "gather_facts": False, "tasks": tasks}
+    (tmp_path / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+    played = ansible_playbook(tmp_path, "-i", "inventory.yml", "play.yml")
+    assert played.returncode == 0, played.stdout
+    told = {name: json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8")) for name in names}
+    for name, each in told.items():
+        rule = "compose" if name == "compose" else "incident"
+        judged = {one["id"]: (one["severity"], one["summary"]) for one in each["findings"]}
+        assert judged[f"{rule}.available"][0] == "critical"
+        assert judged[f"{rule}.available"][1].startswith("the host cannot be reached: ")
+        assert judged[f"{rule}.not_judged"][0] == "unknown"
+    # Nothing was done, and what nobody could look at is not taken for done.
+    assert told["security"]["facts"]["isolation_open"] == ["account kim", "address 203.0.113.9"]
+    for incident in names[:3]:
+        assert told[incident]["facts"]["incident"]["remedy"]["actions"] == []
+        (kept,) = (tmp_path / "runbook-incidents").glob(f"{incident}-*")
+        assert {each.name for each in kept.iterdir()} == {
+            "evidence-web1.json", "timeline-web1.json", "timeline-web1.md",
+        }  # fmt: skip
 
 
 def test_the_examples_of_the_readmes_run(fleet: Fleet, host: Host, tmp_path: Path) -> None:
