@@ -155,6 +155,17 @@ def test_a_restart_that_does_not_help_is_said_to_fail(fleet: Fleet, host: Host) 
     assert not run_module(host, "service_restart", asked)["changed"]
     reloaded = run_module(host, "service_restart", {"name": "backend", "reason": "new", "state": "reloaded"})
     assert "it is a unit without ExecReload and cannot be reloaded" in reloaded["msg"]
+    # A reload that fails leaves the service as well as it was, with the old configuration.
+    drop_in = "/run/systemd/system/shop.service.d"
+    host.shell(
+        f"mkdir -p {drop_in}; printf '[Service]\\nExecReload=\\nExecReload=/bin/false\\n' >{drop_in}/reload.conf;"
+        "systemctl daemon-reload"
+    )
+    not_read = run_module(host, "service_restart", {"name": "shop", "reason": "new", "state": "reloaded"})
+    host.shell(f"rm -r {drop_in}; systemctl daemon-reload")
+    assert not_read["failed"]
+    assert "shop.service was not reloaded: it is as it was before, because the command failed (" in not_read["msg"]
+    assert (not_read["healthy"], not_read["actions"][0]["effective"]) == (True, False)
     not_declared = run_module(host, "service_restart", {"name": "shop", "reason": "x", "allowed": ["nginx"]})
     assert "what is allowed to be restarted: nginx" in not_declared["msg"]
     host.write("/var/lib/runbook-ops/restarts.json", "{torn")
