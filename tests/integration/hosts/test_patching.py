@@ -234,6 +234,19 @@ def test_the_manuals_upgrade_takes_the_database_along_and_stops_at_a_question(si
     assert planned["actions"] == done["actions"]
     assert shop.versions(host) == {**FIRST_VERSIONS, "shop-web": "1.1", "shop-data": "1.1"}
     assert run_module(host, "package_updates", {})["changed"] is False
+    # A second update before the run is finished: the way back is to the version before both. And a unit that lets
+    # nobody restart it is told.
+    publish(host, [shop.web("1.2"), shop.data("1.2"), shop.database("15.2")])
+    drop_in = "/run/systemd/system/shop-web.service.d"
+    host.shell(f"mkdir -p {drop_in}; printf '[Unit]\\nRefuseManualStop=yes\\n' >{drop_in}/refuse.conf")
+    host.run("systemctl", "daemon-reload")
+    second = run_module(host, "package_updates", {"refresh": True})
+    assert second["after"] == {"shop-data": "1.2", "shop-web": "1.2"}
+    left = {each["object"]: each["reason"] for each in second["left"]}
+    assert "uses replaced files and refuses to be restarted by hand" in left["shop-web.service"]
+    assert any("shop-web.service uses replaced files" in each for each in second["reboot_reasons"])
+    host.shell(f"rm -r {drop_in}; systemctl daemon-reload")
+    publish(host, [shop.web("1.1"), shop.data("1.1"), shop.database("15.2")])
     undone = run_module(host, "package_updates", {"state": "undone"})
     assert undone["after"] == {"shop-data": "1.0", "shop-web": "1.0"}
     assert shop.versions(host) == FIRST_VERSIONS
@@ -251,3 +264,10 @@ def test_the_manuals_upgrade_takes_the_database_along_and_stops_at_a_question(si
     assert repaired["actions"][0]["action"] == "finish"
     assert shop.versions(host)["shop-web"] == "1.1"
     assert "# changed here" in host.read(shop.CONFIGURATION)
+
+    # What cannot be set up is not done, in the next run neither.
+    publish(host, [Package("shop-tools", "1.1", postinst="exit 1")])
+    assert "apt-get failed with status 100" in run_module(host, "package_updates", {"refresh": True})["msg"]
+    again = run_module(host, "package_updates", {})
+    assert again["failed"]
+    assert "Packages are installed by half and could not be set up." in again["msg"]
