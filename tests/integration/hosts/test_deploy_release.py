@@ -69,10 +69,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with Fleet({**dict.fromkeys(WEB, 12), "lb": 12}) as fleet:
         for name in WEB:
             install(fleet[name], list(archives.values()))
-        told = {"deploy_release_migrates": True, "shop_sha256": archives[FIRST].sha256}
+            fleet[name].shell(f"useradd deploy; chown -R deploy {HOME}")
+        # The first release belongs to an account that may do nothing else; the units are root's.
+        told = {"deploy_release_migrates": True, "shop_sha256": archives[FIRST].sha256, "deploy_release_user": "deploy"}
         first = [{**each, "serial": 3} for each in example("deploy_release")]
         played = play_on(fleet, first, groups={"releases": WEB}, variables=told, place=place)
         assert played.returncode == 0, played.output
+        made = [f"{HOME}/releases/{FIRST}/app.py", f"{HOME}/.releases.json", f"{HOME}/current"]
+        assert fleet["web1"].run("stat", "-c", "%U", *made).split() == ["deploy"] * 3
         started = Shop(fleet, balance(fleet["lb"], {name: fleet[name] for name in WEB}), archives)
         assert started.serves() == [FIRST] * 3
         yield started
@@ -177,6 +181,53 @@ def test_killed_at_any_moment(shop: Shop, tmp_path: Path) -> None:
     assert shop.serves()[1] == FIRST
 
 
+def test_nobody_is_left_out_of_the_traffic(shop: Shop, tmp_path: Path) -> None:
+    """What fails on the way out, on the way back and afterwards; each line is what a deployment or a rollback left."""
+    web2 = shop.fleet["web2"]
+    out = "/run/shop.out"
+    leaves = {"command": {"drain": ["sh", "-c", f"touch {out}; echo left >>{out}.log"], "return": ["rm", "-f", out]}}
+    stuck = {"command": {"drain": ["false"], "return": ["true"]}}
+    lost = {"command": {"drain": ["touch", out], "return": ["rm", "/nowhere"]}}
+    good = shop.archives[GOOD].variables()
+    back = {**good, "deploy_release_action": "rollback"}
+    confirmed = "import json; print('confirmed_at' in json.load(open('.releases.json'))['history'][-1])"
+    bad = "deploy_release_findings | rejectattr('severity', 'eq', 'ok') | map(attribute='id') | sort | join(',')"
+    look = (
+        f"exec >>{out}.steps; cd {HOME}; left=$(wc -l <{out}.log); [ -e {out} ] && where=out || where=in\n"
+        f'echo $(basename $(readlink current)) $where $left $(python3 -c "{confirmed}") {{{{ {bad} }}}}'
+    )
+    nowhere = {"deploy_release_to": "nowhere", "deploy_release_accept_schema": True}
+    steps: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
+        (good, [leaves, stuck]), (good, [lost]), (back, [leaves]), (good, [leaves]), ({**back, **nowhere}, [leaves]),
+    ]  # fmt: skip
+    once = {"hosts": "web2", "gather_facts": False, "roles": ["runbook.ops.deploy_release"]}
+    plays: list[dict[str, Any]] = [
+        {
+            **once,
+            "vars": {**variables(), **told, "deploy_release_traffic_ways": ways},
+            "post_tasks": [{"ansible.builtin.shell": look}],
+        }
+        for told, ways in steps
+    ]
+    # A rest of a removal that cannot be removed: it is no directory.
+    plays[3]["pre_tasks"] = [{"ansible.builtin.command": f"touch {HOME}/releases/.odd.removed"}]
+    played = play_on(shop.fleet, plays, place=tmp_path)
+    assert played.returncode == 0, played.output
+    web2.run("rm", f"{HOME}/releases/.odd.removed")
+    assert web2.read(f"{out}.steps").splitlines() == [
+        # One way was gone when the next one failed.
+        f"{FIRST} in 1 True deploy_release.failed",
+        # It was healthy and could not come back, nor could the one before it: nothing is taken for done.
+        f"{FIRST} out 1 False deploy_release.failed,deploy_release.rolled_back",
+        # So the rollback goes on, although its link leads back already.
+        f"{FIRST} in 2 True",
+        # What is served and healthy stays, whatever fails then.
+        f"{GOOD} in 3 True deploy_release.not_removed",
+        # Without a way back nobody leaves.
+        f"{GOOD} in 3 True deploy_release.failed",
+    ]
+
+
 def test_the_shop_is_closed_and_opened(shop: Shop, tmp_path: Path) -> None:
     """As the README of maintenance_mode shows; names that are let through go on."""
     lb = shop.fleet["lb"]
@@ -186,9 +237,13 @@ def test_the_shop_is_closed_and_opened(shop: Shop, tmp_path: Path) -> None:
         return lb.run(*silent, f"http://{name}/")
 
     lb.shell("echo 127.0.0.1 shop.example.com inside.example.com >>/etc/hosts")
+    lb.run("redis-server", "--requirepass", "hush-4711", "--daemonize", "yes")
     (play,) = example("maintenance_mode")
-    closed = play_on(shop.fleet, [play], groups={"balancer": ["lb"]}, place=tmp_path)
+    play["roles"][0]["vars"]["maintenance_mode_drivers"].append({"redis": {"key": "closed", "password": "hush-4711"}})
+    closed = play_on(shop.fleet, [play], "-vvv", groups={"balancer": ["lb"]}, place=tmp_path)
     assert closed.returncode == 0, closed.output
+    assert lb.run("env", "REDISCLI_AUTH=hush-4711", "redis-cli", "get", "closed") == "1"
+    assert "hush-4711" not in closed.output
     assert (asked("shop.example.com"), asked("inside.example.com")) == ("503", "200")
     assert shop.balancer.ask("show map /etc/haproxy/maintenance.map").split()[1:] == ["shop.example.com", "1"]
     lb.shell("systemctl reload haproxy.service")
@@ -212,6 +267,7 @@ case "$*" in
 *"migration list"*) cat "$(dirname "$0")/applied" ;;
 *"db push --linked --yes"*) echo ' 20260102 | 20260102 | x' >>"$(dirname "$0")/applied" ;;
 outdated*) echo 'left-pad 1.0.0 1.3.0'; exit 1 ;;
+inspect*) printf '    id\\t\\tdpl_1\\n    url\\t\\thttp://192.0.2.7\\n\\n  Aliases\\n    http://192.0.2.8\\n' >&2 ;;
 deploy*) echo "https://staged-$VERCEL_TOKEN.example.com"; echo "URL_HERE" ;;
 esac
 """
@@ -252,20 +308,38 @@ def test_vercel_is_promoted_and_not_built_again(shop: Shop, platform: Path) -> N
     platform.write_text(RECORDER.replace("URL_HERE", site), encoding="utf-8")
     played = hosted(shop, platform, "vercel", deploy_release_url_pattern="http://[0-9.]+")
     assert summaries(played, "deploy_release.failed") == [], played.output
-    assert calls(platform) == ["deploy --prod --skip-domain --yes", f"promote {site} --yes"]
+    steps = ["deploy --prod --skip-domain --yes", f"inspect {site}/", f"promote {site} --yes"]
+    assert calls(platform) == steps
     assert "VERCEL_TOKEN" in (platform.parent / "calls").read_text(encoding="utf-8")
     assert "tok-4711" not in (platform.parent / "cmdlines").read_text(encoding="utf-8") + played.output
     # A rollback alone would leave later deployments unassigned.
     back = hosted(shop, platform, "vercel", "-e", "to=https://old.example.com", deploy_release_action="rollback")
     assert summaries(back, "deploy_release.failed") == [], back.output
-    assert calls(platform)[2:] == ["rollback https://old.example.com --yes", "promote https://old.example.com --yes"]
+    assert calls(platform)[3:] == ["rollback https://old.example.com --yes", "promote https://old.example.com --yes"]
     # What is staged and not healthy is never shown to anybody.
     bad = hosted(
         shop, platform, "vercel", deploy_release_url_pattern="http://[0-9.]+",
         deploy_release_probes=[{"name": "page", "path": "/", "expected_status": [204]}],
     )  # fmt: skip
     assert summaries(bad, "deploy_release.failed"), bad.output
-    assert calls(platform)[4:] == ["deploy --prod --skip-domain --yes"]
+    assert calls(platform)[5:] == ["deploy --prod --skip-domain --yes"]
+    # What fails where users are goes back to what they had, by its address: without one the program goes nowhere.
+    gate = ["sh", "-c", f"! tail -n 1 {platform.parent}/calls | grep ^promote"]
+    failing: dict[str, Any] = {"deploy_release_url_pattern": "http://[0-9.]+", "deploy_release_health_command": gate}
+    failed = hosted(shop, platform, "vercel", **failing)
+    assert summaries(failed, "deploy_release.failed"), failed.output
+    assert calls(platform)[6:] == [*steps, "rollback http://192.0.2.7 --yes"]
+    assert [each["summary"][:7] for each in failed.findings() if each["id"] == "deploy_release.rolled_back"] == [
+        "1 of 1 "
+    ]
+    # Nobody knows what they had: nothing is done, and nothing is claimed.
+    unknown = RECORDER.replace("URL_HERE", site).replace("    url", "    uri")
+    platform.write_text(unknown, encoding="utf-8")
+    kept = hosted(shop, platform, "vercel", **failing)
+    assert calls(platform)[10:] == steps
+    ((_host, said),) = summaries(kept, "deploy_release.not_rolled_back")
+    assert "it was not rolled back" in said
+    assert [each["summary"][:4] for each in kept.findings() if each["id"] == "deploy_release.rolled_back"] != ["1 of"]
 
 
 def test_supabase_goes_forward_and_never_down(shop: Shop, platform: Path) -> None:
@@ -278,9 +352,23 @@ def test_supabase_goes_forward_and_never_down(shop: Shop, platform: Path) -> Non
     assert calls(platform) == [
         "migration list --linked", "db push --linked --dry-run", "db push --linked --yes", "migration list --linked",
     ]  # fmt: skip
-    back = hosted(shop, platform, "supabase", deploy_release_action="rollback")
-    ((_host, told),) = summaries(back, "deploy_release.failed")
-    assert "resets the database" in told
+    # The pages, which were released after the database, go back before it refuses.
+    told = {
+        "ansible_connection": "local", "ansible_python_interpreter": sys.executable,
+        "deploy_release_path": str(platform.parent), "deploy_release_probes": [{"name": "page", "path": "/"}],
+        "deploy_release_supabase": [str(platform)], "deploy_release_vercel": [str(platform)],
+        "deploy_release_production_url": shop.balancer.site,
+    }  # fmt: skip
+    hosts = {name: {"deploy_release_platform": name} for name in ("supabase", "vercel")}
+    inventory = platform.parent / "hosted.json"
+    inventory.write_text(json.dumps({"hosted": {"hosts": hosts, "vars": told}}), encoding="utf-8")
+    back = play_on(
+        *(shop.fleet, "runbook.ops.rollback_app", "-i", str(inventory), "-e", "report_fail_on=never"),
+        *("-e", "to=https://old.example.com", "-e", "release=new"), place=platform.parent,
+    )  # fmt: skip
+    ((host, said),) = summaries(back, "deploy_release.failed")
+    assert (host, "resets the database" in said) == ("supabase", True)
+    assert "rollback https://old.example.com --yes" in calls(platform)
     assert not [each for each in calls(platform) if "down" in each or "reset" in each]
 
 

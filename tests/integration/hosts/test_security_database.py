@@ -66,9 +66,12 @@ def test_the_playbook_reports_what_does_not_answer(tmp_path: Path) -> None:
     """A machine and a server that are down are findings, and the run goes on to its report."""
     gone = {"ansible_host": "127.0.0.1", "ansible_port": 9, "ansible_ssh_common_args": "-o BatchMode=yes"}
     database = {"postgresql_login_host": "127.0.0.1", "postgresql_login_port": 9, "ansible_connection": "local"}
+    database["ansible_python_interpreter"] = sys.executable
+    # A machine that is its own database server.
+    both = {**database, "security_audit_become": False, "security_audit_sections": ["kernel"]}
     inventory = {
-        "servers": {"hosts": {"gone": gone}},
-        "postgresql": {"hosts": {"db": {**database, "ansible_python_interpreter": sys.executable}}},
+        "servers": {"hosts": {"gone": gone, "both": both}},
+        "postgresql": {"hosts": {"db": database, "both": {}}},
     }
     (tmp_path / "inventory.yml").write_text(json.dumps(inventory), encoding="utf-8")
     ended = ansible_playbook(tmp_path, "runbook.ops.audit_security", "-i", "inventory.yml")
@@ -78,4 +81,7 @@ def test_the_playbook_reports_what_does_not_answer(tmp_path: Path) -> None:
     for host in ("gone", "db"):
         assert found[host, "security.available"]["severity"] == "critical", found
         assert found[host, "security.not_judged"]["severity"] == "unknown"
+    assert found["both", "security.available"]["severity"] == "ok"
+    assert ("both", "security.kernel_aslr") in found
+    assert found["both", "database.superuser"]["severity"] == "unknown"
     assert "Connection refused" in found["gone", "security.available"]["summary"]
