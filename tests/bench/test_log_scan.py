@@ -101,13 +101,28 @@ def grep(log: Path, *arguments: str) -> tuple[int, float]:
     return int(completed.stdout), time.perf_counter() - began
 
 
+def forget(log: Path) -> None:
+    """Take a file out of the kernel's memory, where a log of a week is not when somebody asks for its last hour."""
+    with log.open("rb") as stream:
+        os.fsync(stream.fileno())
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 @pytest.mark.parametrize(
-    ("title", "options", "arguments", "same"),
+    ("title", "options", "arguments", "same", "cold"),
     [
-        ("One hour", {"since": "1h"}, [" ERROR "], False),
-        ("All of it, with fingerprints", {"since": ""}, [" ERROR "], True),
-        ("All of it, beside the manual's pattern", {"since": ""}, ["-i", "error"], False),
-        ("All durations, as numbers", {"since": "", "classes": [], "durations": ["rails"]}, ["Completed.*in"], True),
+        ("One hour", {"since": "1h"}, [" ERROR "], False, False),
+        ("One hour, read from the disk", {"since": "1h"}, [" ERROR "], False, True),
+        ("One hour, beside the manual's pattern", {"since": "1h"}, ["-i", "error"], False, False),
+        ("All of it, with fingerprints", {"since": ""}, [" ERROR "], True, False),
+        ("All of it, beside the manual's pattern", {"since": ""}, ["-i", "error"], False, False),
+        (
+            "All durations, as numbers",
+            {"since": "", "classes": [], "durations": ["rails"]},
+            ["Completed.*in"],
+            True,
+            False,
+        ),
     ],
 )
 def test_beside_grep(
@@ -117,6 +132,7 @@ def test_beside_grep(
     options: dict[str, Any],
     arguments: list[str],
     same: bool,
+    cold: bool,
 ) -> None:
     grep(log, *arguments)  # Both read from memory as far as it goes.
     ours: list[float] = []
@@ -125,11 +141,15 @@ def test_beside_grep(
     their_used: list[float] = []
     memory = 0
     for _round in range(ROUNDS):
+        if cold:
+            forget(log)
         before = processor_seconds()
         told, took, peak = module(log, **options)
         ours.append(took)
         used.append(processor_seconds() - before)
         memory = max(memory, peak)
+        if cold:
+            forget(log)
         before = processor_seconds()
         count, took = grep(log, *arguments)
         theirs.append(took)
