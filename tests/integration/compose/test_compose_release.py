@@ -100,7 +100,9 @@ def test_a_run_that_was_killed_goes_on(shop: Colours, run_module: Any) -> None:
 
 def kill_while_drained(shop: Colours, service: str) -> None:
     """A release that is killed after it took a service out of the balancer, and before it touched it."""
-    drain = {**shop.hooks["drain"], service: ["sh", "-c", '"$@" && sleep 600', "-", *shop.hooks["drain"][service]]}
+    # The command lives as long as the one who waits for it.
+    waits = '"$@" && while kill -0 $PPID; do sleep 0.2; done'
+    drain = {**shop.hooks["drain"], service: ["sh", "-c", waits, "-", *shop.hooks["drain"][service]]}
     options = shop.options(services=list(COLOURS), drain=drain, hook_timeout=600)
     process = subprocess.Popen(
         [sys.executable, "-m", "ansible_collections.runbook.ops.plugins.modules.compose_release"],
