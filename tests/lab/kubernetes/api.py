@@ -1,0 +1,209 @@
+"""The emulator put together: what clients reach by HTTP, and what tests arrange behind their back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from lab.kubernetes.claims import CLAIMS, RESIZE
+from lab.kubernetes.controllers import Controller, ControllerLoop
+from lab.kubernetes.discovery import discovery
+from lab.kubernetes.errors import ApiError
+from lab.kubernetes.events import record_event
+from lab.kubernetes.failures import HANG, Failure, Failures
+from lab.kubernetes.kinds import Kinds, Object
+from lab.kubernetes.logs import Logs
+from lab.kubernetes.patches import strategic_patch
+from lab.kubernetes.pods import NODE, PODS
+from lab.kubernetes.requests import Request, address_of
+from lab.kubernetes.server import ApiServer, Reply
+from lab.kubernetes.store import Store
+from lab.kubernetes.verbs import Verbs
+
+CONTROLLERS = (PODS, CLAIMS)
+
+
+class KubernetesApi:
+    """``with KubernetesApi() as api:`` — an API server at ``api.url``, all of it in this process.
+
+    With ``token`` every request needs that bearer token. ``controllers`` are what happens by itself.
+    """
+
+    def __init__(self, *, token: str | None = None, controllers: Sequence[Controller] = CONTROLLERS) -> None:
+        self.kinds = Kinds()
+        self.store = Store(self.kinds)
+        self.requests: list[Request] = []
+        self.token = token
+        self._verbs = Verbs(self.store)
+        self._logs = Logs()
+        self._failures = Failures(self.kinds)
+        self._documents: dict[str, Any] = {}
+        self._loop = ControllerLoop(self.store, controllers)
+        self._server = ApiServer(self._respond)
+        for namespace in ("default", "kube-system"):
+            self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        self.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}, "spec": {}, "status": _READY})
+
+    def __enter__(self) -> Self:
+        self._loop.start()
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop()
+        self._loop.stop()
+        if self._loop.failures:
+            raise self._loop.failures[0]
+
+    # --- how clients reach it
+    @property
+    def url(self) -> str:
+        return f"http://{self._server.host}"
+
+    def kubeconfig(self, path: Path | str, *, namespace: str = "default") -> Path:
+        """Write a kubeconfig with one context, ``lab``."""
+        path = Path(path)
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "lab", "cluster": {"server": self.url}}],
+            "users": [{"name": "lab", "user": {"token": self.token} if self.token else {}}],
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab", "namespace": namespace}}],
+            "current-context": "lab",
+        }
+        path.write_text(yaml.safe_dump(content))
+        path.chmod(0o600)
+        return path
+
+    # --- what tests arrange and look at; nothing of it is recorded, nothing of it fails on order
+    def create(self, manifest: Object) -> Object:
+        """Store an object as it is, its status too; its namespace comes with it."""
+        kind = self.kinds.of(manifest)
+        metadata = manifest["metadata"]
+        key = self.store.key(kind.name, metadata.get("namespace", "default"), metadata["name"])
+        with self.store.lock:
+            if key.namespace and self.store.find(self.store.key("namespaces", "", key.namespace)) is None:
+                self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": key.namespace}})
+            return self._verbs.create(key, manifest, status=True)
+
+    def get(self, kind: str, namespace: str, name: str) -> Object:
+        """The object as it is now; ``ApiError`` where there is none. ``kind`` is ``Pod`` or ``pods``."""
+        return self.store.get(self.store.key(kind, namespace, name))
+
+    def exists(self, kind: str, namespace: str, name: str) -> bool:
+        return self.store.find(self.store.key(kind, namespace, name)) is not None
+
+    def list(self, kind: str, namespace: str = "") -> list[Object]:
+        """All objects of a kind, of one namespace or of all."""
+        return self.store.all(kind, namespace)
+
+    def change(self, kind: str, namespace: str, name: str, patch: Object) -> Object:
+        """Change an object past every rule, its status too: a strategic merge patch."""
+        key = self.store.key(kind, namespace, name)
+        with self.store.lock:
+            return self.store.replace(key, strategic_patch(self.store.get(key), patch))
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        self.store.delete(self.store.key(kind, namespace, name))
+
+    def event(self, kind: str, namespace: str, name: str, reason: str, message: str, *, type: str = "Warning") -> None:
+        """Record an event about an object."""
+        record_event(self.store, self.get(kind, namespace, name), type, reason, message)
+
+    def log(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        text: str,
+        previous: bool = False,
+        *,
+        at: datetime | None = None,
+    ) -> None:
+        """Add lines to a container's log, all written ``at`` one moment (now); ``previous`` is its run before."""
+        self._logs.add((namespace, pod, container, previous), text, at or datetime.now(timezone.utc))
+
+    def fail(
+        self,
+        method: str,
+        path_pattern: str,
+        status: int | str,
+        times: int | None = 1,
+        *,
+        message: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        """Answer the next ``times`` requests (None: all) that fit with a status, or with nothing (``"hang"``).
+
+        Both patterns know ``*``: ``fail("PATCH", "*/persistentvolumeclaims/data", 409, 2)``. Clients wait by
+        themselves when ``retry_after`` seconds are given.
+        """
+        self._failures.add(Failure(method, path_pattern, status, times, message, retry_after))
+
+    def heal(self) -> None:
+        """Forget every failure on order."""
+        self._failures.clear()
+
+    def answer(self, path: str, document: Any) -> None:
+        """Serve a document at a path of its own, such as a kubelet's ``/api/v1/nodes/a/proxy/stats/summary``."""
+        self._documents[path] = document
+
+    def resize_needs_restart(self, namespace: str, name: str) -> None:
+        """This claim's file system grows only when a pod that mounts it is started again."""
+        self.resize(namespace, name, "restart")
+
+    def resize(self, namespace: str, name: str, how: str) -> None:
+        """How this claim grows: ``online``, ``restart``, ``stuck`` or ``fails``."""
+        self.change("persistentvolumeclaims", namespace, name, {"metadata": {"annotations": {RESIZE: how}}})
+
+    # --- answers
+    def _respond(self, request: Request) -> Reply:
+        self.requests.append(request)
+        try:
+            self._authenticate(request)
+            failure = self._failures.take(request)
+            if failure is not None and failure.status == HANG:
+                return Reply(hang=True)
+            if failure is not None:
+                wait = {} if failure.retry_after is None else {"Retry-After": str(failure.retry_after)}
+                error = self._failures.error(failure, request)
+                return Reply(error.code, error.status(), wait)
+            return self._answer(request)
+        except ApiError as error:
+            return Reply(error.code, error.status())
+        except Exception as error:
+            broken = ApiError(500, f"the emulator failed: {error!r}")
+            return Reply(500, broken.status())
+
+    def _authenticate(self, request: Request) -> None:
+        if self.token is not None and request.headers.get("authorization") != f"Bearer {self.token}":
+            raise ApiError(401, "Unauthorized")
+
+    def _answer(self, request: Request) -> Reply:
+        if request.path in self._documents:
+            return Reply(200, self._documents[request.path])
+        if request.path in ("/healthz", "/livez", "/readyz"):
+            return Reply(200, "ok")
+        found = discovery(request.path.rstrip("/"), self.kinds, self._server.host)
+        if found is not None:
+            return Reply(200, found)
+        address = address_of(request.path, self.kinds)
+        if address is None:
+            raise ApiError(404, "the server could not find the requested resource")
+        if address.subresource == "log":
+            return Reply(200, self._logs.read(self.store.get(address.key), request))
+        if request.flag("watch"):
+            raise ApiError(405, "the emulator does not watch")
+        status, document = self._verbs.answer(request, address)
+        return Reply(status, document)
+
+
+_READY: Object = {
+    "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+    "capacity": {"cpu": "4", "memory": "16Gi", "pods": "110"},
+    "allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"},
+}

@@ -1,0 +1,130 @@
+"""The HTTP side: reads requests, hands them on, and sends what comes back."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from lab.kubernetes.requests import Request
+from lab.ports import LOOPBACK
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A document (JSON), or text; ``hang`` sends nothing until the server stops or the client gives up."""
+
+    status: int = 200
+    document: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    hang: bool = False
+
+    def payload(self) -> tuple[bytes, str]:
+        if isinstance(self.document, str):
+            return self.document.encode(), "text/plain"
+        return json.dumps(self.document).encode(), "application/json"
+
+
+Respond = Callable[[Request], Reply]
+
+
+class ApiServer:
+    """Listens on a free port of 127.0.0.1 while it runs."""
+
+    def __init__(self, respond: Respond) -> None:
+        self.stopping = threading.Event()
+        self._server = _Server(respond, self.stopping)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="kubernetes-api", daemon=True
+        )
+
+    @property
+    def host(self) -> str:
+        return f"{LOOPBACK}:{self._server.server_address[1]}"
+
+    def start(self) -> Self:
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, respond: Respond, stopping: threading.Event) -> None:
+        self.respond = respond
+        self.stopping = stopping
+        super().__init__((LOOPBACK, 0), _Handler)
+
+    def server_bind(self) -> None:
+        # The inherited one asks the resolver for our name, which can take seconds.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that go away are part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Head and body are two writes: without this the second waits 40 ms for the client's acknowledgement.
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the requests are recorded."""
+
+    def handle_one_request(self) -> None:
+        self.raw_requestline = self.rfile.readline(65537)
+        if not self.raw_requestline:
+            self.close_connection = True
+        elif self.parse_request():
+            self._send(self.server.respond(self._request()))
+
+    def _request(self) -> Request:
+        split = urlsplit(self.path)
+        length = int(self.headers.get("Content-Length") or 0)
+        return Request(
+            self.command,
+            unquote(split.path),
+            dict(parse_qsl(split.query, keep_blank_values=True)),
+            {name.lower(): value for name, value in self.headers.items()},
+            self.rfile.read(length) if length else b"",
+        )
+
+    def _send(self, reply: Reply) -> None:
+        if reply.hang:
+            self._wait_for_the_end()
+            return
+        payload, content_type = reply.payload()
+        self.send_response(reply.status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(payload)))
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def _wait_for_the_end(self) -> None:
+        self.close_connection = True
+        self.connection.settimeout(0.2)
+        while not self.server.stopping.is_set():
+            try:
+                if not self.connection.recv(1):
+                    return
+            except TimeoutError:
+                continue
+            except OSError:
+                return

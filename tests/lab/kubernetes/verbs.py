@@ -1,0 +1,242 @@
+"""The verbs of the API on the store: GET, LIST, POST, PUT, PATCH, DELETE, and the subresources."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from lab.kubernetes.admission import RULES, Rule
+from lab.kubernetes.errors import ApiError, bad_request, conflict, invalid, not_found
+from lab.kubernetes.kinds import Key, Kind, Object
+from lab.kubernetes.patches import json_patch, merge_patch, strategic_patch
+from lab.kubernetes.requests import Address, Request
+from lab.kubernetes.scale import scale_of, scaled
+from lab.kubernetes.selectors import field_condition, label_condition
+from lab.kubernetes.store import Store
+
+APPLY = ("application/apply-patch+yaml", "application/apply-patch+json")
+
+
+class Verbs:
+    """Answers to requests for objects: (status, document)."""
+
+    def __init__(self, store: Store, rules: Mapping[str, Rule] = RULES) -> None:
+        self._store = store
+        self._rules = rules
+
+    def answer(self, request: Request, address: Address) -> tuple[int, Any]:
+        with self._store.lock:
+            if request.method == "GET":
+                return 200, self._get(request, address)
+            if request.method == "POST" and not address.name:
+                return 201, self._post(request, address)
+            if request.method == "PUT" and address.name:
+                return 200, self._put(request, address)
+            if request.method == "PATCH" and address.name:
+                return self._patch(request, address)
+            if request.method == "DELETE":
+                return 200, self._delete(request, address)
+        raise ApiError(405, "the server does not allow this method on the requested resource")
+
+    # --- reading
+    def _get(self, request: Request, address: Address) -> Object:
+        if not address.name:
+            return self._list(request, address)
+        found = self._store.get(address.key)
+        return scale_of(found) if address.subresource == "scale" else found
+
+    def _list(self, request: Request, address: Address) -> Object:
+        kind = address.kind
+        found = self._selected(request, address)
+        metadata: Object = {"resourceVersion": self._store.version}
+        after = _continued(request.query.get("continue"))
+        if after is not None:
+            found = [each for each in found if _place(each) > after]
+        limit = request.number("limit")
+        if limit and len(found) > limit:
+            if not (request.query.get("labelSelector") or request.query.get("fieldSelector")):
+                metadata["remainingItemCount"] = len(found) - limit
+            found = found[:limit]
+            metadata["continue"] = base64.urlsafe_b64encode(json.dumps(_place(found[-1])).encode()).decode()
+        items = [{name: value for name, value in each.items() if name not in ("kind", "apiVersion")} for each in found]
+        return {"kind": f"{kind.name}List", "apiVersion": kind.api_version, "metadata": metadata, "items": items}
+
+    def _selected(self, request: Request, address: Address) -> list[Object]:
+        labels = label_condition(request.query.get("labelSelector", ""))
+        fields = field_condition(address.kind, request.query.get("fieldSelector", ""))
+        return [each for each in self._store.all(address.kind, address.namespace) if labels(each) and fields(each)]
+
+    # --- writing
+    def admit(self, key: Key, old: Object | None, new: Object) -> None:
+        """Refuse or complete what is to be stored."""
+        rule = self._rules.get(key.kind.plural)
+        if rule is not None:
+            rule(self._store, key, old, new)
+
+    def _post(self, request: Request, address: Address) -> Object:
+        manifest = _manifest(request.content(), address)
+        metadata = manifest["metadata"]
+        name = metadata.get("name") or _generated(metadata)
+        if not name:
+            raise invalid(address.kind, "", "metadata.name", "Required value", "name or generateName is required")
+        return self.create(Key(address.kind, address.namespace, name), manifest, dry_run=request.dry_run)
+
+    def create(self, key: Key, manifest: Object, *, dry_run: bool = False, status: bool = False) -> Object:
+        """Store something new; only the cluster itself (``status``) says how it is."""
+        if key.namespace and self._store.find(self._store.key("namespaces", "", key.namespace)) is None:
+            raise not_found(self._store.kinds.named("namespaces"), key.namespace)
+        manifest = copy.deepcopy(manifest)
+        if key.kind.has_status and not status:
+            manifest.pop("status", None)
+        if key.kind.name == "Namespace":
+            manifest.setdefault("status", {"phase": "Active"})
+        if key.kind.name == "Secret":
+            _fold_string_data(manifest)
+        self.admit(key, None, manifest)
+        return self._store.create(key, manifest, dry_run=dry_run)
+
+    def _put(self, request: Request, address: Address) -> Object:
+        manifest = request.content()
+        old = self._store.get(address.key)
+        if address.subresource == "scale":
+            return scale_of(self._change(address, old, scaled(old, manifest), request.dry_run))
+        return self._change(address, old, _manifest(manifest, address), request.dry_run)
+
+    def _patch(self, request: Request, address: Address) -> tuple[int, Object]:
+        if request.content_type in APPLY:
+            if not request.query.get("fieldManager"):
+                raise ApiError(422, "fieldManager: Required value: is required for apply patch")
+            if self._store.find(address.key) is None:
+                manifest = _manifest(request.content(), address)
+                return 201, self.create(address.key, manifest, dry_run=request.dry_run)
+        old = self._store.get(address.key)
+        if address.subresource == "scale":
+            new = scaled(old, _patched(request, scale_of(old)))
+            return 200, scale_of(self._change(address, old, new, request.dry_run))
+        return 200, self._change(address, old, _patched(request, old), request.dry_run)
+
+    def _change(self, address: Address, old: Object, new: Object, dry_run: bool) -> Object:
+        """Only the status through /status, never the status where there is one."""
+        key = address.key
+        if address.subresource == "status":
+            new = {**old, "status": new.get("status"), "metadata": {**old["metadata"], **_version_of(new)}}
+        elif key.kind.has_status:
+            new = {**new, "status": old["status"]} if "status" in old else _without_status(new)
+        if key.kind.name == "Secret":
+            _fold_string_data(new)
+        if address.subresource != "status":
+            self.admit(key, old, new)
+        return self._store.replace(key, new, dry_run=dry_run)
+
+    # --- deleting
+    def _delete(self, request: Request, address: Address) -> Object:
+        options = request.content() if request.body else {}
+        dry_run = request.dry_run or options.get("dryRun") == ["All"]
+        policy = options.get("propagationPolicy") or request.query.get("propagationPolicy")
+        orphan = policy == "Orphan"
+        if address.name:
+            self._same_as_expected(address, options.get("preconditions") or {})
+            gone = self._store.delete(address.key, dry_run=dry_run, orphan=orphan)
+            return gone if address.kind.returned else _deleted(address.kind, gone)
+        found = self._selected(request, address)
+        for each in found:
+            metadata = each["metadata"]
+            key = Key(address.kind, metadata.get("namespace", ""), metadata["name"])
+            self._store.delete(key, dry_run=dry_run, orphan=orphan)
+        kind = f"{address.kind.name}List"
+        version = {"resourceVersion": self._store.version}
+        return {"kind": kind, "apiVersion": address.kind.api_version, "metadata": version, "items": found}
+
+    def _same_as_expected(self, address: Address, expected: Object) -> None:
+        metadata = self._store.get(address.key)["metadata"]
+        for name, title in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+            if expected.get(name) not in (None, metadata[name]):
+                why = f"the {title} in the precondition ({expected[name]}) does not match the {title} in record "
+                raise conflict(address.kind, address.name, f"{why}({metadata[name]})")
+
+
+def _manifest(content: Any, address: Address) -> Object:
+    """A body that is an object of the address's kind, name and namespace."""
+    if not isinstance(content, dict):
+        raise bad_request("the body is no object")
+    kind = address.kind
+    if content.get("kind", kind.name) != kind.name or content.get("apiVersion", kind.api_version) != kind.api_version:
+        raise bad_request(
+            f"{content.get('kind')} in version {content.get('apiVersion')} cannot be handled as a {kind.name}"
+        )
+    metadata = dict(content.get("metadata") or {})
+    if metadata.get("namespace", address.namespace) != address.namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    if address.name and metadata.get("name", address.name) != address.name:
+        raise bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL ({address.name})"
+        )
+    return {**content, "metadata": metadata}
+
+
+def _patched(request: Request, old: Object) -> Object:
+    patch = request.content()
+    kind = request.content_type
+    if kind == "application/json-patch+json":
+        return json_patch(old, patch)
+    if not isinstance(patch, dict):
+        raise bad_request("json: cannot unmarshal array into Go value of type map[string]interface {}")
+    if kind == "application/merge-patch+json":
+        new: Object = merge_patch(old, patch)
+    elif kind == "application/strategic-merge-patch+json" or kind in APPLY:
+        new = strategic_patch(old, patch)
+    else:
+        raise ApiError(
+            415,
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, "
+            "application/apply-patch+yaml",
+        )
+    return new
+
+
+def _generated(metadata: Object) -> str:
+    prefix = metadata.get("generateName")
+    return f"{prefix}{uuid.uuid4().hex[:5]}" if prefix else ""
+
+
+def _version_of(new: Object) -> Object:
+    version = (new.get("metadata") or {}).get("resourceVersion")
+    return {"resourceVersion": version} if version else {}
+
+
+def _without_status(new: Object) -> Object:
+    return {name: value for name, value in new.items() if name != "status"}
+
+
+def _fold_string_data(secret: Object) -> None:
+    """A secret's stringData is written only: it is read as data."""
+    given = secret.pop("stringData", None) or {}
+    encoded = {name: base64.b64encode(value.encode()).decode() for name, value in given.items()}
+    if encoded:
+        secret["data"] = {**(secret.get("data") or {}), **encoded}
+    secret.setdefault("type", "Opaque")
+
+
+def _place(each: Object) -> list[str]:
+    return [each["metadata"].get("namespace", ""), each["metadata"]["name"]]
+
+
+def _continued(token: str | None) -> list[str] | None:
+    if not token:
+        return None
+    try:
+        return [str(part) for part in json.loads(base64.urlsafe_b64decode(token))]
+    except ValueError:
+        raise bad_request("continue key is not valid") from None
+
+
+def _deleted(kind: Kind, gone: Object) -> Object:
+    details = {"name": gone["metadata"]["name"], "kind": kind.plural, "uid": gone["metadata"]["uid"]}
+    if kind.group:
+        details["group"] = kind.group
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
