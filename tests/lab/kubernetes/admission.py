@@ -76,8 +76,6 @@ def _same_but_for_the_size(key: Key, old: Object, new: Object) -> None:
 
 
 def _may_grow(store: Store, key: Key, old: Object) -> None:
-    if (old.get("status") or {}).get("phase") != "Bound":
-        raise forbidden(key.kind, key.name, "Only bound persistent volume claims can be expanded")
     storage = storage_class(store, old)
     if storage is None or not storage.get("allowVolumeExpansion"):
         raise forbidden(

@@ -7,12 +7,13 @@ from lab.kubernetes.kinds import Key, Object
 from lab.kubernetes.store import Store, now
 
 NODE = "lab-node-1"
+NEW_POD: Object = {"phase": "Pending", "qosClass": "BestEffort"}
 
 
 def reconcile(store: Store, key: Key) -> float | None:
     """A pod that nobody gave a status starts; one that was given a status keeps it."""
     pod = store.get(key)
-    if pod.get("status"):
+    if pod.get("status") != NEW_POD:
         return None
     pod["spec"].setdefault("nodeName", NODE)
     pod["status"] = running(pod)

@@ -13,11 +13,18 @@ from lab.kubernetes.admission import RULES, Rule
 from lab.kubernetes.errors import ApiError, bad_request, conflict, invalid, not_found
 from lab.kubernetes.kinds import Key, Kind, Object
 from lab.kubernetes.patches import json_patch, merge_patch, strategic_patch
+from lab.kubernetes.pods import NEW_POD
 from lab.kubernetes.requests import Address, Request
 from lab.kubernetes.scale import scale_of, scaled
 from lab.kubernetes.selectors import field_condition, label_condition
 from lab.kubernetes.store import Store
 
+NEW_STATUS: Mapping[str, Object] = {
+    "namespaces": {"phase": "Active"},
+    "persistentvolumeclaims": {"phase": "Pending"},
+    "persistentvolumes": {"phase": "Available"},
+    "pods": NEW_POD,
+}
 APPLY = ("application/apply-patch+yaml", "application/apply-patch+json")
 
 
@@ -92,8 +99,8 @@ class Verbs:
         manifest = copy.deepcopy(manifest)
         if key.kind.has_status and not status:
             manifest.pop("status", None)
-        if key.kind.name == "Namespace":
-            manifest.setdefault("status", {"phase": "Active"})
+        if key.kind.has_status:
+            manifest.setdefault("status", copy.deepcopy(NEW_STATUS.get(key.kind.plural, {})))
         if key.kind.name == "Secret":
             _fold_string_data(manifest)
         self.admit(key, None, manifest)
