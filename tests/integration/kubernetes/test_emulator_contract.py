@@ -329,6 +329,7 @@ def test_lists_are_selected_and_come_in_pages(cluster: Cluster) -> None:
     page = core.list_namespaced_config_map(namespace, label_selector="set=listed", limit=2)
     assert page.kind == "ConfigMapList"
     seen = [each.metadata.name for each in page.items]
+    assert len(seen) == 2
     while page.metadata._continue:
         page = core.list_namespaced_config_map(
             namespace, label_selector="set=listed", limit=2, _continue=page.metadata._continue
@@ -466,9 +467,14 @@ def test_a_claim_can_wait_for_a_restart_or_for_ever(api: KubernetesApi, core: cl
 
     warnings = "involvedObject.name=dead,type=Warning"
     until(lambda: core.list_namespaced_event("default", field_selector=warnings).items)
-    assert conditions("dead") == ["Resizing"]
+    assert conditions("dead") == ["Resizing", "ControllerResizeError"]
+    stages = api.get("PersistentVolumeClaim", "default", "dead")["status"]["allocatedResourceStatuses"]
+    assert stages == {"storage": "ControllerResizeInfeasible"}
     back = core.patch_namespaced_persistent_volume_claim("dead", "default", wanted("1500Mi"))
     assert back.spec.resources.requests["storage"] == "1500Mi"  # a resize that failed may be taken back in part
+    api.resize("default", "dead", "online")
+    until(lambda: not conditions("dead"))
+    assert api.get("PersistentVolumeClaim", "default", "dead")["status"]["capacity"] == {"storage": "1500Mi"}
 
 
 def test_logs_are_read_as_the_parameters_say(api: KubernetesApi, core: client.CoreV1Api) -> None:

@@ -14,7 +14,7 @@ from lab.kubernetes.api import CONTROLLERS, KubernetesApi
 from lab.kubernetes.controllers import Controller
 from lab.kubernetes.errors import ApiError
 from lab.kubernetes.kinds import Key, Object
-from lab.kubernetes.requests import Request
+from lab.kubernetes.request import Request
 from lab.kubernetes.store import Store
 
 __all__ = ["CONTROLLERS", "ApiError", "Controller", "Key", "KubernetesApi", "Object", "Request", "Store"]

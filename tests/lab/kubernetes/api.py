@@ -19,7 +19,7 @@ from lab.kubernetes.kinds import Kinds, Object
 from lab.kubernetes.logs import Logs
 from lab.kubernetes.patches import strategic_patch
 from lab.kubernetes.pods import NODE, PODS
-from lab.kubernetes.requests import Request, address_of
+from lab.kubernetes.request import Request, address_of
 from lab.kubernetes.server import ApiServer, Reply
 from lab.kubernetes.store import Store
 from lab.kubernetes.verbs import Verbs

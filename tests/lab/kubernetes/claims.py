@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import Any
 
 from lab.kubernetes.controllers import Controller
 from lab.kubernetes.events import record_event
@@ -163,19 +162,23 @@ def _grow(store: Store, key: Key, claim: Object) -> float | None:
     wanted = claim["spec"]["resources"]["requests"]["storage"]
     if "Resizing" not in conditions or claim["status"].get("allocatedResources", {}).get("storage") != wanted:
         record_event(store, claim, "Normal", "Resizing", f"External resizer is resizing volume {_volume_name(claim)}")
-        _set(store, key, claim, [_condition("Resizing")], allocated=wanted)
+        _set(store, key, claim, [_condition("Resizing")], wanted, "ControllerResizeInProgress")
         return MOMENT
     if mode == "stuck":
         return None
     if mode == "fails":
-        message = f'resize volume "{_volume_name(claim)}" by resizer failed: rpc error: code = Internal desc = no space'
+        message = f'resize volume "{_volume_name(claim)}" failed: rpc error: code = OutOfRange desc = the pool is full'
         record_event(store, claim, "Warning", "VolumeResizeFailed", message)
+        if "ControllerResizeError" not in conditions:
+            error = _condition("ControllerResizeError", message)
+            _set(store, key, claim, [conditions["Resizing"], error], wanted, "ControllerResizeInfeasible")
         return MOMENT * 4
     _grow_volume(store, claim, wanted)
     if mode == "restart":
         record_event(store, claim, "Normal", "FileSystemResizeRequired", "Require file system resize of volume on node")
         store.memory[claim["metadata"]["uid"]] = {pod["metadata"]["uid"] for pod in _pods(store, key)}
-        _set(store, key, claim, [_condition("FileSystemResizePending", RESTART_MESSAGE)], allocated=wanted)
+        pending = _condition("FileSystemResizePending", RESTART_MESSAGE)
+        _set(store, key, claim, [pending], wanted, "NodeResizePending")
         return None
     _finish(store, key, claim)
     return None
@@ -195,14 +198,17 @@ def _finish(store: Store, key: Key, claim: Object) -> None:
     size = claim["status"]["allocatedResources"]["storage"]
     claim["status"]["capacity"] = {**claim["status"]["capacity"], "storage": size}
     record_event(store, claim, "Normal", "FileSystemResizeSuccessful", "MountVolume.NodeExpandVolume succeeded")
-    _set(store, key, claim, [], allocated=size)
+    _set(store, key, claim, [], size)
 
 
-def _set(store: Store, key: Key, claim: Object, conditions: list[Any], *, allocated: str) -> None:
-    claim["status"]["conditions"] = conditions
-    claim["status"]["allocatedResources"] = {"storage": allocated}
+def _set(store: Store, key: Key, claim: Object, conditions: list[Object], size: str, stage: str = "") -> None:
+    """Write where the growth to ``size`` is; without conditions and a stage it has ended."""
+    status = claim["status"]
+    status["allocatedResources"] = {"storage": size}
+    status["conditions"] = conditions
+    status["allocatedResourceStatuses"] = {"storage": stage}
     if not conditions:
-        del claim["status"]["conditions"]
+        del status["conditions"], status["allocatedResourceStatuses"]
     store.replace(key, claim)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lab.kubernetes.errors import ApiError
 from lab.kubernetes.kinds import Kinds
-from lab.kubernetes.requests import Request, address_of
+from lab.kubernetes.request import Request, address_of
 
 HANG = "hang"
 _MESSAGES = {

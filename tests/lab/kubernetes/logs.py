@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 
 from lab.kubernetes.errors import bad_request
 from lab.kubernetes.kinds import Object
-from lab.kubernetes.requests import Request
+from lab.kubernetes.request import Request
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from lab.kubernetes.requests import Request
+from lab.kubernetes.request import Request
 from lab.ports import LOOPBACK
 
 

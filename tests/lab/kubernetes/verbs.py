@@ -14,7 +14,7 @@ from lab.kubernetes.errors import ApiError, bad_request, conflict, invalid, not_
 from lab.kubernetes.kinds import Key, Kind, Object
 from lab.kubernetes.patches import json_patch, merge_patch, strategic_patch
 from lab.kubernetes.pods import NEW_POD
-from lab.kubernetes.requests import Address, Request
+from lab.kubernetes.request import Address, Request
 from lab.kubernetes.scale import scale_of, scaled
 from lab.kubernetes.selectors import field_condition, label_condition
 from lab.kubernetes.store import Store
