@@ -61,3 +61,13 @@ attributes:
     membership:
       - runbook.ops.aws
 """
+
+    ACTIONGROUP_K8S = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/runbook.ops.k8s) in C(module_defaults) to set connection options once.
+    support: full
+    membership:
+      - runbook.ops.k8s
+"""
