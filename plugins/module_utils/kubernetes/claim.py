@@ -124,9 +124,10 @@ def decide(claim: Claim, size: str, max_size: str | None = None) -> Decision:
     if wanted < max(requested, capacity):
         # The larger one, as it is written there.
         now = claim.requested if requested >= capacity else claim.capacity
+        asks = f" and asks for {now}" if capacity < requested else ""
         return Decision(
             REFUSE,
-            f"it has {now}, and {size} is less; a volume cannot shrink",
+            f"it has {claim.capacity if asks else now}{asks}, and {size} is less; a volume cannot shrink",
             f"Ask for {now} or more. A smaller volume has to be a new one that the data are copied to.",
         )
     if max_size is not None and wanted > bytes_of(max_size):

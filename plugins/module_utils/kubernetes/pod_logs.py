@@ -224,8 +224,10 @@ def newest(chunks: Iterator[bytes], limits: Limits) -> Text:
         del kept[: len(kept) - limits.max_bytes]
         dropped = True
     if dropped:
-        # The first line has lost its beginning, unless nothing else is there.
-        del kept[: kept.find(b"\n") + 1]
+        # The first line has lost its beginning; it goes, unless nothing else is there.
+        first = kept.find(b"\n") + 1
+        if first < len(kept):
+            del kept[:first]
         cut_by = cut_by or "max_bytes"
     data = bytes(kept)
     lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))

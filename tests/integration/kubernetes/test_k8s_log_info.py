@@ -15,6 +15,9 @@ from lab.kubernetes import KubernetesApi
 from lab.play import ansible_playbook
 from lab.ports import free_port
 
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes import client as cluster_client
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes import pod_logs
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_logs import Limits, read_logs
 from ansible_collections.runbook.ops.plugins.modules import k8s_log_info, k8s_volume_claim
 
 pytestmark = pytest.mark.xdist_group("kubernetes")
@@ -130,6 +133,35 @@ def test_what_is_not_there(run_module: RunModule, api: KubernetesApi, kubeconfig
         "k8s_log_info", {"host": f"http://127.0.0.1:{free_port()}", "namespace": "a", "label_selector": "a"}
     )
     assert (down["available"], "cannot be reached" in down["reason"]) == (False, True)
+
+
+def test_more_than_one_page_and_more_than_is_wanted(
+    api: KubernetesApi, kubeconfig: Path, make_pod: MakePod, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within this process, so that a page can be small."""
+    monkeypatch.setattr(cluster_client, "_PAGE", 2)
+    for number in range(5):
+        make_pod(f"web-{number}", {"app": {}, "log": {}}, labels={"app": "web"})
+        api.log(namespace, f"web-{number}", "app", "x" * 1500 + "\nERROR last\n")
+    api.requests.clear()
+    defaults = {option: spec.get("default") for option, spec in k8s_log_info.argument_spec().items()}
+    login = {"kubeconfig": str(kubeconfig), "namespace": namespace, "label_selector": "app=web"}
+    wanted = {"containers": ["app", "none"], "max_pods": 4, "max_bytes": 1024}
+    result = read_logs({**defaults, **login, **wanted})
+    assert len([each for each in api.requests if each.path.endswith("/pods")]) == 3
+    assert [
+        (each["pod"], each["truncated_by"], each["lines_read"], each["error_count"]) for each in result["logs"]
+    ] == [(f"web-{number}", "max_bytes", 1, 1) for number in range(4)]
+    assert [(each["section"], each["reason"]) for each in result["skipped_sections"]] == [
+        ("pods", "5 pods were found, and the first 4 were read"),
+        ("containers", "no pod has a container none"),
+    ]
+    # The time is up before anything is read: unknown, not empty.
+    monkeypatch.setattr(pod_logs, "Limits", lambda lines, size, _deadline: Limits(lines, size, 0.0))
+    late = read_logs({**defaults, **login})
+    assert {each["reason"] for each in late["logs"]} == {"timeout (120 s) is reached"}
+    assert {each["error_count"] for each in late["logs"]} == {None}
+    assert late["complete"] is False
 
 
 PLAY = """

@@ -160,6 +160,16 @@ def test_storage_that_does_not_answer(shop: Shop) -> None:
     assert shop.here("data", "200Gi")["changed"] is False
 
 
+def test_storage_that_cannot(shop: Shop) -> None:
+    """It is told at once, not at the end of the waiting."""
+    shop.claim("data")
+    shop.api.resize(shop.namespace, "data", "fails")
+    failed = shop.here("data", "200Gi", wait_timeout=240)
+    assert (failed["failed"], failed["changed"], shop.sizes("data")) == (True, True, ("200Gi", "100Gi"))
+    assert "asks for 200Gi, but the storage says that it cannot be done (ControllerResizeInfeasible)" in failed["msg"]
+    assert "ControllerResizeError: " in failed["msg"]
+
+
 def test_failures_name_what_was_tried(shop: Shop) -> None:
     shop.claim("data")
     path = f"*/namespaces/{shop.namespace}/persistentvolumeclaims/data"

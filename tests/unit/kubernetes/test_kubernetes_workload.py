@@ -96,6 +96,11 @@ def test_a_log_without_an_end_is_left_in_time() -> None:
     assert (text.data, text.cut_by) == (b"a\n", "timeout")
 
 
+def test_one_line_that_is_too_long() -> None:
+    text = newest(iter([b"x" * 50, b"end\n"]), Limits(10, 10, time.monotonic() + 1000))
+    assert (text.data, text.cut_by) == (b"xxxxxxend\n", "max_bytes")
+
+
 def test_a_last_line_without_an_end() -> None:
     text = newest(iter([b"a\nb"]), Limits(1, 1000, time.monotonic() + 1000))
     assert (text.data, text.cut_by) == (b"b", "tail_lines")
