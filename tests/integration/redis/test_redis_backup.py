@@ -239,7 +239,10 @@ def test_two_saves_within_a_second(run_module: ModuleRunner, shop: RedisServer, 
 def test_a_second_run_at_the_same_time_is_refused(run_module: ModuleRunner, slow: RedisServer, tmp_path: Path) -> None:
     running = start_module("redis_backup", backup_options(slow, tmp_path))
     eventually(lambda: in_progress(slow), "BGSAVE")
+    # It holds its lock for as long as the second run takes to come, however slow the machine is.
+    running.send_signal(signal.SIGSTOP)
     second = run_module("redis_backup", backup_options(slow, tmp_path))
+    running.send_signal(signal.SIGCONT)
     assert second["msg"] == (f"Another run is backing up shop to {tmp_path}. Wait for it to end, then run this again.")
     assert result_of(running)["backup"]["verification"]["verdict"] == "verified"
 
