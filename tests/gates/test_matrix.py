@@ -47,13 +47,13 @@ def make_environment(python: str, name: str, *requirements: str) -> Path:
     """A virtual environment with the collection's run-time libraries: its bin directory."""
     folder = REPOSITORY / f".venv-{name}"
     stamp = folder / ".requirements"
-    wanted = "\n".join(requirements)
+    runtime = REPOSITORY / "requirements" / "runtime.txt"
+    wanted = "\n".join([runtime.read_text(encoding="utf-8"), *requirements])
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         subprocess.run([str(interpreter(python)), "-m", "venv", str(folder)], check=True)
         install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        runtime = str(REPOSITORY / "requirements" / "runtime.txt")
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        subprocess.run([*install, "-r", runtime, *requirements], check=True, env=clean, capture_output=True)
+        subprocess.run([*install, "-r", str(runtime), *requirements], check=True, env=clean, capture_output=True)
         stamp.write_text(wanted, encoding="utf-8")
     return folder / "bin"
 
