@@ -112,6 +112,8 @@ def forget(log: Path) -> None:
     ("title", "options", "arguments", "same", "cold"),
     [
         ("One hour", {"since": "1h"}, [" ERROR "], False, False),
+        # 10 GB in a hundred hours are a busy log. In a month of 10 GB an hour is as long as these 500 seconds.
+        ("As much as an hour of a month", {"since": "500s"}, [" ERROR "], False, False),
         ("One hour, read from the disk", {"since": "1h"}, [" ERROR "], False, True),
         ("One hour, beside the manual's pattern", {"since": "1h"}, ["-i", "error"], False, False),
         ("All of it, with fingerprints", {"since": ""}, [" ERROR "], True, False),
