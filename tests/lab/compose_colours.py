@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.compose_project import IS_WELL, PORT, SERVES, ComposeProject, eventually
+from lab.compose_project import IS_WELL, PORT, SERVES, ComposeProject
 from lab.errors import MissingServer
 from lab.ports import LOOPBACK, accepts, free_port
+from lab.process import eventually
 
 ENV_FILE = ".env.production"
 COLOURS = ("api_blue", "api_green")

@@ -7,8 +7,7 @@ import json
 import secrets
 import subprocess
 import tarfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +21,6 @@ from lab.hosts.daemon import docker
 BUSYBOX = Path("/bin/busybox")
 APPLETS = ("sh", "httpd", "sleep", "wget", "cat", "env", "echo", "touch")
 PORT = 8080
-_DEADLINE = 240.0
 
 # What a service runs that answers over HTTP, and how it is asked whether it is well.
 SERVES = ["httpd", "-f", "-p", str(PORT), "-h", "/www"]
@@ -32,14 +30,6 @@ IS_WELL = {
     "timeout": "3s",
     "retries": 2,
 }
-
-
-def eventually(holds: Callable[[], bool], what: str) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + _DEADLINE
-    while not holds():
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.2)
 
 
 @dataclass

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lab.compose_project import IS_WELL, PORT, SERVES, ComposeProject, eventually
+from lab.compose_project import IS_WELL, PORT, SERVES, ComposeProject
 from lab.hosts.daemon import docker
+from lab.process import eventually
 
 ENV_FILE = ".env.production"
 REQUIRED_KEYS = ["JWT_SECRET", "POSTGRES_PASSWORD"]

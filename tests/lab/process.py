@@ -227,6 +227,11 @@ def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.0
     return True
 
 
+def eventually(holds: Callable[[], bool], what: str, seconds: float = 240.0) -> None:
+    """Wait until something holds, for as long as a machine with much other work may need."""
+    assert wait_until(holds, seconds, pause=0.2), f"not in time: {what}"
+
+
 def tail(path: Path, lines: int = 15) -> str:
     """The last lines of a log, for a message."""
     try:

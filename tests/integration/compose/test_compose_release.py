@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from lab.compose_colours import BETTER, COLOURS, CRASHES, GOOD, SECRET, SICK, Colours, colours
-from lab.compose_project import eventually
 from lab.hosts.hammer import Hammer
+from lab.process import eventually
 
 pytestmark = pytest.mark.xdist_group("compose")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from lab.hosts.machine import Host
 from lab.hosts.modules import run_module
 from lab.hosts.on_machines import play_on
 from lab.paths import REPOSITORY
+from lab.process import eventually
 
 pytestmark = pytest.mark.xdist_group("log_rotation")
 
@@ -54,13 +54,6 @@ echo "$(wc -l < /tmp/numbers) $(uniq /tmp/numbers | wc -l) $(tail -n 1 /tmp/numb
 """
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-
-
 def prepare(host: Host) -> None:
     host.copy_in(WRITER, "/opt/counting_writer.py")
     host.shell(
@@ -73,7 +66,7 @@ def run_writer(host: Host, log: str, rate: int, *, has_reload: bool = True) -> N
     unit = UNIT.format(log=log, rate=rate)
     host.write("/etc/systemd/system/shop.service", unit if has_reload else re.sub(r"ExecReload=.*\n", "", unit))
     host.shell("systemctl daemon-reload; systemctl restart shop")
-    wait_for(lambda: host.status("grep", "-q", "seq=100", log) == 0, "the writer writes")
+    eventually(lambda: host.status("grep", "-q", "seq=100", log) == 0, "the writer writes")
 
 
 def counted(host: Host, log: str) -> tuple[int, int, int, int]:

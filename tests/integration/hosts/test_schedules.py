@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from lab.hosts.machine import Host
 from lab.hosts.modules import run_module
+from lab.process import eventually
 
 pytestmark = pytest.mark.xdist_group("schedules")
 
@@ -29,14 +28,6 @@ MANUAL = """\
 0 4 * * * psql -U postgres -d stockboom -f /path/to/cleanup.sql
 """
 BACKUP = "/path/to/stockboom/scripts/backup-postgres.sh"
-PATIENCE_SECONDS = 240
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.5)
 
 
 def codes(facts: dict[str, Any], place: str) -> dict[int, set[str]]:
@@ -137,13 +128,13 @@ def test_ours_are_started_once_and_only_ours_are_removed(machine: Host) -> None:
         assert result["problems"] == [] or {each["level"] for each in result["problems"]} == {"notice"}
         assert not run_module(machine, "schedule", sets[name])["changed"]
     for name in sets:
-        wait_for(
+        eventually(
             lambda name=name: machine.status("test", "-e", f"/var/tmp/rounds-{name}/ran") == 0, f"{name} starts it"
         )
         ran = machine.read(f"/var/tmp/rounds-{name}/ran").splitlines()
         assert ran[0] == f'50% of a "b" c%, daemon, /var/tmp/rounds-{name}'
         journal = f"journalctl --no-pager --output=cat --identifier=runbook-by{name}-minutely"
-        wait_for(
+        eventually(
             lambda name=name, journal=journal: f"a line of {name}" in machine.shell(journal), "it is in the journal"
         )
     # Cron's lines have a lock of their own; what cron would run is run by hand while it is held.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from lab.hosts.machine import Host
 from lab.hosts.modules import LIBRARY, run_module
 from lab.hosts.on_machines import play_on
 from lab.paths import REPOSITORY
+from lab.process import eventually
 
 pytestmark = pytest.mark.xdist_group("security_audit")
 
@@ -78,13 +78,6 @@ class Door:
         return ended.returncode == 0
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-
-
 @dataclass(frozen=True)
 class Planted:
     """The machine, and what an audit found before any test touched it."""
@@ -114,13 +107,13 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
         for user, password in (("kim", "wrong1"), ("kim", "wrong2"), ("oracle", "wrong3")):
             assert not door.password(user, password)
         # The log is rotated in between, as it is at midnight.
-        wait_for(lambda: failed(host) == "3", "three failures are logged")
+        eventually(lambda: failed(host) == "3", "three failures are logged")
         host.shell("mv /var/log/auth.log /var/log/auth.log.1; systemctl kill --signal=HUP rsyslog")
         # rsyslog opens a file when there is something to write to it.
         reopen = "logger --priority auth.info rotated; test -e /var/log/auth.log"
-        wait_for(lambda: host.status("sh", "-c", reopen) == 0, "the log was opened again")
+        eventually(lambda: host.status("sh", "-c", reopen) == 0, "the log was opened again")
         assert not door.password("kim", "wrong4")
-        wait_for(lambda: failed(host) == "1", "the fourth failure is logged")
+        eventually(lambda: failed(host) == "1", "the fourth failure is logged")
         yield Planted(fleet, door, run_module(host, "security_audit_info", options))
 
 
@@ -255,7 +248,7 @@ def test_an_account_is_locked_in_every_way_and_given_back_as_it_was(host: Host, 
     assert planned["changed"] is True
     assert host.shell(shadow) == before
     assert door.key("kim")
-    wait_for(lambda: host.shell("pgrep -u kim | wc -l") == "1", "the login of the look has ended")
+    eventually(lambda: host.shell("pgrep -u kim | wc -l") == "1", "the login of the look has ended")
     done = run_module(host, "account_lock", lock)
     assert [each["action"] for each in done["actions"]] == ["expire", "lock_password", "move_keys", "end_sessions"]
     assert done["actions"] == planned["actions"]
