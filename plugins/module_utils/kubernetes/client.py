@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Talking to a cluster with the official library: few requests, each with a timeout, failures a C(ClusterError).
 
-Objects are the API server's own documents. Nothing is discovered: the kinds that are read are named here.
+Objects are the API server's own documents. Nothing is discovered: the kinds that are read are those of C(kinds).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import traceback
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +29,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors impo
     status_error,
     status_of,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import KINDS, Kind
 
 IMPORT_ERROR: str | None = None
 try:
@@ -37,6 +38,7 @@ try:
     from kubernetes import client, config
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config.config_exception import ConfigException
+    from kubernetes.dynamic.client import DynamicClient
     from urllib3.exceptions import HTTPError
 except ImportError:
     IMPORT_ERROR = traceback.format_exc()
@@ -54,13 +56,13 @@ except ImportError:
 _PAGE = 500
 _CHUNK_BYTES = 64 * 1024
 _ADDRESS = "an address such as https://k8s.example.com:6443"
-# kind -> API, method, resource.
-_READS = {
-    "claim": ("CoreV1Api", "read_namespaced_persistent_volume_claim", "persistentvolumeclaims"),
-    "deployment": ("AppsV1Api", "read_namespaced_deployment", "deployments.apps"),
-    "statefulset": ("AppsV1Api", "read_namespaced_stateful_set", "statefulsets.apps"),
-    "daemonset": ("AppsV1Api", "read_namespaced_daemon_set", "daemonsets.apps"),
-    "job": ("BatchV1Api", "read_namespaced_job", "jobs.batch"),
+# Under which name the API server keeps what was changed by us, in metadata.managedFields.
+FIELD_MANAGER = "runbook.ops"
+_PATCHES = {
+    "merge": "application/merge-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+    "json": "application/json-patch+json",
+    "apply": "application/apply-patch+yaml",
 }
 Document = dict[str, Any]
 
@@ -72,60 +74,166 @@ class Cluster:
         self, api_client: Any, name: str, secrets: tuple[str | None, ...], timeouts: tuple[float, float]
     ) -> None:
         self._api_client = api_client
+        # The library's untyped client, without its discovery.
+        self._requests = DynamicClient(api_client, discoverer=lambda *_: None)  # type: ignore[no-untyped-call]
         self._secrets = secrets
         self._timeouts = timeouts
         self.name = name
 
-    def read(self, kind: str, namespace: str, name: str) -> Document:
-        """One object of a namespace; C(kind) is C(claim) or that of a workload."""
-        api, method, resource = _READS[kind]
-        attempt = Attempt("get", resource, namespace, name)
-        return self._document(attempt, getattr(self._api(api), method), name=name, namespace=namespace)
+    # --- reading
+    def read(self, kind: str, namespace: str | None, name: str) -> Document:
+        """One object. C(kind) is a key of C(KINDS); the namespace of a kind of the whole cluster is ignored."""
+        found = KINDS[kind]
+        return self._document(_attempt("get", found, namespace, name), "GET", found.path(namespace, name))
 
-    def storage_class(self, name: str) -> Document:
-        """A StorageClass."""
-        attempt = Attempt("get", "storageclasses.storage.k8s.io", None, name)
-        return self._document(attempt, self._api("StorageV1Api").read_storage_class, name=name)
+    def find(self, kind: str, namespace: str | None, name: str) -> Document | None:
+        """The same; None where there is no such object."""
+        try:
+            return self.read(kind, namespace, name)
+        except ClusterError as error:
+            if error.kind == "missing":
+                return None
+            raise
 
-    def pods(self, namespace: str, selector: str | None = None) -> Iterator[Document]:
-        """Pods of a namespace, page by page until the server says that there are no more."""
-        attempt = Attempt("list", "pods", namespace)
-        arguments: dict[str, Any] = {"namespace": namespace, "limit": _PAGE}
-        if selector:
-            arguments["label_selector"] = selector
+    def list(
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        page_size: int | None = None,
+    ) -> Iterator[Document]:
+        """Objects of a namespace or of all, page by page until the server says that there are no more."""
+        found = KINDS[kind]
+        attempt = _attempt("list", found, namespace)
+        query = {"limit": page_size or _PAGE, "labelSelector": label_selector, "fieldSelector": field_selector}
         while True:
-            page = self._document(attempt, self._api("CoreV1Api").list_namespaced_pod, **arguments)
+            page = self._document(attempt, "GET", found.path(namespace), query)
             yield from page.get("items") or ()
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return
-            arguments["_continue"] = token
+            query["continue"] = token
 
-    def patch_claim(self, namespace: str, name: str, body: Mapping[str, Any], *, dry_run: bool) -> Document:
-        """Merge C(body) into a claim; with C(dry_run) the server only says whether it would."""
-        attempt = Attempt("patch", "persistentvolumeclaims", namespace, name)
-        method = self._api("CoreV1Api").patch_namespaced_persistent_volume_claim
-        arguments = {"dry_run": "All"} if dry_run else {}
-        return self._document(attempt, method, name=name, namespace=namespace, body=dict(body), **arguments)
+    def get(self, path: str, **query: Any) -> Document:
+        """What the server answers at a path, such as C(/version)."""
+        return self._document(Attempt("get", path), "GET", path, query)
+
+    # --- changing; with dry_run the server checks everything and stores nothing
+    def create(self, kind: str, namespace: str | None, body: Mapping[str, Any], *, dry_run: bool = False) -> Document:
+        """Create an object; one that exists already is a C(ClusterError) of kind C(conflict)."""
+        found = KINDS[kind]
+        attempt = _attempt("create", found, namespace, (body.get("metadata") or {}).get("name"))
+        return self._change(attempt, "POST", found.path(namespace), body, dry_run)
+
+    def patch(
+        self,
+        kind: str,
+        namespace: str | None,
+        name: str,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        how: str = "merge",
+        subresource: str = "",
+        dry_run: bool = False,
+        force: bool = False,
+    ) -> Document:
+        """Change an object.
+
+        A C(metadata.resourceVersion) in a merge patch, or a C(test) in a JSON patch, makes it a C(conflict) when
+        somebody else was faster.
+
+        Args:
+            kind: A key of C(KINDS).
+            namespace: Where it is.
+            name: Its name.
+            body: The patch; a list for C(json).
+            how: C(merge) (RFC 7386), C(strategic), C(json) (RFC 6902) or C(apply) (server-side apply).
+            subresource: Such as C(scale).
+            dry_run: Whether the server only says what would come out.
+            force: With C(apply), whether fields that others own are taken over.
+
+        """
+        found = KINDS[kind]
+        attempt = _attempt("patch", found, namespace, name, subresource)
+        # Types that are no JSON by name are sent as they are.
+        content: Any = json.dumps(body) if how == "apply" else body
+        query = {"force": "true"} if force else {}
+        return self._change(
+            attempt, "PATCH", found.path(namespace, name, subresource), content, dry_run, query, _PATCHES[how]
+        )
+
+    def delete(
+        self,
+        kind: str,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        propagation: str = "Background",
+        dry_run: bool = False,
+    ) -> Document:
+        """Delete one object; with C(uid) only that very one, another of the same name is a C(conflict)."""
+        found = KINDS[kind]
+        body: Document = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        return self._change(
+            _attempt("delete", found, namespace, name), "DELETE", found.path(namespace, name), body, dry_run
+        )
 
     def log(self, namespace: str, pod: str, **arguments: Any) -> Generator[bytes, None, None]:
         """The bytes of a container's log as they come; arguments as C(read_namespaced_pod_log) has them."""
         attempt = Attempt("get", "pods/log", namespace, pod)
-        method = self._api("CoreV1Api").read_namespaced_pod_log
+        method = client.CoreV1Api(self._api_client).read_namespaced_pod_log
         with self._translated(attempt):
-            response = self._send(method, name=pod, namespace=namespace, **arguments)
+            response: Any = method(
+                name=pod, namespace=namespace, **arguments, _preload_content=False, _request_timeout=self._timeouts
+            )
             try:
                 yield from response.stream(_CHUNK_BYTES)
             finally:
                 # A log that is not read to its end must not keep its connection.
                 response.close()
 
-    def _api(self, name: str) -> Any:
-        return getattr(client, name)(self._api_client)
+    def _change(
+        self,
+        attempt: Attempt,
+        method: str,
+        path: str,
+        body: Any,
+        dry_run: bool,
+        query: Mapping[str, Any] | None = None,
+        content_type: str | None = None,
+    ) -> Document:
+        given = {"dryRun": "All" if dry_run else None, **(query or {})}
+        if method != "DELETE":
+            given["fieldManager"] = FIELD_MANAGER
+        return self._document(attempt, method, path, given, body, content_type)
 
-    def _document(self, attempt: Attempt, method: Callable[..., Any], **arguments: Any) -> Document:
+    def _document(
+        self,
+        attempt: Attempt,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str | None = None,
+    ) -> Document:
+        parameters = [(name, value) for name, value in (query or {}).items() if value not in (None, "")]
         with self._translated(attempt):
-            response = self._send(method, **arguments)
+            # Not deserialized, so that the documents are the server's own, and no version of the library checks them.
+            response = self._requests.request(
+                method,
+                path,
+                body=body,
+                query_params=parameters,
+                content_type=content_type,
+                header_params={},
+                serialize=False,
+                _request_timeout=self._timeouts,
+            )
             data = response.data
         try:
             document = json.loads(data)
@@ -135,10 +243,6 @@ class Cluster:
             shown = f"{self.name} does not answer as an API server does. Correct host."
             raise ClusterError(shown, "other")
         return document
-
-    def _send(self, method: Callable[..., Any], **arguments: Any) -> Any:
-        # Not preloaded, so that the documents are the server's own, and no version of the library checks them.
-        return method(**arguments, _preload_content=False, _request_timeout=self._timeouts)
 
     @contextlib.contextmanager
     def _translated(self, attempt: Attempt) -> Iterator[None]:
@@ -164,6 +268,11 @@ class Cluster:
 
     def _clean(self, text: str) -> str:
         return mask_secrets(text, self._secrets)
+
+
+def _attempt(verb: str, kind: Kind, namespace: str | None, name: str | None = None, subresource: str = "") -> Attempt:
+    resource = f"{kind.plural}/{subresource}" + (f".{kind.group}" if kind.group else "") if subresource else ""
+    return Attempt(verb, resource or kind.resource, namespace if kind.namespaced else None, name)
 
 
 def connect(options: Mapping[str, Any], *, connections: int = 8) -> Cluster:

@@ -89,7 +89,7 @@ class _Growth:
         return self._waited(claim)
 
     def _read(self) -> Claim:
-        return claim_of(self.cluster.read("claim", self.params["namespace"], self.params["name"]))
+        return claim_of(self.cluster.read("persistentvolumeclaim", self.params["namespace"], self.params["name"]))
 
     def _decide(self, claim: Claim) -> Decision:
         decision = decide(claim, self.params["size"], self.params["max_size"] or None)
@@ -98,7 +98,7 @@ class _Growth:
         storage_class = None
         if claim.storage_class:
             try:
-                storage_class = self.cluster.storage_class(claim.storage_class)
+                storage_class = self.cluster.read("storageclass", None, claim.storage_class)
             except ClusterError as error:
                 if error.kind != "missing":
                     raise
@@ -107,7 +107,9 @@ class _Growth:
     def _grown(self, claim: Claim) -> dict[str, Any]:
         # In check mode the server is asked as well, because quotas and other rules are known to it alone.
         body = patch_of(claim, self.params["size"])
-        patched = self.cluster.patch_claim(claim.namespace, claim.name, body, dry_run=self.check_mode)
+        patched = self.cluster.patch(
+            "persistentvolumeclaim", claim.namespace, claim.name, body, dry_run=self.check_mode
+        )
         self.changed = True
         return self._result(claim) if self.check_mode else self._waited(claim_of(patched))
 
@@ -173,7 +175,7 @@ class _Growth:
         if not claim.waits_for_filesystem or claim.has(self.params["size"]):
             return [], []
         try:
-            return mounting(claim.name, self.cluster.pods(claim.namespace)), []
+            return mounting(claim.name, self.cluster.list("pod", claim.namespace)), []
         except ClusterError as error:
             remedy = "Look with kubectl describe pvc, which names them as Used By."
             return None, [{"section": "pods", "reason": error.message, "remedy": remedy}]

@@ -77,7 +77,7 @@ def read_logs(params: Mapping[str, Any]) -> dict[str, Any]:
     cluster = connect(params, connections=_WORKERS)
     try:
         selector = params["label_selector"] or _selector(cluster, params)
-        pods = list(cluster.pods(params["namespace"], selector))
+        pods = list(cluster.list("pod", params["namespace"], label_selector=selector))
     except Unavailable as error:
         return {**result, **empty, "available": False, "reason": error.message}
     return {**result, "selector": selector, **_Reading(cluster, params, since).run(pods)}
