@@ -17,7 +17,12 @@ VERSION = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
-_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update"]
+_PARTS: dict[str, tuple[str, str, str, list[str]]] = {
+    "scale": ("autoscaling", "v1", "Scale", ["get", "patch", "update"]),
+    "eviction": ("policy", "v1", "Eviction", ["create"]),
+    "exec": ("", "v1", "PodExecOptions", ["create", "get"]),
+    "log": ("", "", "", ["get"]),
+}
 
 
 def discovery(path: str, kinds: Kinds, host: str) -> Any:
@@ -51,14 +56,17 @@ def _resources(kinds: list[Kind]) -> Object | None:
     resources: list[Object] = []
     for kind in kinds:
         shared = {"singularName": "", "namespaced": kind.namespaced}
-        short = {"shortNames": list(kind.short)} if kind.short else {}
-        whole = {"singularName": kind.name.lower(), "kind": kind.name, "verbs": _VERBS, **short}
+        whole: Object = {"singularName": kind.name.lower(), "kind": kind.name, "verbs": list(kind.verbs)}
+        if kind.short:
+            whole["shortNames"] = list(kind.short)
+        if kind.categories:
+            whole["categories"] = list(kind.categories)
         resources.append({"name": kind.plural, **shared, **whole})
         for subresource in kind.subresources:
-            each: Object = {"name": f"{kind.plural}/{subresource}", **shared, "kind": kind.name}
-            each["verbs"] = ["get"] if subresource == "log" else ["get", "patch", "update"]
-            if subresource == "scale":
-                each |= {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+            group, version, name, verbs = _PARTS.get(subresource, ("", "", "", ["get", "patch", "update"]))
+            each: Object = {"name": f"{kind.plural}/{subresource}", **shared, "kind": name or kind.name, "verbs": verbs}
+            if group:
+                each |= {"group": group, "version": version}
             resources.append(each)
-    version = kinds[0].api_version
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}
+    served = kinds[0].api_version
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": served, "resources": resources}
