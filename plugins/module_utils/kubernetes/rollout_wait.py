@@ -1,0 +1,176 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waits for a rollout with one request a look, and says why it is stuck when it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Optional
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import utc_now
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import (
+    REVISION,
+    Rollout,
+    explained,
+    rollout_of,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import selector_of
+
+# What may be over in a moment; everything else, such as a missing right, stays.
+PASSING = frozenset({"busy", "conflict", "timeout", "interrupted", "down", "gone"})
+# So long nothing has to move before the pods are looked at for a reason.
+_EXPLAIN_AFTER_SECONDS = 5.0
+
+
+def wait_for_rollout(
+    cluster: Cluster,
+    kind: str,
+    namespace: str,
+    name: str,
+    *,
+    timeout: float,
+    sleep: float,
+    progress: Callable[[str], None] | None = None,
+) -> Rollout:
+    """Wait until a workload's newest change is rolled out, cannot be, or the time is over.
+
+    Nothing is raised for a rollout that is stuck: C(done) is false then, and C(reason) says why. An API server that
+    is busy or silent is asked again until the time is over, and is the reason then. A request that hangs ends by the
+    cluster's read_timeout, so that the wait may be longer by that.
+
+    Args:
+        cluster: Where.
+        kind: C(deployment), C(statefulset) or C(daemonset).
+        namespace: The workload's namespace.
+        name: The workload's name.
+        timeout: Seconds to wait; with 0 there is one look.
+        sleep: Seconds between two looks.
+        progress: Gets a line whenever it differs from the one before; what it raises ends the waiting.
+
+    """
+    return _Wait(cluster, kind, namespace, name, progress).run(timeout, sleep)
+
+
+def explain_rollout(cluster: Cluster, kind: str, workload: Mapping[str, Any], rollout: Rollout) -> Rollout:
+    """The rollout with its reason from pods, ReplicaSets and events, as far as these may be read.
+
+    Raises:
+        ClusterError: the pods cannot be listed.
+
+    """
+    if rollout.done:
+        return rollout
+    namespace, selector = rollout.namespace, selector_of(workload)
+    pods = list(cluster.list("pod", namespace, label_selector=selector)) if selector else []
+    newest: Optional[str] = rollout.revision.rpartition("-")[2] if kind == "statefulset" and rollout.revision else None
+    events: list[Mapping[str, Any]] = []
+    try:
+        if kind == "deployment" and pods:
+            newest = _newest_hash(cluster, rollout, selector)
+        if len(pods) < (rollout.desired or 0):
+            field_selector = f"involvedObject.name={rollout.name},reason=FailedCreate"
+            events = sorted(cluster.list("event", namespace, field_selector=field_selector), key=_last_seen)
+    except ClusterError:
+        # They only sharpen the reason.
+        pass
+    return explained(rollout, workload, pods, now=utc_now(), newest=newest, events=events)
+
+
+def _newest_hash(cluster: Cluster, rollout: Rollout, selector: str) -> Optional[str]:
+    for each in cluster.list("replicaset", rollout.namespace, label_selector=selector):
+        metadata = each["metadata"]
+        if (metadata.get("annotations") or {}).get(REVISION) == rollout.revision:
+            found: Optional[str] = (metadata.get("labels") or {}).get("pod-template-hash")
+            return found
+    return None
+
+
+def _last_seen(event: Mapping[str, Any]) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
+@dataclass
+class _Wait:
+    cluster: Cluster
+    kind: str
+    namespace: str
+    name: str
+    progress: Optional[Callable[[str], None]]
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    said: Optional[str] = None
+    workload: Optional[Mapping[str, Any]] = None
+    last: Rollout = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.last = Rollout(self.kind, self.namespace, self.name, False, None)
+
+    def run(self, timeout: float, pause: float) -> Rollout:
+        begun = moved = self.clock()
+        while True:
+            before, trouble = self.last.line, self._look()
+            if self.last.done or self.last.stuck:
+                return self._ended()
+            now = self.clock()
+            if self.last.line != before:
+                moved = now
+            if now - begun >= timeout:
+                return self._too_late(trouble)
+            if trouble is None and now - moved >= _EXPLAIN_AFTER_SECONDS:
+                self._explain()
+                moved = now
+            self._say(trouble)
+            self.sleep(max(0.0, min(pause, begun + timeout - self.clock())))
+
+    def _look(self) -> str | None:
+        """Read the workload; what is in the way of that, if it may be over in a moment."""
+        try:
+            self.workload = self.cluster.read(self.kind, self.namespace, self.name)
+        except ClusterError as error:
+            if error.kind in PASSING:
+                return error.message
+            self.workload = None
+            self.last = replace(self.last, done=False, stuck=True, reason=error.message.rstrip("."))
+            return None
+        reason, problems = self.last.reason, self.last.problems
+        self.last = rollout_of(self.kind, self.workload)
+        if not self.last.done and not self.last.stuck:
+            # Known from an earlier look at the pods, for the progress line.
+            self.last = replace(self.last, reason=reason, problems=problems)
+        return None
+
+    def _ended(self) -> Rollout:
+        if not self.last.done:
+            self._explain()
+        self._say(None)
+        return self.last
+
+    def _too_late(self, trouble: str | None) -> Rollout:
+        if trouble is not None:
+            self.last = replace(self.last, reason=trouble.rstrip("."))
+        else:
+            self._explain()
+        self._say(None)
+        return self.last
+
+    def _explain(self) -> None:
+        if self.workload is None:
+            return
+        fresh = rollout_of(self.kind, self.workload)
+        try:
+            self.last = explain_rollout(self.cluster, self.kind, self.workload, fresh)
+        except ClusterError as error:
+            known = f"{fresh.reason}; " if fresh.reason else ""
+            self.last = replace(fresh, reason=f"{known}why is not known: {error.message.rstrip('.')}")
+
+    def _say(self, trouble: str | None) -> None:
+        why = trouble or (None if self.last.done else self.last.reason)
+        line = f"{self.last.line}{f' ({why})' if why else ''}"
+        if self.progress is not None and line != self.said:
+            self.progress(line)
+        self.said = line
