@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Self
@@ -19,10 +19,11 @@ from lab.kubernetes.kinds import Kinds, Object
 from lab.kubernetes.logs import Logs
 from lab.kubernetes.patches import strategic_patch
 from lab.kubernetes.pods import NODE, PODS
-from lab.kubernetes.request import Request, address_of
+from lab.kubernetes.request import Address, Request, address_of
 from lab.kubernetes.server import ApiServer, Reply
 from lab.kubernetes.store import Store
 from lab.kubernetes.verbs import Verbs
+from lab.kubernetes.watch import Watches
 
 CONTROLLERS = (PODS, CLAIMS)
 
@@ -38,6 +39,7 @@ class KubernetesApi:
         self.store = Store(self.kinds)
         self.requests: list[Request] = []
         self.token = token
+        self._watches = Watches(self.store)
         self._verbs = Verbs(self.store)
         self._logs = Logs()
         self._failures = Failures(self.kinds)
@@ -148,6 +150,10 @@ class KubernetesApi:
         """Forget every failure on order."""
         self._failures.clear()
 
+    def forget_versions(self) -> None:
+        """A watch that would go on from before this moment gets 410."""
+        self._watches.forget()
+
     def answer(self, path: str, document: Any) -> None:
         """Serve a document at a path of its own, such as a kubelet's ``/api/v1/nodes/a/proxy/stats/summary``."""
         self._documents[path] = document
@@ -196,10 +202,15 @@ class KubernetesApi:
             raise ApiError(404, "the server could not find the requested resource")
         if address.subresource == "log":
             return Reply(200, self._logs.read(self.store.get(address.key), request))
-        if request.flag("watch"):
-            raise ApiError(405, "the emulator does not watch")
+        if request.method == "GET" and not address.name and request.flag("watch"):
+            return Reply(events=self._watches.stream(request, address), headers=_warning(address))
         status, document = self._verbs.answer(request, address)
-        return Reply(status, document)
+        return Reply(status, document, _warning(address))
+
+
+def _warning(address: Address) -> Mapping[str, str]:
+    text = address.kind.deprecated
+    return {"Warning": f'299 - "{text}"'} if text else {}
 
 
 _READY: Object = {

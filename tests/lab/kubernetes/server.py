@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import json
+import select
+import socket
 import socketserver
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lab.kubernetes.request import Request
 from lab.ports import LOOPBACK
 
 
+class Connection(Protocol):
+    """What a protocol of its own needs of a connection."""
+
+    rfile: Any
+    wfile: Any
+
+    def gone(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Reply:
-    """A document (JSON), or text; ``hang`` sends nothing until the server stops or the client gives up."""
+    """A document (JSON), or text; ``hang`` sends nothing until the server stops or the client gives up.
+
+    ``events`` are sent one by one, a line each, until they end; they are told when nobody hears them any more.
+    ``talk`` takes the connection over.
+    """
 
     status: int = 200
     document: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     hang: bool = False
+    events: Callable[[Callable[[], bool]], Iterator[Any]] | None = None
+    talk: Callable[[Connection], None] | None = None
 
     def payload(self) -> tuple[bytes, str]:
         if isinstance(self.document, str):
@@ -108,6 +125,13 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.hang:
             self._wait_for_the_end()
             return
+        if reply.events is not None:
+            self._send_events(reply)
+            return
+        if reply.talk is not None:
+            self.close_connection = True
+            reply.talk(self)
+            return
         payload, content_type = reply.payload()
         self.send_response(reply.status)
         self.send_header("Content-Type", content_type)
@@ -116,6 +140,29 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(payload)
+
+    def _send_events(self, reply: Reply) -> None:
+        self.close_connection = True
+        self.send_response(reply.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        for event in reply.events(self.gone) if reply.events else ():
+            line = json.dumps(event).encode() + b"\n"
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def gone(self) -> bool:
+        """Whether the client hung up, or the server stops."""
+        if self.server.stopping.is_set():
+            return True
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        try:
+            return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
 
     def _wait_for_the_end(self) -> None:
         self.close_connection = True
