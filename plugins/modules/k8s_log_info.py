@@ -171,6 +171,26 @@ skipped_sections:
     remedy:
       description: What helps.
       type: str
+pods_count:
+  description: How many pods were found. V(null) when not available, as the other counts.
+  returned: always
+  type: int
+  version_added: 0.7.0
+pods_with_errors_count:
+  description: In the logs of how many of them errors were found.
+  returned: always
+  type: int
+  version_added: 0.7.0
+logs_count:
+  description: How many logs they have.
+  returned: always
+  type: int
+  version_added: 0.7.0
+unread_count:
+  description: How many of these logs could not be read, or not as a whole.
+  returned: always
+  type: int
+  version_added: 0.7.0
 pods:
   description: The pods, by name.
   returned: always

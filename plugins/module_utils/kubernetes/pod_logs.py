@@ -39,6 +39,7 @@ _LIMITS = (
     ("samples", 0, 100),
     ("timeout", 0.001, 3600),
 )
+_COUNTS = ("pods_count", "pods_with_errors_count", "logs_count", "unread_count")
 _FORBIDDEN_REMEDY = "Grant the user the verb get on pods/log in the namespace."
 
 
@@ -73,7 +74,7 @@ def read_logs(params: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidOption(option, params[option], f"{lowest:g} to {highest:g}")
     since = parse_seconds(params["since"], "since") if params["since"] else None
     result = {"available": True, "reason": None, "measured_at": iso(utc_now()), "complete": None, "selector": None}
-    empty: dict[str, Any] = {"pods": [], "logs": [], "errors": None, "skipped_sections": []}
+    empty: dict[str, Any] = {"pods": [], "logs": [], "errors": None, "skipped_sections": [], **dict.fromkeys(_COUNTS)}
     cluster = connect(params, connections=_WORKERS)
     try:
         selector = params["label_selector"] or _selector(cluster, params)
@@ -118,6 +119,10 @@ class _Reading:
         counted = self._all.facts()
         return {
             "pods": [pod_facts(pod) for pod in kept],
+            "pods_count": len(pods),
+            "pods_with_errors_count": len({log["pod"] for log in logs if log["error_count"]}),
+            "logs_count": len(logs),
+            "unread_count": sum(not log["available"] or bool(log["truncated"]) for log in logs),
             "logs": logs,
             "errors": {name: counted[name] for name in ("found_count", "first_at", "last_at", "top", "kinds_count")},
             "complete": not self._skipped and not self._is_cut,
