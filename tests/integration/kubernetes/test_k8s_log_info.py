@@ -40,6 +40,7 @@ def make_deployment(api: KubernetesApi, namespace: str, name: str) -> None:
             "kind": "Deployment",
             "metadata": {"name": name, "namespace": namespace},
             "spec": {"replicas": 3, "selector": selector, "template": {"metadata": {"labels": {"app": name}}}},
+            "status": {"replicas": 3},
         }
     )
 

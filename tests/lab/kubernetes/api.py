@@ -9,27 +9,32 @@ from typing import Any, Self
 
 import yaml
 
+from lab.kubernetes.access import REVIEWS
+from lab.kubernetes.arrangements import Arrangements
 from lab.kubernetes.claims import CLAIMS, RESIZE
 from lab.kubernetes.control import answer_at_the_door, asked_at_the_door
 from lab.kubernetes.controllers import Controller, ControllerLoop
 from lab.kubernetes.discovery import discovery
 from lab.kubernetes.errors import ApiError
 from lab.kubernetes.events import record_event
+from lab.kubernetes.eviction import evict
 from lab.kubernetes.failures import HANG, Failure, Failures
 from lab.kubernetes.kinds import Kinds, Object
 from lab.kubernetes.logs import Logs
+from lab.kubernetes.metrics import GROUP as METRICS
 from lab.kubernetes.patches import strategic_patch
 from lab.kubernetes.pods import NODE, PODS
+from lab.kubernetes.replicas import REPLICASETS
 from lab.kubernetes.request import Address, Request, address_of
+from lab.kubernetes.rollout import DEPLOYMENTS
 from lab.kubernetes.server import ApiServer, Reply
 from lab.kubernetes.store import Store
 from lab.kubernetes.verbs import Verbs
-from lab.kubernetes.watch import Watches
 
-CONTROLLERS = (PODS, CLAIMS)
+CONTROLLERS = (PODS, REPLICASETS, DEPLOYMENTS, CLAIMS)
 
 
-class KubernetesApi:
+class KubernetesApi(Arrangements):
     """``with KubernetesApi() as api:`` — an API server at ``api.url``, all of it in this process.
 
     With ``token`` every request needs that bearer token. ``controllers`` are what happens by itself.
@@ -38,14 +43,15 @@ class KubernetesApi:
     def __init__(self, *, token: str | None = None, controllers: Sequence[Controller] = CONTROLLERS) -> None:
         self.kinds = Kinds()
         self.store = Store(self.kinds)
+        super().__init__(self.store, self.kinds)
         self.requests: list[Request] = []
         self.token = token
-        self._watches = Watches(self.store)
         self._verbs = Verbs(self.store)
         self._logs = Logs()
         self._failures = Failures(self.kinds)
         self._documents: dict[str, Any] = {}
         self._loop = ControllerLoop(self.store, controllers)
+        self.store.graceful = PODS in controllers
         self._server = ApiServer(self._respond)
         for namespace in ("default", "kube-system"):
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
@@ -84,14 +90,21 @@ class KubernetesApi:
 
     # --- what tests arrange and look at; nothing of it is recorded, nothing of it fails on order
     def create(self, manifest: Object) -> Object:
-        """Store an object as it is, its status too; its namespace comes with it."""
+        """Store an object as it is; its namespace comes with it.
+
+        With a status it is planted: it stays as it is, and no controller touches it before its spec changes. Without
+        one the controllers take it up, as what clients create.
+        """
         kind = self.kinds.of(manifest)
         metadata = manifest["metadata"]
         key = self.store.key(kind.name, metadata.get("namespace", "default"), metadata["name"])
         with self.store.lock:
             if key.namespace and self.store.find(self.store.key("namespaces", "", key.namespace)) is None:
                 self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": key.namespace}})
-            return self._verbs.create(key, manifest, status=True)
+            created = self._verbs.create(key, manifest, status=True)
+            if manifest.get("status"):
+                self.store.plant(created)
+            return created
 
     def get(self, kind: str, namespace: str, name: str) -> Object:
         """The object as it is now; ``ApiError`` where there is none. ``kind`` is ``Pod`` or ``pods``."""
@@ -105,10 +118,13 @@ class KubernetesApi:
         return self.store.all(kind, namespace)
 
     def change(self, kind: str, namespace: str, name: str, patch: Object) -> Object:
-        """Change an object past every rule, its status too: a strategic merge patch."""
+        """Change an object past every rule: a strategic merge patch. A status in it is planted as with ``create``."""
         key = self.store.key(kind, namespace, name)
         with self.store.lock:
-            return self.store.replace(key, strategic_patch(self.store.get(key), patch))
+            changed = self.store.replace(key, strategic_patch(self.store.get(key), patch))
+            if "status" in patch:
+                self.store.plant(changed)
+            return changed
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
         self.store.delete(self.store.key(kind, namespace, name))
@@ -150,10 +166,6 @@ class KubernetesApi:
     def heal(self) -> None:
         """Forget every failure on order."""
         self._failures.clear()
-
-    def forget_versions(self) -> None:
-        """A watch that would go on from before this moment gets 410."""
-        self._watches.forget()
 
     def answer(self, path: str, document: Any) -> None:
         """Serve a document at a path of its own, such as a kubelet's ``/api/v1/nodes/a/proxy/stats/summary``."""
@@ -203,6 +215,15 @@ class KubernetesApi:
         address = address_of(request.path, self.kinds)
         if address is None:
             raise ApiError(404, "the server could not find the requested resource")
+        self._access.check(request, address)
+        if address.kind.group == METRICS:
+            return Reply(200, self._metrics.answer(request, address))
+        if address.kind.plural in REVIEWS and request.method == "POST":
+            return Reply(201, self._access.review(request, address.kind))
+        if address.subresource == "exec":
+            return self._executions.reply(self.store.get(address.key), request)
+        if address.subresource == "eviction" and request.method == "POST":
+            return Reply(201, evict(self.store, address.key, request.content(), dry_run=request.dry_run))
         if address.subresource == "log":
             return Reply(200, self._logs.read(self.store.get(address.key), request))
         if request.method == "GET" and not address.name and request.flag("watch"):

@@ -75,7 +75,7 @@ class Verbs:
     def _selected(self, request: Request, address: Address) -> list[Object]:
         labels = label_condition(request.query.get("labelSelector", ""))
         fields = field_condition(address.kind, request.query.get("fieldSelector", ""))
-        return [each for each in self._store.all(address.kind, address.namespace) if labels(each) and fields(each)]
+        return [each for each in self._store.look(address.kind, address.namespace) if labels(each) and fields(each)]
 
     # --- writing
     def admit(self, key: Key, old: Object | None, new: Object) -> None:
@@ -145,15 +145,16 @@ class Verbs:
         dry_run = request.dry_run or options.get("dryRun") == ["All"]
         policy = options.get("propagationPolicy") or request.query.get("propagationPolicy")
         orphan = policy == "Orphan"
+        grace = options.get("gracePeriodSeconds", request.number("gracePeriodSeconds"))
         if address.name:
             self._same_as_expected(address, options.get("preconditions") or {})
-            gone = self._store.delete(address.key, dry_run=dry_run, orphan=orphan)
+            gone = self._store.delete(address.key, dry_run=dry_run, orphan=orphan, grace=grace)
             return gone if address.kind.returned else _deleted(address.kind, gone)
         found = self._selected(request, address)
         for each in found:
             metadata = each["metadata"]
             key = Key(address.kind, metadata.get("namespace", ""), metadata["name"])
-            self._store.delete(key, dry_run=dry_run, orphan=orphan)
+            self._store.delete(key, dry_run=dry_run, orphan=orphan, grace=grace)
         kind = f"{address.kind.name}List"
         version = {"resourceVersion": self._store.version}
         return {"kind": kind, "apiVersion": address.kind.api_version, "metadata": version, "items": found}
