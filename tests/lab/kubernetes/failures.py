@@ -6,6 +6,7 @@ import fnmatch
 import threading
 from dataclasses import dataclass
 
+from lab.kubernetes.access import USER, action_of
 from lab.kubernetes.errors import ApiError
 from lab.kubernetes.kinds import Kinds
 from lab.kubernetes.request import Request, address_of
@@ -16,7 +17,6 @@ _MESSAGES = {
     500: "an error on the server has prevented the request from succeeding",
     503: "the server is currently unable to handle the request",
 }
-_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 @dataclass
@@ -80,12 +80,5 @@ class Failures:
     def _denial(self, request: Request) -> str:
         address = address_of(request.path, self._kinds)
         if address is None:
-            return f'User "runbook" cannot {request.method.lower()} path "{request.path}"'
-        verb = _VERBS.get(request.method, "get" if address.name else "list")
-        resource = address.kind.plural + (f"/{address.subresource}" if address.subresource else "")
-        place = f'in the namespace "{address.namespace}"' if address.namespace else "at the cluster scope"
-        named = f' "{address.name}"' if address.name else ""
-        return (
-            f'{address.kind.qualified}{named} is forbidden: User "runbook" cannot {verb} resource "{resource}" '
-            f'in API group "{address.kind.group}" {place}'
-        )
+            return f'User "{USER}" cannot {request.method.lower()} path "{request.path}"'
+        return action_of(request, address).denial().message

@@ -32,7 +32,7 @@ class Logs:
     def read(self, pod: Object, request: Request) -> str:
         """What the server would send for this pod and these parameters."""
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-        container = _container(pod, request.query.get("container", ""))
+        container = container_of(pod, request.query.get("container", ""))
         previous = request.flag("previous")
         place = (namespace, name, container, previous)
         if previous and place not in self._lines:
@@ -65,7 +65,8 @@ def _since(request: Request) -> datetime | None:
     return None
 
 
-def _container(pod: Object, wanted: str) -> str:
+def container_of(pod: Object, wanted: str) -> str:
+    """The container a request means, the pod's only one without a word."""
     spec = pod["spec"]
     name = pod["metadata"]["name"]
     initial = [each["name"] for each in spec.get("initContainers") or []]

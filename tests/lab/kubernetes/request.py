@@ -15,13 +15,14 @@ from lab.kubernetes.kinds import Key, Kind, Kinds
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came in. ``query`` has the last value of each parameter."""
+    """One request as it came in. ``query`` has the last value of each parameter, ``pairs`` has all."""
 
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    pairs: tuple[tuple[str, str], ...] = ()
 
     @property
     def content_type(self) -> str:

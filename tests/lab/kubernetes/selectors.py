@@ -64,3 +64,25 @@ def _field(each: Object, path: str) -> str:
     if isinstance(found, Mapping):  # an event's source is selected by its component
         found = found.get("component")
     return "" if found is None else str(found)
+
+
+def selected(selector: Mapping[str, Any] | None, each: Object) -> bool:
+    """Whether a LabelSelector of a spec fits: an empty one fits all, none fits nothing."""
+    if selector is None:
+        return False
+    labels = each["metadata"].get("labels") or {}
+    return (selector.get("matchLabels") or {}).items() <= labels.items() and all(
+        _expressed(rule, labels) for rule in selector.get("matchExpressions") or []
+    )
+
+
+def _expressed(rule: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    name, values = rule["key"], rule.get("values") or []
+    return bool(
+        {
+            "In": name in labels and labels[name] in values,
+            "NotIn": name not in labels or labels[name] not in values,
+            "Exists": name in labels,
+            "DoesNotExist": name not in labels,
+        }[rule["operator"]]
+    )

@@ -113,12 +113,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _request(self) -> Request:
         split = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
+        pairs = parse_qsl(split.query, keep_blank_values=True)
         return Request(
             self.command,
             unquote(split.path),
-            dict(parse_qsl(split.query, keep_blank_values=True)),
+            dict(pairs),
             {name.lower(): value for name, value in self.headers.items()},
             self.rfile.read(length) if length else b"",
+            tuple(pairs),
         )
 
     def _send(self, reply: Reply) -> None:
