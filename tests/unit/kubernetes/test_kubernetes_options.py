@@ -10,9 +10,10 @@ import yaml
 
 from ansible_collections.runbook.ops.plugins.doc_fragments.kubernetes import ModuleDocFragment
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.common.guards import guard_argument_spec
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
-from ansible_collections.runbook.ops.plugins.modules import k8s_log_info, k8s_volume_claim
+from ansible_collections.runbook.ops.plugins.modules import k8s_log_info, k8s_park, k8s_scale, k8s_volume_claim
 
 DOCUMENTED = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
 SPEC = kubernetes_argument_spec()
@@ -36,10 +37,13 @@ def test_secrets_are_marked() -> None:
     assert {name for name, option in SPEC.items() if option.get("no_log")} == {"api_key"}
 
 
-@pytest.mark.parametrize("module", [k8s_log_info, k8s_volume_claim], ids=lambda module: module.__name__[-12:])
+@pytest.mark.parametrize(
+    "module", [k8s_log_info, k8s_park, k8s_scale, k8s_volume_claim], ids=lambda module: module.__name__[-12:]
+)
 def test_modules_document_what_they_take(module: Any) -> None:
     documented = yaml.safe_load(module.DOCUMENTATION)["options"]
-    own = {name: option for name, option in module.argument_spec().items() if name not in SPEC}
+    shared = SPEC if "runbook.ops.guards" not in module.DOCUMENTATION else {**SPEC, **guard_argument_spec()}
+    own = {name: option for name, option in module.argument_spec().items() if name not in shared}
     assert set(documented) == set(own)
     for name, option in own.items():
         for key in ("type", "default", "choices", "required"):

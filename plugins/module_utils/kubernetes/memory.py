@@ -1,0 +1,45 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is remembered on objects themselves, in annotations of ours with JSON. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+
+PREFIX = "runbook-ops.github.io/"
+PARKED = f"{PREFIX}parked"
+SCALED = f"{PREFIX}scaled"
+
+
+def memory_of(document: Mapping[str, Any], annotation: str) -> Optional[dict[str, Any]]:
+    """What an object remembers under an annotation; None where it remembers nothing.
+
+    Raises:
+        RunbookError: somebody has edited it so that it cannot be read.
+
+    """
+    metadata = document.get("metadata") or {}
+    text = (metadata.get("annotations") or {}).get(annotation)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        shown = f"{document.get('kind', 'object')} {metadata.get('namespace')}/{metadata.get('name')}"
+        raise RunbookError(
+            f"The annotation {annotation} of {shown} cannot be read. It holds JSON, such as"
+            ' {"replicas": 3}. Correct it with kubectl annotate --overwrite, or remove it.'
+        )
+    return found
+
+
+def remembered(annotation: str, memory: Optional[Mapping[str, Any]]) -> dict[str, Optional[str]]:
+    """The one annotation of a merge patch; None forgets it. The other annotations stay as they are."""
+    return {annotation: None if memory is None else json.dumps(memory, sort_keys=True)}

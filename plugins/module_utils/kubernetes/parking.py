@@ -1,0 +1,304 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What parking a workload takes, and bringing it back in stages. Pure: the server's documents in, patches out.
+
+The memory is written by the same patch that stops the workload, and goes away when everything is back. So there is no
+moment at which a workload is stopped and nobody knows what it was.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED, memory_of, remembered
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling import (
+    HPA,
+    KEDA_PAUSED,
+    Autoscaler,
+    Document,
+    Step,
+    Target,
+    counted,
+    merge_patch,
+    replicas_of,
+)
+
+PARK = "park"
+UNPARK = "unpark"
+LIMIT = "limit autoscaler"
+RELEASE = "release autoscaler"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How much of what was remembered comes back: a number of replicas, or a share of them in percent."""
+
+    replicas: int = 0
+    percent: int = 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether everything is to be as it was; a number of replicas never says that."""
+        return self.percent == 100
+
+    def of(self, whole: int) -> int:
+        """So many of a number; of any at least one, because none would be no stage."""
+        return min(whole, self.replicas or max(1, math.ceil(whole * self.percent / 100)))
+
+
+def stage_of(text: str) -> Stage:
+    """Read C(1) or C(50%); raises InvalidOption."""
+    found = re.fullmatch(r"([1-9]\d{0,5})(%?)", str(text).strip())
+    if not found or (found[2] and int(found[1]) > 100):
+        raise InvalidOption("stage", text, "a number of replicas such as 1, or a share of 1% to 100%")
+    return Stage(percent=int(found[1])) if found[2] else Stage(replicas=int(found[1]))
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A workload with what scales it, as it is on the server."""
+
+    target: Target
+    document: Document
+    autoscalers: tuple[Autoscaler, ...] = ()
+
+    @property
+    def is_cronjob(self) -> bool:
+        """Whether it starts jobs instead of keeping pods."""
+        return self.target.kind == "cronjob"
+
+    @property
+    def memory(self) -> Optional[dict[str, Any]]:
+        """What it was before it was parked."""
+        return memory_of(self.document, PARKED)
+
+    @property
+    def replicas(self) -> int:
+        """How many pods are asked for."""
+        return replicas_of(self.document)
+
+    @property
+    def is_suspended(self) -> bool:
+        """Of a CronJob, whether it starts none."""
+        return bool((self.document.get("spec") or {}).get("suspend"))
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing more is started."""
+        return self.is_suspended if self.is_cronjob else self.replicas == 0
+
+    def figures(self) -> dict[str, Any]:
+        """As results show it."""
+        return _figures(self, self.memory, stopped=self.is_suspended, replicas=self.replicas)
+
+    def all_figures(self) -> dict[str, dict[str, Any]]:
+        """The same with its autoscalers."""
+        return {self.target.key: self.figures(), **{each.key: each.figures() for each in self.autoscalers}}
+
+
+def _figures(
+    writer: Writer, memory: Optional[Mapping[str, Any]], *, stopped: bool = False, replicas: int = 0
+) -> dict[str, Any]:
+    if writer.is_cronjob:
+        was = {"remembered_suspend": (memory or {}).get("suspend")}
+        return {"suspend": stopped, **was, "parked": memory is not None}
+    return {
+        "replicas": replicas,
+        "remembered_replicas": (memory or {}).get("replicas"),
+        "parked": memory is not None,
+    }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The patches in their order; C(ending) is the one that forgets, once the pods are seen to be ready."""
+
+    steps: tuple[Step, ...] = ()
+    ending: Optional[Step] = None
+    refusal: Optional[Refusal] = None
+    note: str = ""
+
+    @property
+    def shown(self) -> tuple[Step, ...]:
+        """The steps that are told: forgetting is part of bringing back, unless there is nothing else of it."""
+        if self.ending is None or any(each.key == self.ending.key for each in self.steps):
+            return self.steps
+        return (*self.steps, self.ending)
+
+    @property
+    def figures(self) -> dict[str, Document]:
+        """What the objects are like afterwards."""
+        steps = [*self.steps, *([self.ending] if self.ending else [])]
+        return {each.key: each.figures for each in steps}
+
+
+def plan_park(writer: Writer, now: str) -> Plan:
+    """Stop a workload. One that remembers something already keeps that, whatever it runs now."""
+    known = writer.memory
+    if writer.is_stopped and known is not None:
+        return Plan(tuple(_paused(writer, now)))
+    if writer.is_cronjob:
+        memory = known or {"at": now, "suspend": writer.is_suspended}
+        was = "suspended" if writer.is_suspended else "active"
+        annotations = None if known else remembered(PARKED, memory)
+        patch = merge_patch(writer.document, spec={"suspend": True}, annotations=annotations)
+        figures = _figures(writer, memory, stopped=True)
+        return Plan((Step(PARK, "cronjob", writer.target.name, patch, was, "suspended", figures),))
+    memory = known or {"at": now, "replicas": writer.replicas}
+    annotations = None if known else remembered(PARKED, memory)
+    patch = merge_patch(writer.document, spec={"replicas": 0}, annotations=annotations)
+    step = Step(
+        PARK, *_names(writer), patch, counted(writer.replicas), counted(0), _figures(writer, memory, replicas=0)
+    )
+    note = ""
+    if writer.replicas == 0:
+        note = f"{writer.target.key} had no replicas before it was parked, and gets none when it is brought back."
+    # The autoscaler first: it must not start again what has just been stopped.
+    return Plan((*_paused(writer, now), step), note=note)
+
+
+def _paused(writer: Writer, now: str) -> list[Step]:
+    """An ordinary HorizontalPodAutoscaler is off while its workload has no replicas; others are told to be."""
+    return [step for each in writer.autoscalers if each.kind != HPA or each.low == 0 for step in _limited(each, 0, now)]
+
+
+def _limited(scaler: Autoscaler, replicas: int, now: str) -> list[Step]:
+    """The autoscaler does not go beyond a number of replicas; what it was is remembered the first time."""
+    known = memory_of(scaler.document, PARKED)
+    if scaler.kind == HPA:
+        memory = known or {"at": now, "maxReplicas": scaler.high, "minReplicas": scaler.low}
+        low = max(1, min(int(memory["minReplicas"]), replicas))
+        high = max(1, replicas) if replicas else scaler.high
+        if (low, high) == (scaler.low, scaler.high):
+            return []
+        changes: dict[str, Any] = {"spec": {"minReplicas": low, "maxReplicas": high}}
+        was, becomes = f"{scaler.low} to {scaler.high}", f"{low} to {high}"
+        figures: dict[str, Any] = {"min_replicas": low, "max_replicas": high}
+        annotations: dict[str, Any] = {}
+    else:
+        former = scaler.annotations.get(KEDA_PAUSED)
+        memory = known or {"at": now, "paused-replicas": former}
+        if former == str(replicas) and known is not None:
+            return []
+        was, becomes = "not paused" if former is None else f"paused at {former}", f"paused at {replicas}"
+        changes = {}
+        figures = {**scaler.figures(), "paused_replicas": str(replicas)}
+        annotations = {KEDA_PAUSED: str(replicas)}
+    if known is None:
+        annotations.update(remembered(PARKED, memory))
+    patch = merge_patch(scaler.document, spec=changes.get("spec"), annotations=annotations)
+    return [Step(LIMIT, scaler.kind, scaler.name, patch, was, becomes, figures)]
+
+
+def _released(scaler: Autoscaler) -> list[Step]:
+    """The autoscaler is as it was."""
+    memory = memory_of(scaler.document, PARKED)
+    if memory is None:
+        return []
+    annotations: dict[str, Any] = remembered(PARKED, None)
+    spec = None
+    if scaler.kind == HPA:
+        low, high = int(memory["minReplicas"]), int(memory["maxReplicas"])
+        spec = {"minReplicas": low, "maxReplicas": high}
+        was, becomes = f"{scaler.low} to {scaler.high}", f"{low} to {high}"
+        figures: dict[str, Any] = {"min_replicas": low, "max_replicas": high}
+    else:
+        former, now = memory.get("paused-replicas"), scaler.annotations.get(KEDA_PAUSED)
+        annotations[KEDA_PAUSED] = former
+        was = "not paused" if now is None else f"paused at {now}"
+        becomes = "not paused" if former is None else f"paused at {former}"
+        figures = {**scaler.figures(), "paused_replicas": former}
+    patch = merge_patch(scaler.document, spec=spec, annotations=annotations)
+    return [Step(RELEASE, scaler.kind, scaler.name, patch, was, becomes, figures)]
+
+
+def plan_unpark(writer: Writer, stage: Stage, now: str, *, named: Optional[int] = None, waits: bool = True) -> Plan:
+    """Bring a workload back, as far as a stage goes. Nothing is ever made less by it.
+
+    Args:
+        writer: What it is now.
+        stage: How much of what was remembered.
+        now: The moment, for what is remembered.
+        named: The number for a workload without replicas that remembers none.
+        waits: Whether the pods are waited for before the memory goes.
+
+    """
+    if writer.is_cronjob:
+        return _resume(writer, stage)
+    memory = writer.memory
+    if memory is None and writer.replicas:
+        # It was never parked, or a run was killed when it had only paused the autoscaler.
+        return Plan(tuple(step for each in writer.autoscalers for step in _released(each)))
+    if named and not writer.replicas and not (memory or {}).get("replicas"):
+        memory = {"at": now, **(memory or {}), "replicas": named}
+    if memory is None:
+        return Plan(refusal=_forgotten(writer))
+    whole = int(memory["replicas"])
+    wanted = max(writer.replicas, stage.of(whole))
+    steps: list[Step] = []
+    for each in writer.autoscalers:
+        if stage.is_last:
+            steps += _released(each)
+        elif wanted:
+            steps += _limited(each, wanted, now)
+    forgets = stage.is_last and not waits
+    scales = wanted != writer.replicas
+    if scales or forgets:
+        # The memory stays until the pods are there.
+        annotations = remembered(PARKED, None if forgets else memory) if forgets or memory != writer.memory else {}
+        patch = merge_patch(writer.document, spec={"replicas": wanted} if scales else None, annotations=annotations)
+        figures = _figures(writer, None if stage.is_last else memory, replicas=wanted)
+        steps.append(Step(UNPARK, *_names(writer), patch, counted(writer.replicas), _of(wanted, whole), figures))
+    ending = None if forgets or not stage.is_last else plan_ending(writer, wanted)
+    return Plan(tuple(steps), ending)
+
+
+def plan_ending(writer: Writer, replicas: int) -> Step:
+    """What was remembered is not needed any more."""
+    patch = merge_patch(writer.document, annotations=remembered(PARKED, None))
+    figures = _figures(writer, None, replicas=replicas)
+    return Step(UNPARK, *_names(writer), patch, f"{counted(replicas)}, parked", counted(replicas), figures)
+
+
+def _resume(writer: Writer, stage: Stage) -> Plan:
+    """A CronJob has no share: it starts jobs again with the last stage."""
+    memory = writer.memory
+    if memory is None:
+        return Plan(refusal=_forgotten(writer)) if writer.is_suspended else Plan()
+    if not stage.is_last:
+        return Plan()
+    suspend = bool(memory.get("suspend"))
+    patch = merge_patch(writer.document, spec={"suspend": suspend}, annotations=remembered(PARKED, None))
+    becomes = "suspended" if suspend else "active"
+    was = "suspended" if writer.is_suspended else "active"
+    return Plan(
+        (Step(UNPARK, "cronjob", writer.target.name, patch, was, becomes, _figures(writer, None, stopped=suspend)),)
+    )
+
+
+def _forgotten(writer: Writer) -> Refusal:
+    namespace = str(writer.document["metadata"].get("namespace") or "")
+    shown = writer.target.shown(namespace)
+    if writer.is_cronjob:
+        reason = "it is suspended, and was not parked by this module, so that nobody knows whether it should run"
+        return Refusal(
+            shown, reason, f"Resume it with kubectl patch {writer.target.key} if it should, or leave it out."
+        )
+    reason = "it has no replicas, and was not parked by this module, so that nobody knows how many it had"
+    remedy = f'Say how many with replicas: {{"{writer.target.key}": 3}}, or leave it out.'
+    return Refusal(shown, reason, remedy)
+
+
+def _names(writer: Writer) -> tuple[str, str]:
+    return writer.target.kind, writer.target.name
+
+
+def _of(wanted: int, whole: int) -> str:
+    return counted(wanted) if wanted >= whole else f"{wanted} of {counted(whole)}"

@@ -1,0 +1,119 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads what is scaled with its autoscalers, and sends single patches: what parking and scaling have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Optional
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import ownership_verdict
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling import (
+    HPA,
+    KEDA,
+    Autoscaler,
+    Document,
+    Step,
+    Target,
+    autoscalers_of,
+)
+
+# How often an object is read and decided on anew when somebody else changed it in between.
+TRIES = 3
+
+
+class Scaled:
+    """One namespace: its workloads and autoscalers, and patches to them."""
+
+    def __init__(self, cluster: Cluster, namespace: str, gitops: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self.gitops = gitops
+        self.done: list[Step] = []
+        self.warnings: list[str] = []
+        self.skipped: list[dict[str, str]] = []
+
+    def autoscalers(self) -> tuple[list[Document], list[Document]]:
+        """HorizontalPodAutoscalers and ScaledObjects; without KEDA there are none of these."""
+        hpas = list(self.cluster.list(HPA, self.namespace))
+        try:
+            return hpas, list(self.cluster.list(KEDA, self.namespace))
+        except ClusterError as error:
+            if error.kind == "forbidden":
+                # Whether there is KEDA at all is not known then, and most clusters have none.
+                remedy = "Grant it if the cluster has KEDA, which otherwise scales from zero again."
+                skipped = {"section": "scaledobjects", "reason": error.message, "remedy": remedy}
+                if skipped not in self.skipped:
+                    self.skipped.append(skipped)
+            elif error.kind != "missing":
+                raise
+            return hpas, []
+
+    def read(self, target: Target) -> tuple[Document, tuple[Autoscaler, ...]]:
+        """A workload and what scales it; for a CronJob nothing does."""
+        document = self.cluster.read(target.kind, self.namespace, target.name)
+        if target.kind == "cronjob":
+            return document, ()
+        return document, autoscalers_of(target, *self.autoscalers())
+
+    def owners(self, documents: Sequence[tuple[Target, Document]]) -> list[Refusal]:
+        """Who would undo the changes to these objects."""
+        refusals = []
+        for target, document in documents:
+            shown = target.shown(self.namespace)
+            refusal, warnings = ownership_verdict(document, shown, self.gitops)
+            self.warnings += [each for each in warnings if each not in self.warnings]
+            if refusal:
+                refusals.append(refusal)
+        return refusals
+
+    def rehearse(self, steps: Sequence[Step]) -> None:
+        """Ask the server whether it would take the patches: rights, quotas and admission are known to it alone."""
+        for step in steps:
+            self.cluster.patch(step.kind, self.namespace, step.name, step.patch, dry_run=True)
+
+    def send(self, plan: Callable[[], Sequence[Step]], first: Sequence[Step]) -> None:
+        """Apply patches in their order; decide anew when somebody else was faster.
+
+        Args:
+            plan: Reads again, and says what is still to be done.
+            first: What is to be done as it was read at first.
+
+        """
+        steps, left = first, TRIES
+        while True:
+            try:
+                self._patch(steps)
+            except ClusterError as error:
+                left -= 1
+                if error.kind != "conflict" or not left:
+                    raise
+                steps = plan()
+            else:
+                return
+
+    def _patch(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            self.cluster.patch(step.kind, self.namespace, step.name, step.patch)
+            self.done.append(step)
+
+
+def check_seconds(params: Mapping[str, Any]) -> None:
+    """The options of waiting; raises InvalidOption."""
+    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05)):
+        if not lowest <= params[option] <= 86400:
+            raise InvalidOption(option, params[option], f"seconds from {lowest} to 86400")
+
+
+def check_replicas(option: str, value: object, *, lowest: int = 1) -> Optional[int]:
+    """A number of pods; raises InvalidOption."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not str(value).isdigit() or not lowest <= int(str(value)) <= 100000:
+        raise InvalidOption(option, value, f"a whole number from {lowest} to 100000")
+    return int(str(value))
