@@ -24,12 +24,14 @@ from lab.kubernetes.logs import Logs
 from lab.kubernetes.metrics import GROUP as METRICS
 from lab.kubernetes.patches import strategic_patch
 from lab.kubernetes.pods import NODE, PODS
+from lab.kubernetes.replicas import REPLICASETS
 from lab.kubernetes.request import Address, Request, address_of
+from lab.kubernetes.rollout import DEPLOYMENTS
 from lab.kubernetes.server import ApiServer, Reply
 from lab.kubernetes.store import Store
 from lab.kubernetes.verbs import Verbs
 
-CONTROLLERS = (PODS, CLAIMS)
+CONTROLLERS = (PODS, REPLICASETS, DEPLOYMENTS, CLAIMS)
 
 
 class KubernetesApi(Arrangements):
@@ -49,6 +51,7 @@ class KubernetesApi(Arrangements):
         self._failures = Failures(self.kinds)
         self._documents: dict[str, Any] = {}
         self._loop = ControllerLoop(self.store, controllers)
+        self.store.graceful = PODS in controllers
         self._server = ApiServer(self._respond)
         for namespace in ("default", "kube-system"):
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
@@ -87,14 +90,21 @@ class KubernetesApi(Arrangements):
 
     # --- what tests arrange and look at; nothing of it is recorded, nothing of it fails on order
     def create(self, manifest: Object) -> Object:
-        """Store an object as it is, its status too; its namespace comes with it."""
+        """Store an object as it is; its namespace comes with it.
+
+        With a status it is planted: it stays as it is, and no controller touches it before its spec changes. Without
+        one the controllers take it up, as what clients create.
+        """
         kind = self.kinds.of(manifest)
         metadata = manifest["metadata"]
         key = self.store.key(kind.name, metadata.get("namespace", "default"), metadata["name"])
         with self.store.lock:
             if key.namespace and self.store.find(self.store.key("namespaces", "", key.namespace)) is None:
                 self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": key.namespace}})
-            return self._verbs.create(key, manifest, status=True)
+            created = self._verbs.create(key, manifest, status=True)
+            if manifest.get("status"):
+                self.store.plant(created)
+            return created
 
     def get(self, kind: str, namespace: str, name: str) -> Object:
         """The object as it is now; ``ApiError`` where there is none. ``kind`` is ``Pod`` or ``pods``."""
@@ -108,10 +118,13 @@ class KubernetesApi(Arrangements):
         return self.store.all(kind, namespace)
 
     def change(self, kind: str, namespace: str, name: str, patch: Object) -> Object:
-        """Change an object past every rule, its status too: a strategic merge patch."""
+        """Change an object past every rule: a strategic merge patch. A status in it is planted as with ``create``."""
         key = self.store.key(kind, namespace, name)
         with self.store.lock:
-            return self.store.replace(key, strategic_patch(self.store.get(key), patch))
+            changed = self.store.replace(key, strategic_patch(self.store.get(key), patch))
+            if "status" in patch:
+                self.store.plant(changed)
+            return changed
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
         self.store.delete(self.store.key(kind, namespace, name))

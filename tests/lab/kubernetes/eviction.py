@@ -93,5 +93,5 @@ def evict(store: Store, key: Key, eviction: Any, *, dry_run: bool) -> Object:
     dry_run = dry_run or options.get("dryRun") == ["All"]
     with store.lock:
         check_budget(store, store.get(key), dry_run=dry_run)
-        store.delete(key, dry_run=dry_run)
+        store.delete(key, dry_run=dry_run, grace=options.get("gracePeriodSeconds"))
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

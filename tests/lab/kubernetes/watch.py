@@ -46,7 +46,7 @@ class Watches:
         version = int(self._store.version)
         old = self._known.pop(key, None)
         new: Object | None = None
-        if self._store.find(key) is not None:
+        if self._store.peek(key) is not None:
             new = self._known[key] = value
         if len(self._changes) == self._changes.maxlen:
             self._forgotten = self._changes[0].version
