@@ -213,9 +213,6 @@ backup:
     kinds:
       description: How many of every kind.
       type: dict
-    has_secrets:
-      description: Whether Secrets are in it.
-      type: bool
     encryption:
       description: Method and public keys of the encryption; V(null) without.
       type: dict
@@ -231,6 +228,11 @@ backup:
     verification:
       description: How it was proven, with C(verdict), C(level), C(wanted_level), C(reason), C(levels) and C(notes).
       type: dict
+secrets:
+  description: V(included), V(left_out) because the backup is not encrypted, or V(none) if the namespaces have none.
+    V(null) if no backup was due.
+  returned: success
+  type: str
 skipped:
   description: Objects that are not in it.
   returned: success

@@ -153,7 +153,9 @@ class _Run:
         self._guard(manifests)
         entry = self._entry(manifests, namespaces, iso(taken_at))
         name = self._free_name(now)
-        told: dict[str, Any] = {"skipped": skipped, "skipped_sections": export.skipped_sections}
+        has_secrets = any(each["kind"] == "Secret" for each in export.documents)
+        kept = ("included" if self.encryption else "left_out") if has_secrets else "none"
+        told: dict[str, Any] = {"secrets": kept, "skipped": skipped, "skipped_sections": export.skipped_sections}
         actions = self._actions(manifests, name)
         if self.check_mode:
             return self._result(True, actions, last, None, **told)
@@ -215,7 +217,6 @@ class _Run:
             "namespaces": namespaces,
             "objects": len(manifests),
             "kinds": dict(sorted(Counter(each["kind"] for each in manifests).items())),
-            "has_secrets": any(each["kind"] == "Secret" for each in manifests),
             "encryption": self.encryption.as_dict() if self.encryption else None,
         }
 
@@ -318,7 +319,7 @@ class _Run:
             before=before or _NONE,
             after=None if planned else after or _NONE,
             backup=backup,
-            **{"skipped": [], "skipped_sections": [], **told},
+            **{"secrets": None, "skipped": [], "skipped_sections": [], **told},
             notes=self.notes,
             diff={"before": _line(before), "after": "a new backup\n" if planned else _line(after)},
         )

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a manifest says of the files of a backup, which is all that copying it needs to know. Pure.
 
-C(postgresql/backup/manifest.py) and C(redis/backup/manifest.py) write what is read here.
+C(postgresql/backup/manifest.py), C(redis/backup/manifest.py) and C(kubernetes/backup.py) write what is read here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.clock import is
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused
 
-_KINDS = ("postgresql", "redis")
+_KINDS = ("postgresql", "redis", "kubernetes")
+_KINDS_SHOWN = f"{', '.join(_KINDS[:-1])} and {_KINDS[-1]}"
 _FORMAT = 1
 _PGBACKREST = "pgbackrest"
 # What a program looks for first in a directory that it wrote: without it nothing there passes for a backup.
@@ -96,7 +97,7 @@ def read_sheet(raw: bytes, artefact: str, address: str) -> Sheet:
 def _check_kind(found: Mapping[str, Any], kind: object, written: object, address: str) -> None:
     if kind not in _KINDS or written != _FORMAT:
         raise Refused(
-            f"{address} is a manifest of {kind!r} in format {written!r}; copied are backups of {' and '.join(_KINDS)} "
+            f"{address} is a manifest of {kind!r} in format {written!r}; copied are backups of {_KINDS_SHOWN} "
             f"in format {_FORMAT}"
         )
     if found.get("method") == _PGBACKREST:
