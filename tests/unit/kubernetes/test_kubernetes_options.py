@@ -13,7 +13,15 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import I
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import guard_argument_spec
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
-from ansible_collections.runbook.ops.plugins.modules import k8s_log_info, k8s_park, k8s_scale, k8s_volume_claim
+from ansible_collections.runbook.ops.plugins.modules import (
+    k8s_deployment_copy,
+    k8s_image,
+    k8s_log_info,
+    k8s_park,
+    k8s_scale,
+    k8s_switch,
+    k8s_volume_claim,
+)
 
 DOCUMENTED = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
 SPEC = kubernetes_argument_spec()
@@ -38,7 +46,9 @@ def test_secrets_are_marked() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [k8s_log_info, k8s_park, k8s_scale, k8s_volume_claim], ids=lambda module: module.__name__[-12:]
+    "module",
+    [k8s_deployment_copy, k8s_image, k8s_log_info, k8s_park, k8s_scale, k8s_switch, k8s_volume_claim],
+    ids=lambda module: module.__name__[-12:],
 )
 def test_modules_document_what_they_take(module: Any) -> None:
     documented = yaml.safe_load(module.DOCUMENTATION)["options"]
