@@ -14,7 +14,9 @@ from lab.kubernetes.arrangements import Arrangements
 from lab.kubernetes.claims import CLAIMS, RESIZE
 from lab.kubernetes.control import answer_at_the_door, asked_at_the_door
 from lab.kubernetes.controllers import Controller, ControllerLoop
+from lab.kubernetes.dataplane import DataPlane
 from lab.kubernetes.discovery import discovery
+from lab.kubernetes.endpoints import ENDPOINTS
 from lab.kubernetes.errors import ApiError
 from lab.kubernetes.events import record_event
 from lab.kubernetes.eviction import evict
@@ -31,7 +33,7 @@ from lab.kubernetes.server import ApiServer, Reply
 from lab.kubernetes.store import Store
 from lab.kubernetes.verbs import Verbs
 
-CONTROLLERS = (PODS, REPLICASETS, DEPLOYMENTS, CLAIMS)
+CONTROLLERS = (PODS, REPLICASETS, DEPLOYMENTS, ENDPOINTS, CLAIMS)
 
 
 class KubernetesApi(Arrangements):
@@ -50,6 +52,7 @@ class KubernetesApi(Arrangements):
         self._logs = Logs()
         self._failures = Failures(self.kinds)
         self._documents: dict[str, Any] = {}
+        self._data_plane = DataPlane(self.store)
         self._loop = ControllerLoop(self.store, controllers)
         self.store.graceful = PODS in controllers
         self._server = ApiServer(self._respond)
@@ -63,6 +66,7 @@ class KubernetesApi(Arrangements):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._data_plane.stop()
         self._server.stop()
         self._loop.stop()
         if self._loop.failures:
@@ -87,6 +91,10 @@ class KubernetesApi(Arrangements):
         path.write_text(yaml.safe_dump(content))
         path.chmod(0o600)
         return path
+
+    def serve(self, namespace: str, service: str) -> str:
+        """Where a Service's clients reach it: each request is answered by one of its pods that is ready, or 503."""
+        return self._data_plane.serve(namespace, service)
 
     # --- what tests arrange and look at; nothing of it is recorded, nothing of it fails on order
     def create(self, manifest: Object) -> Object:
