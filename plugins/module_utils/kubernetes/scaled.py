@@ -73,9 +73,14 @@ class Scaled:
         return refusals
 
     def rehearse(self, steps: Sequence[Step]) -> None:
-        """Ask the server whether it would take the patches: rights, quotas and admission are known to it alone."""
+        """Ask the server whether it would take the patches: rights, quotas and admission are known to it alone.
+
+        Without the version, because a status that was written meanwhile is no reason to say no.
+        """
         for step in steps:
-            self.cluster.patch(step.kind, self.namespace, step.name, step.patch, dry_run=True)
+            metadata = {name: value for name, value in step.patch["metadata"].items() if name != "resourceVersion"}
+            patch = {**step.patch, "metadata": metadata}
+            self.cluster.patch(step.kind, self.namespace, step.name, patch, dry_run=True)
 
     def send(self, plan: Callable[[], Sequence[Step]], first: Sequence[Step]) -> None:
         """Apply patches in their order; decide anew when somebody else was faster.
