@@ -15,10 +15,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client impo
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
 from ansible_collections.runbook.ops.plugins.modules import (
     k8s_deployment_copy,
+    k8s_health_info,
     k8s_image,
     k8s_log_info,
     k8s_park,
     k8s_scale,
+    k8s_secret,
     k8s_switch,
     k8s_volume_claim,
 )
@@ -47,7 +49,17 @@ def test_secrets_are_marked() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    [k8s_deployment_copy, k8s_image, k8s_log_info, k8s_park, k8s_scale, k8s_switch, k8s_volume_claim],
+    [
+        k8s_deployment_copy,
+        k8s_health_info,
+        k8s_image,
+        k8s_log_info,
+        k8s_park,
+        k8s_scale,
+        k8s_secret,
+        k8s_switch,
+        k8s_volume_claim,
+    ],
     ids=lambda module: module.__name__[-12:],
 )
 def test_modules_document_what_they_take(module: Any) -> None:

@@ -1,0 +1,237 @@
+"""k8s_secret beside the manual's delete and create; what is there afterwards is read with the official client."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client, config
+from lab.kubernetes import KubernetesApi
+from lab.process import eventually
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.secret import change_secret
+from ansible_collections.runbook.ops.plugins.modules import k8s_secret
+
+pytestmark = pytest.mark.xdist_group("kubernetes")
+
+RunModule = Callable[..., dict[str, Any]]
+OLD, NEW, OTHER = "0ld-Sw0rdfish", "N3w-Sw0rdfish", "0ther-Sw0rdfish"
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+class Shop:
+    """A namespace with a Secret of two keys and workloads that use it."""
+
+    def __init__(self, api: KubernetesApi, kubeconfig: Path, namespace: str, run_module: RunModule) -> None:
+        self.api, self.kubeconfig, self.namespace, self._run = api, kubeconfig, namespace, run_module
+        self.core = client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))
+        self.outputs: list[str] = []
+        self.plant("db")
+
+    def plant(self, name: str, **more: Any) -> None:
+        metadata = {"name": name, "namespace": self.namespace, "labels": {"team": "shop"}, **more.pop("metadata", {})}
+        data = {"password": b64(OLD), "stripe": b64(OTHER)}
+        self.api.create(
+            {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data, **more}
+        )
+
+    def workload(self, kind: str, name: str, pod: dict[str, Any]) -> None:
+        template = {"metadata": {"labels": {"app": name}}, "spec": pod}
+        spec = {"replicas": 0, "selector": {"matchLabels": {"app": name}}, "template": template}
+        metadata = {"name": name, "namespace": self.namespace}
+        self.api.create({"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec})
+
+    def options(self, **options: Any) -> dict[str, Any]:
+        return {"kubeconfig": str(self.kubeconfig), "namespace": self.namespace, "name": "db", **options}
+
+    def run(self, *, check_mode: bool = False, diff: bool = True, **options: Any) -> dict[str, Any]:
+        found = self._run("k8s_secret", self.options(**options), check_mode=check_mode, diff=diff)
+        self.outputs.append(json.dumps(found))
+        return found
+
+    def here(self, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+        defaults = {option: spec.get("default") for option, spec in k8s_secret.argument_spec().items()}
+        try:
+            found = change_secret({**defaults, **self.options(**options)}, check_mode=check_mode)
+        except RunbookError as error:
+            found = {"failed": True, "msg": error.message, **error.details}
+        self.outputs.append(json.dumps(found))
+        return found
+
+    def values(self, name: str = "db") -> dict[str, str]:
+        found = self.core.read_namespaced_secret(name, self.namespace).data or {}
+        return {key: base64.b64decode(value).decode() for key, value in found.items()}
+
+    def assert_silent(self) -> None:
+        """No value came out anywhere, neither as it is nor as the server has it."""
+        for text in self.outputs:
+            for value in (OLD, NEW, OTHER):
+                assert (value in text, b64(value) in text) == (False, False), text
+
+
+@pytest.fixture
+def shop(api: KubernetesApi, kubeconfig: Path, namespace: str, run_module: RunModule) -> Shop:
+    return Shop(api, kubeconfig, namespace, run_module)
+
+
+def test_the_manuals_way_loses_keys_and_ours_does_not(shop: Shop) -> None:
+    """The manual deletes it, then creates it with --from-literal and what a lookup gave: here, nothing."""
+    shop.plant("theirs")
+    shop.core.delete_namespaced_secret("theirs", shop.namespace)
+    gone = shop.api.exists("Secret", shop.namespace, "theirs")
+    body = {"metadata": {"name": "theirs"}, "data": {"password": b64("")}}
+    shop.core.create_namespaced_secret(shop.namespace, body)
+    # A moment without it, the other key lost, and an empty password.
+    assert (gone, shop.values("theirs")) == (False, {"password": ""})
+
+    foreseen = shop.run(check_mode=True, data={"password": NEW, "token": NEW})
+    assert (foreseen["changed"], foreseen["after"]) == (True, None)
+    assert shop.values() == {"password": OLD, "stripe": OTHER}
+
+    done = shop.run(data={"password": NEW, "token": NEW})
+    place = f"Secret {shop.namespace}/db"
+    assert done["actions"] == foreseen["actions"]
+    assert done["actions"] == [
+        {"action": "change", "object": place, "key": "password"},
+        {"action": "add", "object": place, "key": "token"},
+    ]
+    assert done["diff"] == foreseen["diff"]
+    assert done["diff"] == {
+        "before": {"password": "present", "stripe": "present"},
+        "after": {"password": "changed", "stripe": "present", "token": "added"},
+    }
+    assert shop.values() == {"password": NEW, "stripe": OTHER, "token": NEW}
+    assert shop.core.read_namespaced_secret("db", shop.namespace).metadata.labels == {"team": "shop"}
+    assert done["after"]["resource_version"] != done["before"]["resource_version"]
+
+    again = shop.run(data={"password": NEW}, absent_keys=["never"])
+    assert (again["changed"], again["actions"], again["after"]) == (False, [], done["after"])
+    removed = shop.here(absent_keys=["token"])
+    assert ([each["action"] for each in removed["actions"]], sorted(shop.values())) == (
+        ["remove"],
+        ["password", "stripe"],
+    )
+    shop.assert_silent()
+
+
+def test_who_has_to_be_restarted(shop: Shop) -> None:
+    key = {"secretKeyRef": {"name": "db", "key": "password"}}
+    other = {"secretKeyRef": {"name": "db", "key": "stripe"}}
+    volume = {"name": "v", "secret": {"secretName": "db"}}
+
+    def pod(**more: Any) -> dict[str, Any]:
+        return {"containers": [{"name": "app", "image": "x", **more.pop("container", {})}], **more}
+
+    shop.workload("Deployment", "api", pod(container={"env": [{"name": "P", "valueFrom": key}]}))
+    shop.workload("Deployment", "billing", pod(container={"env": [{"name": "P", "valueFrom": other}]}))
+    shop.workload("StatefulSet", "worker", pod(volumes=[volume]))
+    mounts = [{"name": "v", "mountPath": "/p", "subPath": "password"}]
+    shop.workload("DaemonSet", "agent", pod(container={"volumeMounts": mounts}, volumes=[volume]))
+    done = shop.here(data={"password": NEW})
+    assert [(each["kind"], each["name"], each["needs_restart"]) for each in done["used_by"]] == [
+        ("deployment", "api", True), ("statefulset", "worker", False), ("daemonset", "agent", True),
+    ]  # fmt: skip
+    assert shop.here(data={"password": NEW})["used_by"] == []
+    shop.api.fail("GET", f"*/namespaces/{shop.namespace}/deployments", 403)
+    done = shop.here(data={"password": OLD})
+    assert (done["changed"], done["used_by"], done["skipped_sections"][0]["section"]) == (True, None, "used_by")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("db", {"data": {"password": ""}}, "data.password: '(empty)' is not accepted"),
+        ("db", {"data": {"password": " \n"}}, "data.password: '(empty)' is not accepted"),
+        ("db", {"data": {"password": 5}}, "data.password: '(int)' is not accepted"),
+        ("db", {"data": {"a b": NEW}}, "data: 'a b' is not accepted"),
+        ("db", {"data": {"password": NEW}, "encoded": True}, "data.password: '(given)' is not accepted."),
+        ("db", {}, "data: '(nothing)' is not accepted"),
+        ("db", {"data": {"a": NEW}, "absent_keys": ["a"]}, "absent_keys: ['a'] is not accepted"),
+        ("dv", {"data": {"password": NEW}}, "there is no such Secret. Correct namespace and name"),
+        ("fixed", {"data": {"password": NEW}}, "it is immutable. Make a Secret of another name"),
+        ("synced", {"data": {"password": NEW}}, "ExternalSecret db writes it and would undo this."),
+        ("git", {"data": {"password": NEW}}, "it belongs to Argo CD application shop, which undoes"),
+    ],
+)  # fmt: skip
+def test_refusals(shop: Shop, name: str, options: dict[str, Any], message: str) -> None:
+    if name == "fixed":
+        shop.plant(name, immutable=True)
+    if name == "synced":
+        owner = {"apiVersion": "x/v1", "kind": "ExternalSecret", "name": "db", "uid": "1", "controller": True}
+        shop.plant(name, metadata={"ownerReferences": [owner]})
+    if name == "git":
+        shop.plant(name, metadata={"labels": {"argocd.argoproj.io/instance": "shop"}})
+    shop.api.requests.clear()
+    refused = shop.here(name=name, **options)
+    assert message in refused["msg"]
+    assert [each for each in shop.api.requests if each.method != "GET"] == []
+    shop.assert_silent()
+
+
+@pytest.mark.parametrize(
+    ("status", "times", "message"),
+    [
+        (403, 1, "patch secrets"),
+        (409, 3, "was changed by somebody else meanwhile"),
+        (409, 2, None),
+        (429, None, "patch secrets"),
+        (500, None, "patch secrets"),
+        ("hang", None, "patch secrets"),
+    ],
+)
+def test_a_server_that_does_not_take_it(shop: Shop, status: int | str, times: int | None, message: str | None) -> None:
+    """The server's own words may hold what it was sent."""
+    pattern = f"*/namespaces/{shop.namespace}/secrets/db"
+    said = None if status == "hang" else f"rejected {b64(NEW)} and {NEW}"
+    shop.api.fail("PATCH", pattern, status, times, message=said)
+    try:
+        found = shop.here(data={"password": NEW}, read_timeout=0.5)
+    finally:
+        shop.api.heal()
+    if message is None:
+        assert (found["changed"], shop.values()["password"]) == (True, NEW)
+    else:
+        assert message in found["msg"]
+        assert shop.values() == {"password": OLD, "stripe": OTHER}
+        assert shop.here(data={"password": NEW})["changed"] is True
+    shop.assert_silent()
+
+
+def test_a_new_secret_and_a_killed_run(shop: Shop) -> None:
+    made = shop.here(name="fresh", data={"password": b64(NEW)}, encoded=True, create=True)
+    assert ([each["action"] for each in made["actions"]], shop.values("fresh")) == (["add"], {"password": NEW})
+    assert shop.here(name="fresh", data={"password": b64(NEW)}, encoded=True, create=True)["changed"] is False
+
+    pattern = f"*/namespaces/{shop.namespace}/secrets/db"
+    shop.api.fail("PATCH", pattern, "hang", None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ansible_collections.runbook.ops.plugins.modules.k8s_secret"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=dict(os.environ),
+    )  # fmt: skip
+    assert process.stdin is not None
+    arguments = {"ANSIBLE_MODULE_ARGS": shop.options(data={"password": NEW}, read_timeout=600)}
+    process.stdin.write(json.dumps(arguments).encode())
+    process.stdin.close()
+    try:
+        begun = f"/api/v1/namespaces/{shop.namespace}/secrets/db"
+        eventually(lambda: ("PATCH", begun) in {(each.method, each.path) for each in shop.api.requests}, "the patch")
+        process.send_signal(signal.SIGKILL)
+        process.wait(300)
+    finally:
+        process.kill()
+        shop.api.heal()
+    assert shop.values() == {"password": OLD, "stripe": OTHER}
+    assert shop.here(data={"password": NEW})["changed"] is True
+    shop.assert_silent()
