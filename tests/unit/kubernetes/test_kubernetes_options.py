@@ -19,6 +19,8 @@ from ansible_collections.runbook.ops.plugins.modules import (
     k8s_image,
     k8s_log_info,
     k8s_park,
+    k8s_rollout,
+    k8s_rollout_info,
     k8s_scale,
     k8s_secret,
     k8s_switch,

@@ -1,0 +1,186 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Jobs and CronJobs as facts: what failed, what runs for too long, what is late, when it last went well. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Optional
+from zoneinfo import ZoneInfo
+
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.common import (
+    Document,
+    Facts,
+    Reference,
+    age_seconds,
+    condition,
+    controller_of,
+    moment_of,
+    name_of,
+    namespace_of,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods import Pods
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_words import shortened
+from ansible_collections.runbook.ops.plugins.module_utils.schedule.expression import (
+    BadExpression,
+    Expression,
+    parse_expression,
+)
+
+# So many days are looked over for when a schedule was due; a yearly one is further apart.
+_FEW_DAYS, _MANY_DAYS, _DAYS_OF_A_BUSY_ONE = 40, 800, 8
+
+
+def settled_jobs(jobs: Iterable[Document]) -> frozenset[Reference]:
+    """Jobs that have ended, well or not."""
+    return frozenset(
+        ("job", namespace_of(each), name_of(each)) for each in jobs if _is(each, "Failed") or _is(each, "Complete")
+    )
+
+
+def jobs_facts(jobs: Sequence[Document], pods: Optional[Pods], now: dt.datetime) -> list[Facts]:
+    """The section C(jobs).
+
+    A failed job of a CronJob is superseded when a later one of it went well.
+    """
+    best: dict[tuple[str, str], str] = {}
+    for each in jobs:
+        owner = _cron_job(each)
+        if owner and _is(each, "Complete"):
+            key = (namespace_of(each), owner)
+            best[key] = max(best.get(key, ""), _created(each))
+    return [_job(each, pods, now, best) for each in sorted(jobs, key=lambda job: (namespace_of(job), name_of(job)))]
+
+
+def _job(job: Document, pods: Optional[Pods], now: dt.datetime, best: dict[tuple[str, str], str]) -> Facts:
+    namespace, name, owner, status = namespace_of(job), name_of(job), _cron_job(job), job.get("status") or {}
+    failed = condition(job, "Failed") if _is(job, "Failed") else {}
+    is_active = not failed and not _is(job, "Complete") and not (job.get("spec") or {}).get("suspend")
+    return {
+        "name": f"{namespace}/{name}",
+        "namespace": namespace,
+        "job": name,
+        "cron_job": owner,
+        "is_failed": bool(failed),
+        "is_superseded": bool(failed) and best.get((namespace, owner or ""), "") > _created(job),
+        "reason": str(failed.get("reason") or "Failed") if failed else None,
+        "detail": _why(job, failed, pods) if failed else None,
+        "failed_seconds": age_seconds(failed.get("lastTransitionTime"), now) if failed else None,
+        "is_active": is_active,
+        "active_seconds": age_seconds(status.get("startTime") or _created(job), now) if is_active else None,
+        "succeeded_count": int(status.get("succeeded") or 0),
+        "failed_count": int(status.get("failed") or 0),
+    }
+
+
+def _why(job: Document, failed: Document, pods: Optional[Pods]) -> str:
+    text = shortened(failed.get("message")) or "it failed"
+    own = pods.of(("job", namespace_of(job), name_of(job))) if pods else []
+    problem = next((each.state.problem for each in own if each.state.problem is not None), None)
+    return f"{text}; {problem.reason}: {problem.detail}" if problem else text
+
+
+def cron_jobs_facts(cron_jobs: Sequence[Document], jobs: Sequence[Document], now: dt.datetime) -> list[Facts]:
+    """The section C(cron_jobs)."""
+    newest: dict[tuple[str, str], Document] = {}
+    for each in sorted(jobs, key=_created):
+        owner = _cron_job(each)
+        if owner and (_is(each, "Failed") or _is(each, "Complete")):
+            newest[namespace_of(each), owner] = each
+    ordered = sorted(cron_jobs, key=lambda each: (namespace_of(each), name_of(each)))
+    return [_cron_facts(each, newest.get((namespace_of(each), name_of(each))), now) for each in ordered]
+
+
+def _cron_facts(cron_job: Document, newest: Optional[Document], now: dt.datetime) -> Facts:
+    spec, status = cron_job.get("spec") or {}, cron_job.get("status") or {}
+    namespace, name = namespace_of(cron_job), name_of(cron_job)
+    created = _created(cron_job)
+    is_suspended = spec.get("suspend") is True
+    last = status.get("lastScheduleTime")
+    due = due_times(str(spec.get("schedule") or ""), spec.get("timeZone"), moment_of(last or created), now)
+    success = status.get("lastSuccessfulTime")
+    # What has never gone well has not done so since it is there.
+    success_age = age_seconds(success or (created if last else None), now)
+    interval = due.interval_seconds
+    return {
+        "name": f"{namespace}/{name}",
+        "namespace": namespace,
+        "cron_job": name,
+        "schedule": spec.get("schedule"),
+        "time_zone": spec.get("timeZone"),
+        "is_suspended": is_suspended,
+        "is_parked": PARKED in (cron_job["metadata"].get("annotations") or {}),
+        "active_count": len(status.get("active") or ()),
+        "last_schedule_age_seconds": age_seconds(last, now),
+        "last_success_age_seconds": success_age,
+        "has_succeeded": success is not None,
+        "has_run": last is not None,
+        "interval_seconds": interval,
+        "success_age_intervals": round(success_age / interval, 2) if interval and success_age is not None else None,
+        # For how long a start is due that has not come.
+        "late_seconds": 0 if is_suspended else due.late_seconds,
+        "missed_count": 0 if is_suspended else due.missed_count,
+        "is_last_failed": None if newest is None else _is(newest, "Failed"),
+    }
+
+
+class Due:
+    """When a schedule was due: how long ago the first start that did not come, and how many did not."""
+
+    def __init__(self, late: Optional[int], missed: Optional[int], interval: Optional[int]) -> None:
+        self.late_seconds = late
+        self.missed_count = missed
+        self.interval_seconds = interval
+
+
+def due_times(schedule: str, zone: Optional[str], after: Optional[dt.datetime], now: dt.datetime) -> Due:
+    """What a CronJob has missed.
+
+    Args:
+        schedule: Five fields, or a macro; one that cannot be read gives None everywhere.
+        zone: The name of its timezone; without one the controller's counts, which is UTC as a rule.
+        after: The last start, or when it was made.
+        now: The moment that counts as now.
+
+    """
+    try:
+        expression = parse_expression(schedule)
+        place: dt.tzinfo = ZoneInfo(zone) if zone else dt.timezone.utc
+    except (BadExpression, KeyError, ValueError, OSError):
+        return Due(None, None, None)
+    wall_now = now.astimezone(place).replace(tzinfo=None)
+    interval = _interval(expression, wall_now)
+    if after is None:
+        return Due(None, None, interval)
+    # Starts carry the moment that they were due at; one minute more is the next one.
+    begin = after.astimezone(place).replace(tzinfo=None, second=0, microsecond=0) + dt.timedelta(minutes=1)
+    begin = max(begin, wall_now - dt.timedelta(days=_FEW_DAYS))
+    missed = [each for each in expression.starts(begin, max(0, (wall_now - begin).days) + 1) if each <= wall_now]
+    late = int((wall_now - missed[0]).total_seconds()) if missed else 0
+    return Due(late, len(missed), interval)
+
+
+def _interval(expression: Expression, wall_now: dt.datetime) -> Optional[int]:
+    """The longest time between two starts that lie around now, so that a weekend is no delay."""
+    spans = (_FEW_DAYS, _MANY_DAYS) if expression.starts_a_day <= 24 else (_DAYS_OF_A_BUSY_ONE, _MANY_DAYS)
+    for days in spans:
+        starts = list(expression.starts(wall_now - dt.timedelta(days=days // 2), days))
+        if len(starts) > 1:
+            return int(max(later - former for former, later in zip(starts, starts[1:])).total_seconds())
+    return None
+
+
+def _is(job: Document, kind: str) -> bool:
+    return condition(job, kind).get("status") == "True"
+
+
+def _created(document: Document) -> str:
+    return str(document["metadata"].get("creationTimestamp") or "")
+
+
+def _cron_job(job: Document) -> Optional[str]:
+    owner = controller_of(job)
+    return owner[1] if owner is not None and owner[0] == "cronjob" else None

@@ -1,0 +1,188 @@
+# Copyright: (c) The runbook.ops contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deployments, StatefulSets and DaemonSets as facts: what they should be against what is there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.common import (
+    Document,
+    Facts,
+    Reference,
+    condition,
+    name_of,
+    namespace_of,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.events import speaks_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods import BROKEN, Pods, Seen, images_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import gitops_owner
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_words import shortened
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import rollout_of
+
+KINDS = ("deployment", "statefulset", "daemonset")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A workload that has to be there, and how many pods it must have, if exactly so many."""
+
+    kind: str
+    namespace: str
+    name: str
+    exactly: Optional[int] = None
+
+    @property
+    def reference(self) -> Reference:
+        """What it is found by."""
+        return self.kind, self.namespace, self.name
+
+
+def workloads_facts(
+    listed: Mapping[str, Optional[Iterable[Document]]], pods: Optional[Pods], expected: Sequence[Expected]
+) -> list[Facts]:
+    """The section C(workloads), those that are missing among it.
+
+    Args:
+        listed: The documents by kind; None for a kind that could not be listed, about which nothing is said.
+        pods: All pods; None where they could not be listed.
+        expected: What has to be there.
+
+    """
+    wanted = {each.reference: each for each in expected}
+    found: dict[Reference, Facts] = {}
+    for kind, documents in listed.items():
+        for document in documents or ():
+            reference = (kind, namespace_of(document), name_of(document))
+            found[reference] = workload_facts(kind, document, pods, wanted.get(reference))
+    for each in expected:
+        if each.reference not in found and listed.get(each.kind) is not None:
+            found[each.reference] = _missing(each)
+    return [facts for _reference, facts in sorted(found.items(), key=lambda item: item[0])]
+
+
+def workload_facts(kind: str, document: Document, pods: Optional[Pods], expected: Optional[Expected]) -> Facts:
+    """One workload."""
+    spec, metadata = document.get("spec") or {}, document["metadata"]
+    rollout = rollout_of(kind, document)
+    desired, available = rollout.desired or 0, rollout.ready if rollout.available is None else rollout.available
+    lacking = max(0, desired - (available or 0))
+    reference = (kind, namespace_of(document), name_of(document))
+    own = None if pods is None else pods.of(reference)
+    broken = None if own is None else sum(1 for each in own if each.effect == BROKEN)
+    live = None if own is None else sum(1 for each in own if each.is_live)
+    exactly = None if expected is None else expected.exactly
+    return {
+        "name": f"{reference[1]}/{reference[2]}",
+        "kind": kind,
+        "namespace": reference[1],
+        "workload": reference[2],
+        "is_expected": expected is not None,
+        "is_missing": False,
+        "desired_count": desired,
+        "updated_count": rollout.updated,
+        "ready_count": rollout.ready,
+        "available_count": available,
+        "unavailable_count": lacking,
+        # What the pods' own problems do not explain.
+        "unexplained_count": max(0, lacking - (broken or 0)),
+        "broken_pods_count": broken,
+        "live_pods_count": live,
+        "is_down": desired > 0 and not available,
+        "is_paused": rollout.paused,
+        "is_stuck": rollout.stuck and not rollout.paused,
+        "is_rolled_out": rollout.done,
+        "reason": _reason(document, rollout.reason),
+        "generation_lag": _lag(document),
+        "revision": rollout.revision,
+        "is_parked": PARKED in (metadata.get("annotations") or {}),
+        "is_scaled_to_zero": kind != "daemonset" and desired == 0,
+        "has_exact_count": exactly is not None,
+        "exact_count": exactly,
+        "is_exact": None if exactly is None else _is_exact(exactly, desired, live),
+        "may_overlap": exactly == 1 and kind == "deployment" and _surges(spec),
+        "gitops_owner": gitops_owner(document),
+        "images": images_of(spec.get("template") or {}, own or ()),
+    }
+
+
+def _is_exact(exactly: int, desired: int, live: Optional[int]) -> bool:
+    return desired == exactly and live in (None, exactly)
+
+
+def _surges(spec: Mapping[str, Any]) -> bool:
+    """Whether an update starts the new pod before the old one has ended."""
+    strategy = spec.get("strategy") or {}
+    if strategy.get("type", "RollingUpdate") != "RollingUpdate":
+        return False
+    return str((strategy.get("rollingUpdate") or {}).get("maxSurge", "25%")) not in ("0", "0%")
+
+
+def _reason(document: Document, stuck: Optional[str]) -> Optional[str]:
+    """Why pods are missing: a quota or a webhook, which no pod can say."""
+    failure = condition(document, "ReplicaFailure")
+    if failure.get("status") == "True":
+        return shortened(failure.get("message")) or str(failure.get("reason"))
+    return stuck
+
+
+def _lag(document: Document) -> int:
+    """How many changes its controller has not looked at."""
+    seen = (document.get("status") or {}).get("observedGeneration")
+    generation = int(document["metadata"].get("generation") or 0)
+    return 0 if seen is None else max(0, generation - int(seen))
+
+
+def _missing(expected: Expected) -> Facts:
+    facts: Facts = dict.fromkeys(
+        ("desired_count", "updated_count", "ready_count", "available_count", "unavailable_count", "unexplained_count")
+    )
+    return {
+        "name": f"{expected.namespace}/{expected.name}",
+        "kind": expected.kind,
+        "namespace": expected.namespace,
+        "workload": expected.name,
+        "is_expected": True,
+        "is_missing": True,
+        **facts,
+        "broken_pods_count": None,
+        "live_pods_count": None,
+        "is_down": None,
+        "is_paused": None,
+        "is_stuck": None,
+        "is_rolled_out": None,
+        "reason": "it does not exist",
+        "generation_lag": None,
+        "revision": None,
+        "is_parked": None,
+        "is_scaled_to_zero": None,
+        "has_exact_count": expected.exactly is not None,
+        "exact_count": expected.exactly,
+        "is_exact": None,
+        "may_overlap": None,
+        "gitops_owner": None,
+        "images": [],
+    }
+
+
+def pointed_at(
+    kind: str,
+    pods: Sequence[Seen],
+    events: Iterable[Document],
+    scaled: Iterable[Document],
+    expected: Sequence[Expected],
+) -> bool:
+    """Whether anything tells of workloads of a kind: a pod, an event, an autoscaler, or who expects one.
+
+    What nothing points at has no pods, and has not tried to make any; its listing can be saved.
+    """
+    if any(each.workload[0] == kind for each in pods) or any(each.kind == kind for each in expected):
+        return True
+    if speaks_of(events, kind):
+        return True
+    targets = ((each.get("spec") or {}).get("scaleTargetRef") or {} for each in scaled)
+    return any(str(target.get("kind") or "").lower() == kind for target in targets)
