@@ -11,6 +11,7 @@ import yaml
 
 from lab.kubernetes.access import REVIEWS
 from lab.kubernetes.arrangements import Arrangements
+from lab.kubernetes.autoscaler import AUTOSCALERS, set_load
 from lab.kubernetes.claims import CLAIMS, RESIZE
 from lab.kubernetes.control import answer_at_the_door, asked_at_the_door
 from lab.kubernetes.controllers import Controller, ControllerLoop
@@ -21,6 +22,7 @@ from lab.kubernetes.errors import ApiError
 from lab.kubernetes.events import record_event
 from lab.kubernetes.eviction import evict
 from lab.kubernetes.failures import HANG, Failure, Failures
+from lab.kubernetes.jobs import JOBS
 from lab.kubernetes.kinds import Kinds, Object
 from lab.kubernetes.logs import Logs
 from lab.kubernetes.metrics import GROUP as METRICS
@@ -30,10 +32,11 @@ from lab.kubernetes.replicas import REPLICASETS
 from lab.kubernetes.request import Address, Request, address_of
 from lab.kubernetes.rollout import DEPLOYMENTS
 from lab.kubernetes.server import ApiServer, Reply
+from lab.kubernetes.sets import DAEMONSETS, STATEFULSETS
 from lab.kubernetes.store import Store
 from lab.kubernetes.verbs import Verbs
 
-CONTROLLERS = (PODS, REPLICASETS, DEPLOYMENTS, ENDPOINTS, CLAIMS)
+CONTROLLERS = (PODS, REPLICASETS, DEPLOYMENTS, STATEFULSETS, DAEMONSETS, JOBS, AUTOSCALERS, ENDPOINTS, CLAIMS)
 
 
 class KubernetesApi(Arrangements):
@@ -186,6 +189,10 @@ class KubernetesApi(Arrangements):
     def resize(self, namespace: str, name: str, how: str) -> None:
         """How this claim grows: ``online``, ``restart``, ``stuck`` or ``fails``."""
         self.change("persistentvolumeclaims", namespace, name, {"metadata": {"annotations": {RESIZE: how}}})
+
+    def load(self, namespace: str, autoscaler: str, percent: int | None) -> None:
+        """There is as much to do as uses this share of what the autoscaler's pods request; None: it is blind."""
+        self._loop.look_at(set_load(self.store, namespace, autoscaler, percent))
 
     # --- answers
     def _respond(self, request: Request) -> Reply:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from lab.kubernetes.controllers import Controller
 from lab.kubernetes.events import record_event
@@ -21,6 +19,7 @@ from lab.kubernetes.workloads import (
     owners_of,
     put_status,
     same_template,
+    share,
 )
 
 REVISION = "deployment.kubernetes.io/revision"
@@ -160,15 +159,9 @@ def limits(spec: Object) -> tuple[int, int]:
         return 0, 0
     rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
     wanted = int(spec.get("replicas", 1))
-    surge = _share(rolling.get("maxSurge", "25%"), wanted, math.ceil)
-    unavailable = _share(rolling.get("maxUnavailable", "25%"), wanted, math.floor)
+    surge = share(rolling.get("maxSurge", "25%"), wanted, up=True)
+    unavailable = share(rolling.get("maxUnavailable", "25%"), wanted, up=False)
     return (surge, unavailable) if surge or unavailable else (0, 1)
-
-
-def _share(value: int | str, of: int, rounded: Any) -> int:
-    if isinstance(value, str) and value.endswith("%"):
-        return int(rounded(of * int(value[:-1]) / 100))
-    return int(value)
 
 
 def reconcile(store: Store, key: Key) -> float | None:

@@ -31,6 +31,12 @@ def place(store: Store, pod: Object, fits: bool = True) -> tuple[str | None, str
     return None, f"0/{total} nodes are available: {reasons}. preemption: {victims}"
 
 
+def accepts(node: Object, template: Object) -> bool:
+    """Whether a DaemonSet puts a pod there; it does not mind that the node is cordoned."""
+    wanted = (template.get("spec") or {}).get("nodeSelector") or {}
+    return bool(wanted.items() <= (node["metadata"].get("labels") or {}).items())
+
+
 def _refusal(node: Object, pod: Object) -> str:
     spec = node.get("spec") or {}
     labels = node["metadata"].get("labels") or {}

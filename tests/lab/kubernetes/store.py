@@ -35,7 +35,7 @@ class Store:
         self.memory: dict[str, set[str]] = {}  # what a controller keeps between two looks at an object, by its uid
         self.notes: dict[str, dict[str, Any]] = {}  # the same for what is no set of names; both go with the object
         self.graceful = False  # whether somebody ends the pods that are asked to end
-        self._planted: dict[str, int] = {}  # the generation of the spec a planted status speaks of, by uid
+        self._planted: dict[str, Any] = {}  # the spec that a planted status speaks of, by uid
         self._objects: dict[Key, Object] = {}
         self._shelves: dict[Kind, dict[str, dict[str, tuple[Key, Object]]]] = {}
         self._owned: dict[str, dict[Key, None]] = {}  # what an object owns, by its uid, oldest first
@@ -100,12 +100,19 @@ class Store:
     # --- planted objects: their status was given, and holds until somebody changes what it speaks of
     def plant(self, value: Object) -> None:
         """No controller touches this object before its spec changes."""
-        self._planted[value["metadata"]["uid"]] = value["metadata"].get("generation", 0)
+        self._planted[value["metadata"]["uid"]] = copy.deepcopy(value.get("spec"))
+
+    def unplant(self, value: Object) -> None:
+        self._planted.pop(value["metadata"]["uid"], None)
 
     def planted(self, value: Object) -> bool:
-        metadata = value["metadata"]
-        generation = self._planted.get(metadata["uid"])
-        return generation is not None and (value["kind"] == "Pod" or bool(generation == metadata.get("generation", 0)))
+        uid = value["metadata"]["uid"]
+        if uid not in self._planted:
+            return False
+        if value["kind"] != "Pod" and self._planted[uid] != value.get("spec"):
+            del self._planted[uid]
+            return False
+        return True
 
     def note(self, value: Object) -> dict[str, Any]:
         """A controller's notes about an object."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -141,6 +142,13 @@ def ready_for(store: Store, pod: Object) -> float | None:
             moment = datetime.fromisoformat(each["lastTransitionTime"].replace("Z", "+00:00"))
             return (datetime.now(timezone.utc) - moment).total_seconds()
     return float("inf")
+
+
+def share(value: int | str, of: int, *, up: bool) -> int:
+    """A number, or a percentage rounded up or down."""
+    if isinstance(value, str) and value.endswith("%"):
+        return (math.ceil if up else math.floor)(of * int(value[:-1]) / 100)
+    return int(value)
 
 
 @dataclass(frozen=True)
