@@ -88,6 +88,25 @@ def autoscaler_shown(autoscaler: Mapping[str, Any]) -> str:
     return f"HorizontalPodAutoscaler {metadata.get('name')}"
 
 
+def autoscaler_facts(autoscaler: Mapping[str, Any]) -> dict[str, Any]:
+    """An autoscaler as it is reported; None for what it does not say."""
+    spec, status = autoscaler.get("spec") or {}, autoscaler.get("status") or {}
+    return {
+        "name": autoscaler_shown(autoscaler),
+        # The server's default.
+        "min_replicas": spec.get("minReplicas", 1),
+        "max_replicas": spec.get("maxReplicas"),
+        "current_replicas": status.get("currentReplicas"),
+        "desired_replicas": status.get("desiredReplicas"),
+    }
+
+
+def is_at_ceiling(facts: Mapping[str, Any]) -> bool:
+    """Whether an autoscaler wants as many pods as it may have, and perhaps more."""
+    desired, most = facts["desired_replicas"], facts["max_replicas"]
+    return desired is not None and most is not None and desired >= most
+
+
 def ownership_verdict(object: Mapping[str, Any], shown: str, gitops: str) -> tuple[Optional[Refusal], list[str]]:
     """Whether a change must not be made because it would be undone, and what has to be said about it.
 

@@ -36,6 +36,7 @@ def wait_for_rollout(
     timeout: float,
     sleep: float,
     progress: Callable[[str], None] | None = None,
+    pause: Callable[[float], None] = time.sleep,
 ) -> Rollout:
     """Wait until a workload's newest change is rolled out, cannot be, or the time is over.
 
@@ -51,9 +52,10 @@ def wait_for_rollout(
         timeout: Seconds to wait; with 0 there is one look.
         sleep: Seconds between two looks.
         progress: Gets a line whenever it differs from the one before; what it raises ends the waiting.
+        pause: Spends the seconds between two looks; what it raises ends the waiting, too.
 
     """
-    return _Wait(cluster, kind, namespace, name, progress).run(timeout, sleep)
+    return _Wait(cluster, kind, namespace, name, progress, pause).run(timeout, sleep)
 
 
 def explain_rollout(cluster: Cluster, kind: str, workload: Mapping[str, Any], rollout: Rollout) -> Rollout:
@@ -67,7 +69,8 @@ def explain_rollout(cluster: Cluster, kind: str, workload: Mapping[str, Any], ro
         return rollout
     namespace, selector = rollout.namespace, selector_of(workload)
     pods = list(cluster.list("pod", namespace, label_selector=selector)) if selector else []
-    newest: Optional[str] = rollout.revision.rpartition("-")[2] if kind == "statefulset" and rollout.revision else None
+    # A StatefulSet's pods carry the whole name of their revision.
+    newest = rollout.revision if kind == "statefulset" else None
     events: list[Mapping[str, Any]] = []
     try:
         if kind == "deployment" and pods:
@@ -101,8 +104,8 @@ class _Wait:
     namespace: str
     name: str
     progress: Optional[Callable[[str], None]]
+    sleep: Callable[[float], None]
     clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
     said: Optional[str] = None
     workload: Optional[Mapping[str, Any]] = None
     last: Rollout = field(init=False)
