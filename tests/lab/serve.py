@@ -179,8 +179,20 @@ def wait_for_the_end() -> None:
     threading.Event().wait()
 
 
+def run_kubernetes(settings: dict[str, Any], ready_file: Path) -> None:
+    from lab.kubernetes.running import run_kubernetes as run
+
+    run(settings, ready_file)
+
+
 Runner = Callable[[dict[str, Any], Path], None]
-RUNNERS: dict[str, Runner] = {"s3": run_s3, "http": run_http, "exporter": run_exporter, "sessions": run_sessions}
+RUNNERS: dict[str, Runner] = {
+    "s3": run_s3,
+    "http": run_http,
+    "exporter": run_exporter,
+    "sessions": run_sessions,
+    "kubernetes": run_kubernetes,
+}
 
 
 class StubProcess(ServedProcess):

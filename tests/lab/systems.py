@@ -56,6 +56,7 @@ STOREBRIDGE = System(
         "backups": "storebridge-backups",
         "prometheus": "storebridge-prometheus",
         "loki": "storebridge-loki",
+        "kubernetes": "storebridge-prod",
     },
     groups={
         "postgresql": "postgresql",
@@ -65,7 +66,9 @@ STOREBRIDGE = System(
         "backups": "backups",
         "prometheus": "prometheus",
         "loki": "logs",
+        "kubernetes": "kubernetes",
     },
+    servers=("postgresql", "redis", "s3", "web", "kubernetes"),
 )
 # More connections than the pools may open (inventories, pools.yml), and what a server has that is run for its data.
 SETTINGS: Mapping[str, int | str | bool] = {
@@ -93,14 +96,15 @@ AUTOCLIP = System(
     database="autoclip",
     application_role="autoclip_app",
     postgresql_settings=SETTINGS,
-    servers=("postgresql", "redis"),
+    servers=("postgresql", "redis", "kubernetes"),
     uses_node=True,
     hosts={
         "postgresql": "autoclip-postgres",
         "replica": "autoclip-postgres-replica",
         "redis": "autoclip-redis",
+        "kubernetes": "autoclip-cluster",
     },
-    groups={"postgresql": "postgresql", "replica": "postgresql", "redis": "redis"},
+    groups={"postgresql": "postgresql", "replica": "postgresql", "redis": "redis", "kubernetes": "kubernetes"},
 )
 SYSTEMS = {system.name: system for system in (STOREBRIDGE, STOCKBOOM, AUTOCLIP)}
 

@@ -22,6 +22,7 @@ from lab.down import tear_down
 from lab.errors import LabError, MissingServer
 from lab.installations import Installation, default_installation
 from lab.inventory import Variables, write_inventory
+from lab.kubernetes.running import KubernetesServer
 from lab.paths import shown
 from lab.postgresql import PostgresServer, installation_of
 from lab.process import Identity
@@ -491,6 +492,21 @@ class Lab:
             words.insert(0, f"on port {server.port}")
         self.summary["prometheus"] = server.url
         self._host("prometheus", prometheus_url=server.url)
+
+    def _kubernetes(self) -> None:
+        """The system's cluster, and the file that leads to it."""
+        server = KubernetesServer(self.system.name, self.options.scenario, **self._common("kubernetes"))
+        with self.progress.step("Kubernetes") as words:
+            self._launch("kubernetes", server)
+            words.append(f"an emulated API server on port {server.port}")
+        self.summary["kubernetes"] = server.url
+        self._host(
+            "kubernetes",
+            kubernetes_kubeconfig=str(server.kubeconfig),
+            kubernetes_context="",
+            # For tests: what no output may hold.
+            lab_kubernetes_token=server.token,
+        )
 
     def write_inventory(self) -> Path:
         groups: dict[str, list[str]] = {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import boto3
 import psycopg2
 import pytest
 import redis
+from kubernetes import client, config
 from lab.running import Running, running_lab
 
 # One worker starts each lab once.
@@ -24,7 +26,7 @@ def test_everything_runs(running: Running) -> None:
     facts = running.status()
     assert (facts["condition"], facts["scenario"], facts["size"]) == ("running", running.scenario, "small")
     names = {member["name"] for member in facts["members"]}
-    assert {"postgresql", "redis", "s3", "api", "loki", "exporter", "prometheus", "sessions"} <= names
+    assert {"postgresql", "redis", "s3", "api", "loki", "exporter", "prometheus", "sessions", "kubernetes"} <= names
 
 
 def test_addresses_replace_those_of_the_real_inventory(running: Running) -> None:
@@ -77,12 +79,21 @@ def test_queues_and_buckets_are_filled(running: Running) -> None:
     ) as client:
         assert client.exists("_kombu.binding.normal") or client.keys("*_kombu.binding*")
     store = running.hosts["storebridge-backups"]
-    client = boto3.session.Session().client(
+    bucket = boto3.session.Session().client(
         "s3",
         endpoint_url=store["aws_endpoint_url"],
         region_name=store["aws_region"],
         aws_access_key_id=store["aws_access_key"],
         aws_secret_access_key=store["aws_secret_key"],
     )
-    assert client.list_objects_v2(Bucket="storebridge-backups")["KeyCount"] > 0
-    assert client.list_objects_v2(Bucket="storebridge-images")["KeyCount"] > 0
+    assert bucket.list_objects_v2(Bucket="storebridge-backups")["KeyCount"] > 0
+    assert bucket.list_objects_v2(Bucket="storebridge-images")["KeyCount"] > 0
+
+
+def test_the_cluster_is_reached_with_its_own_file(running: Running) -> None:
+    cluster = running.hosts["storebridge-prod"]
+    core = client.CoreV1Api(config.new_client_from_config(cluster["kubernetes_kubeconfig"]))
+    phases = Counter(pod.status.phase for pod in core.list_namespaced_pod("storebridge-prod").items)
+    wrong = {"Pending": 3} if running.scenario == "degraded" else {}
+    assert {name: phases[name] for name in ("Pending", "Failed") if phases[name]} == wrong
+    assert phases["Succeeded"] == 3

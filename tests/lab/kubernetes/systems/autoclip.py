@@ -57,9 +57,9 @@ def build(api: KubernetesApi, state: State) -> Place:
         place.run(workload)
     for namespace, workload in ELSEWHERE:
         Place(api, namespace, NODES, place.now).run(workload)
-    place.settle(*(("Deployment", workload.name) for workload in workloads))
+    place.settle(*workloads)
     for namespace, workload in ELSEWHERE:
-        Place(api, namespace, NODES, place.now).settle(("Deployment", workload.name))
+        Place(api, namespace, NODES, place.now).settle(workload)
     if state == "healthy":
         _scaled_and_certified(place)
     else:

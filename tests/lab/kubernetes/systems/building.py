@@ -247,17 +247,19 @@ class Place:
             {"node": {"nodeName": node}, "pods": [{"podRef": reference, "volume": [volume]}]},
         )
 
-    def settle(self, *names: tuple[str, str]) -> None:
-        """Wait until these workloads, by kind and name, have all of their pods ready."""
+    def settle(self, *workloads: Workload) -> None:
+        """Wait until these have all of their pods ready."""
 
-        def well() -> bool:
-            for kind, name in names:
-                found = self.api.get(kind, self.namespace, name)
-                if (found.get("status") or {}).get("readyReplicas", 0) != found["spec"]["replicas"]:
-                    return False
-            return True
+        def missing() -> list[str]:
+            found = {each.name: self.api.get(each.kind, self.namespace, each.name) for each in workloads}
+            return [
+                name
+                for name, each in found.items()
+                if (each.get("status") or {}).get("readyReplicas", 0) != each["spec"]["replicas"]
+            ]
 
-        assert process.wait_until(well, 240, pause=0.05), f"{self.namespace} did not come up: {names}"
+        came = process.wait_until(lambda: not missing(), 240, pause=0.05)
+        assert came, f"{self.namespace}: {', '.join(missing())} did not come up"
 
     def log_of_all(self, app: str, line: str, *, age: timedelta = timedelta(minutes=5)) -> None:
         """One line in the log of every pod of an application that has one."""

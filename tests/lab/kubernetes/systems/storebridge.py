@@ -72,11 +72,11 @@ def build(api: KubernetesApi, state: State) -> Place:
         _claim(place)
         for workload in workloads:
             place.run(workload)
-        place.settle(*((workload.kind, workload.name) for workload in workloads))
+        place.settle(*workloads)
         place.volume_figures("postgres-0", CLAIM, 100 * GIBIBYTE, 45 * GIBIBYTE)
     else:
         place.run(PROMETHEUS)
-        place.settle((PROMETHEUS.kind, PROMETHEUS.name))
+        place.settle(PROMETHEUS)
         _growing_claim(place)
         _degraded(place)
         place.volume_figures("postgres-0", CLAIM, 100 * GIBIBYTE, 93 * GIBIBYTE)
