@@ -36,6 +36,17 @@ def backends(store: Store, service: Object) -> list[Object]:
     return [each for each in pods if is_ready(each) and "deletionTimestamp" not in each["metadata"]]
 
 
+def _answering(pod: Object, service: Object) -> Object:
+    """The container that listens where the Service sends its requests; where none says so, the first."""
+    containers: list[Object] = pod["spec"]["containers"]
+    targets = [each.get("targetPort", each.get("port")) for each in service["spec"].get("ports") or []]
+    for container in containers:
+        for port in container.get("ports") or []:
+            if port.get("containerPort") in targets or port.get("name") in targets:
+                return container
+    return next((each for each in containers if each.get("ports")), containers[0])
+
+
 @dataclass(frozen=True)
 class Taken:
     """A request a pod has taken on: its answer, and how long it takes."""
@@ -74,13 +85,13 @@ class DataPlane:
         with self._store.lock:
             service = self._store.peek(key)
             ready = backends(self._store, service) if service else []
-            if not ready:
+            if service is None or not ready:
                 return None
             pod = ready[next(self._turns) % len(ready)]
             note = self._store.note(pod)
             note["serving"] = note.get("serving", 0) + 1
             uid = pod["metadata"]["uid"]
-            container = pod["spec"]["containers"][0]
+            container = _answering(pod, service)
             behaviour = behaviour_of(container.get("image", ""))
             self._answers[uid] += 1
             failed = behaviour.status != 200 and self._answers[uid] % behaviour.failing == 0

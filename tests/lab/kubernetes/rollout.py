@@ -95,12 +95,29 @@ class Rollout:
             self._raise_revision(self.new, revision)
             name = self.new["metadata"]["name"]
             self.news = ("FoundNewReplicaSet", f'Found new replica set "{name}"')
+        self._keep_up(self.new)
         current = str(_revision(self.new))
         annotations = self.deployment["metadata"].get("annotations") or {}
         if annotations.get(REVISION) != current:
             metadata = {**self.deployment["metadata"], "annotations": {**annotations, REVISION: current}}
             self.deployment = self.store.replace(self.key, {**self.deployment, "metadata": metadata})
         return self.new
+
+    def _keep_up(self, found: Object) -> None:
+        """What of the Deployment is no part of its template, and still concerns its set."""
+        mine = self.deployment["metadata"].get("annotations") or {}
+        theirs = found["metadata"].get("annotations") or {}
+        annotations = {**theirs, **{name: value for name, value in mine.items() if name not in _NOT_COPIED}}
+        spec = {name: value for name, value in found["spec"].items() if name != "minReadySeconds"}
+        if self.spec.get("minReadySeconds"):
+            spec["minReadySeconds"] = self.spec["minReadySeconds"]
+        if annotations != theirs or spec != found["spec"]:
+            changed = {**found, "metadata": {**found["metadata"], "annotations": annotations}, "spec": spec}
+            self._swap(found, changed)
+
+    def _swap(self, found: Object, changed: Object) -> None:
+        self.new = self.store.replace(key_of(self.store, found), changed)
+        self.sets = [self.new if each is found else each for each in self.sets]
 
     def _create(self, revision: int) -> Object:
         found = hash_of(self.template)
@@ -135,10 +152,7 @@ class Rollout:
         history = [each for each in annotations.get(HISTORY, "").split(",") if each]
         if _revision(found):
             annotations[HISTORY] = ",".join([*history, str(_revision(found))])
-        changed = {**found, "metadata": {**found["metadata"], "annotations": annotations}}
-        stored = self.store.replace(key_of(self.store, found), changed)
-        self.sets = [stored if each is found else each for each in self.sets]
-        self.new = stored
+        self._swap(found, {**found, "metadata": {**found["metadata"], "annotations": annotations}})
 
 
 def _revision(found: Object) -> int:
