@@ -16,6 +16,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client impo
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.copying import (
     copy_of,
     figures,
+    has_selector_of,
     is_copy,
     patch_of,
     plan_copy,
@@ -114,14 +115,15 @@ class _Copy:
         count = self.others if replicas is None else replicas
         images = {container: str(image) for container, image in self.params["images"].items()}
         labels = {key: str(value) for key, value in self.params["labels"].items()}
+        wanted = copy_of(
+            source,
+            self.params["copy"],
+            labels=labels,
+            images=images,
+            replicas=count if share is None else replicas_for(share, self.others),
+        )
         plan = plan_copy(
-            copy_of(
-                source,
-                self.params["copy"],
-                labels=labels,
-                images=images,
-                replicas=count if share is None else replicas_for(share, self.others),
-            ),
+            self._with_defaults(wanted),
             self.found,
             self.cluster.list("service", namespace) if self.found and self.params["must_not_serve"] else (),
             never_shrink=share is not None,
@@ -135,6 +137,19 @@ class _Copy:
         if self.params["wait"] and not self.check_mode:
             self._wait()
         return self._result()
+
+    def _with_defaults(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """What the server would make of the template, so that it can be compared with the one that is there."""
+        if self.found is None or not has_selector_of(self.found, wanted):
+            return wanted
+        trial = {**wanted, "spec": {**wanted["spec"], "replicas": self.found["spec"].get("replicas", 1)}}
+        body = patch_of(self.found, trial)
+        if len(body) > 1:
+            done = self.cluster.patch(
+                "deployment", self.params["namespace"], self.params["copy"], body, how="json", dry_run=True
+            )
+            wanted["spec"]["template"] = done["spec"]["template"]
+        return wanted
 
     def _is_scaled(self) -> bool:
         if self.found is None:

@@ -115,7 +115,7 @@ def plan_copy(
     if (found["metadata"]).get("deletionTimestamp"):
         return Plan("refuse", wanted, Refusal(shown, "it is being deleted", "Run it again when it is gone."))
     spec = found["spec"]
-    if _selector(spec) != _selector(wanted["spec"]):
+    if not has_selector_of(found, wanted):
         reason = "it is there with another selector, which cannot be changed"
         remedy = "Choose another name, or delete it if it is not needed."
         return Plan("refuse", wanted, Refusal(shown, reason, remedy))
@@ -133,6 +133,11 @@ def plan_copy(
         remedy = "Switch the Service to the other side first."
         return Plan("refuse", wanted, Refusal(shown, reason, remedy))
     return Plan("update", wanted)
+
+
+def has_selector_of(found: Document, wanted: Document) -> bool:
+    """Whether two Deployments have the same selector."""
+    return _selector(found["spec"]) == _selector(wanted["spec"])
 
 
 def _selector(spec: Mapping[str, Any]) -> tuple[Any, Any]:
