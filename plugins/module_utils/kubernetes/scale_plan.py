@@ -186,15 +186,21 @@ def _annotations(document: Document) -> Mapping[str, Any]:
     return document["metadata"].get("annotations") or {}
 
 
+def _bounds(numbers: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The lower and the upper one, whatever the order in which they were kept."""
+    found = {name[:3]: number for name, number in numbers.items()}
+    return found.get("min"), found.get("max")
+
+
 def _shown(numbers: Mapping[str, Any]) -> str:
     if "replicas" in numbers:
         return counted(int(numbers["replicas"]))
-    low, high = numbers.values()
+    low, high = _bounds(numbers)
     return f"{'no lower bound' if low is None else low} to {'no upper bound' if high is None else high} replicas"
 
 
 def _figures(numbers: Mapping[str, Any], memory: Optional[Mapping[str, Any]]) -> dict[str, Any]:
     if "replicas" in numbers:
         return {"replicas": numbers["replicas"], "scaled": memory is not None}
-    low, high = numbers.values()
+    low, high = _bounds(numbers)
     return {"min_replicas": 1 if low is None else low, "max_replicas": high, "scaled": memory is not None}

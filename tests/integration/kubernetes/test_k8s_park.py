@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
+from lab.kubernetes.hammer import Hammer
 from lab.process import eventually
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
@@ -44,17 +45,19 @@ class Shop:
         spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
         if kind == "StatefulSet":
             spec["serviceName"] = name
-        self._create("apps/v1", kind, name, spec)
+        self.create("apps/v1", kind, name, spec)
 
     def cronjob(self, name: str) -> None:
-        self._create("batch/v1", "CronJob", name, {"schedule": "0 3 * * *", "suspend": False, "jobTemplate": {}})
+        pod = {"restartPolicy": "Never", "containers": [{"name": "app", "image": "shop/worker:1"}]}
+        job = {"spec": {"template": {"spec": pod}}}
+        self.create("batch/v1", "CronJob", name, {"schedule": "0 3 * * *", "suspend": False, "jobTemplate": job})
 
     def autoscaler(self, name: str, low: int, high: int) -> None:
         target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
         spec = {"scaleTargetRef": target, "minReplicas": low, "maxReplicas": high}
-        self._create("autoscaling/v2", "HorizontalPodAutoscaler", name, spec)
+        self.create("autoscaling/v2", "HorizontalPodAutoscaler", name, spec)
 
-    def _create(self, version: str, kind: str, name: str, spec: dict[str, Any], **metadata: Any) -> None:
+    def create(self, version: str, kind: str, name: str, spec: dict[str, Any], **metadata: Any) -> None:
         place = {"name": name, "namespace": self.namespace, **metadata}
         self.api.create({"apiVersion": version, "kind": kind, "metadata": place, "spec": spec})
 
@@ -86,9 +89,12 @@ class Shop:
             *self.batch.list_namespaced_cron_job(self.namespace).items,
             *self.scaling.list_namespaced_horizontal_pod_autoscaler(self.namespace).items,
         ]
-        found = {each.metadata.name: (each.metadata.annotations or {}).get(PARKED) for each in objects}
-        parsed = {name: json.loads(text) for name, text in found.items() if text}
-        return {name: {key: value for key, value in each.items() if key != "at"} for name, each in parsed.items()}
+        found = {
+            each.metadata.name: json.loads(each.metadata.annotations[PARKED])
+            for each in objects
+            if PARKED in (each.metadata.annotations or {})
+        }
+        return {name: {key: value for key, value in each.items() if key != "at"} for name, each in found.items()}
 
     def pods(self) -> int:
         return len(self.core.list_namespaced_pod(self.namespace).items)
@@ -255,6 +261,49 @@ def test_killed_at_any_moment(shop: Shop) -> None:
     assert (shop.replicas(), shop.memories()) == ({"worker-normal": 4, "worker-batch": 2}, remembered)
     assert shop.here(state="running")["changed"] is True
     assert (shop.replicas(), shop.memories()) == ({"worker-normal": 4, "worker-batch": 2}, {})
+
+
+def test_autoscalers_and_what_clients_of_others_see(shop: Shop) -> None:
+    """An HPA is kept at the stage and has its bounds again at the end; KEDA's is paused. Nobody else notices."""
+    for name in ("web", "worker"):
+        shop.workload(name, 2)
+        shop.ready(name, 2)
+    shop.workload("import", 2, kind="StatefulSet")
+    shop.autoscaler("worker", 2, 6)
+    ports = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}
+    shop.create("v1", "Service", "web", ports)
+    reference = {"kind": "StatefulSet", "name": "import"}
+    paused = {"autoscaling.keda.sh/paused-replicas": "2"}
+    shop.create("keda.sh/v1alpha1", "ScaledObject", "import", {"scaleTargetRef": reference}, annotations=paused)
+    shop.api.load(shop.namespace, "worker", 160)
+    shop.ready("worker", 4)
+
+    def bounds() -> tuple[int, int]:
+        spec = shop.scaling.read_namespaced_horizontal_pod_autoscaler("worker", shop.namespace).spec
+        return spec.min_replicas, spec.max_replicas
+
+    def keda() -> dict[str, str]:
+        found = shop.api.get("ScaledObject", shop.namespace, "import")["metadata"]["annotations"]
+        return {key.rpartition("/")[2]: value for key, value in found.items() if key != PARKED}
+
+    with Hammer(shop.api.serve(shop.namespace, "web")) as hammer:
+        shop.park(workloads=["worker", "statefulset/import"])
+        assert (shop.replicas(), bounds(), keda()) == ({"web": 2, "worker": 0}, (2, 6), {"paused-replicas": "0"})
+        assert shop.memories() == {"worker": {"replicas": 4}, "import": {"replicas": 2}}
+        shop.here(state="running", stage="1")
+        assert (shop.replicas()["worker"], bounds(), keda()) == (1, (1, 1), {"paused-replicas": "1"})
+        # Without that it would not stay at one: there is work for four and more.
+        shop.here(state="running", stage="50%")
+        assert (shop.replicas()["worker"], bounds()) == (2, (2, 2))
+        done = shop.here(state="running")
+        assert [each["action"] for each in done["actions"]] == [
+            "release autoscaler", "unpark", "release autoscaler", "unpark",
+        ]  # fmt: skip
+        assert (bounds(), keda(), shop.memories()) == ((2, 6), {"paused-replicas": "2"}, {})
+        hammer.more()
+    assert hammer.errors == 0
+    assert shop.apps.read_namespaced_stateful_set("import", shop.namespace).status.ready_replicas == 2
+    assert shop.replicas()["worker"] >= 4
 
 
 @pytest.mark.parametrize(
