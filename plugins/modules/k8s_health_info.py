@@ -185,6 +185,10 @@ cluster:
   returned: always
   type: str
   sample: https://k8s.example.com:6443
+is_truncated:
+  description: Whether there is more of any kind than was read. V(null) when not available.
+  returned: always
+  type: bool
 truncated:
   description: The kinds of which there are more than were read.
   returned: always

@@ -118,6 +118,7 @@ class _Health:
             "namespaces": [],
             **{key: None for section in SECTIONS for key in _KEYS.get(section, (section,))},
             "deprecated": None,
+            "is_truncated": False,
         }
         # What others are held against comes first.
         documents = self._list("pod", "pods", limit=self._params["max_pods"])
@@ -134,7 +135,12 @@ class _Health:
             empty: Facts = {key: [] if key in ("namespaces",) else None for key in facts}
             kept = {"measured_at": facts["measured_at"], "cluster": facts["cluster"]}
             return {**empty, **kept, "available": False, "reason": reason, "skipped_sections": [], "truncated": []}
-        return {**facts, "truncated": ask.truncated, "skipped_sections": ask.skipped}
+        return {
+            **facts,
+            "is_truncated": bool(ask.truncated),
+            "truncated": ask.truncated,
+            "skipped_sections": ask.skipped,
+        }
 
     def _times(self) -> Times:
         params = self._params
