@@ -875,6 +875,11 @@ services:
     not_ready_count:
       description: Those that are not.
       type: int
+    is_idle:
+      description:
+        - Whether it selects no pod at all, and no Ingress leads to it, as the one of blue and green that is not in use.
+          Ingresses are known only with V(ingresses) in O(sections).
+      type: bool
 usage:
   description: What workloads take, by a metrics server.
   returned: always
@@ -998,6 +1003,9 @@ references:
       type: str
     kind:
       description: V(Secret) or V(ConfigMap).
+      type: str
+    object:
+      description: Its name.
       type: str
     key:
       description: The key. V(null) when all of it is missing.

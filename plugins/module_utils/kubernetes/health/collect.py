@@ -187,9 +187,6 @@ class _Health:
         """The sections that need no other."""
         if self._wants("claims"):
             facts["claims"] = self._claims(events or ())
-        if self._wants("services"):
-            slices = self._list("endpointslice", "services")
-            facts["services"] = None if slices is None else services_facts(slices)
         if self._wants("certificates"):
             certificates = self._optional("certificate", "certificates")
             if certificates is not None:
@@ -197,9 +194,11 @@ class _Health:
         if self._wants("budgets"):
             budgets = self._list("poddisruptionbudget", "budgets")
             facts["budgets"] = None if budgets is None else _sorted(budget_facts(each) for each in budgets)
-        if self._wants("ingresses"):
-            ingresses = self._list("ingress", "snippets")
-            facts["snippets"] = None if ingresses is None else snippet_facts(ingresses)
+        ingresses = self._list("ingress", "snippets") if self._wants("ingresses") else None
+        facts["snippets"] = None if ingresses is None else snippet_facts(ingresses)
+        if self._wants("services"):
+            slices = self._list("endpointslice", "services")
+            facts["services"] = None if slices is None else services_facts(slices, ingresses or ())
         if self._wants("references"):
             self._fill_references(facts)
         if self._wants("nodes"):

@@ -50,7 +50,10 @@ def references_facts(pods: Pods, secrets: Known, configmaps: Known) -> list[Fact
                 "workload_kind": kind,
                 "workload": workload,
                 "missing": each.shown,
-                **each.facts(),
+                "kind": each.kind,
+                "object": each.name,
+                "key": each.key,
+                "where": each.where,
             }
     return [facts for _key, facts in sorted(found.items())]
 
