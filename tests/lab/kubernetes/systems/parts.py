@@ -25,6 +25,8 @@ class Workload:
     claim: str | None = None
     kind: str = "Deployment"
     annotations: Mapping[str, str] = field(default_factory=dict)
+    # Whether its old pod ends before its new one starts: what there must be one of.
+    recreate: bool = False
 
     def selector(self) -> Object:
         return {"app": self.name, **self.labels}
@@ -64,7 +66,7 @@ class Workload:
             **spec,
             "revisionHistoryLimit": 10,
             "progressDeadlineSeconds": 600,
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling},
+            "strategy": {"type": "Recreate"} if self.recreate else {"type": "RollingUpdate", "rollingUpdate": rolling},
         }
 
 

@@ -48,7 +48,7 @@ BATCH = Workload(
 )  # fmt: skip
 BEAT = Workload(
     "storebridge-beat", f"{REGISTRY}/storebridge-worker:1.8.2", command=(*_CELERY, "beat"), env=_ENVIRONMENT,
-    memory="128Mi",
+    memory="128Mi", recreate=True,
 )  # fmt: skip
 GRAFANA = Workload("grafana", "grafana/grafana:12.1.1", port=3000)
 PROMETHEUS = Workload("prometheus", "prom/prometheus:v3.5.0", port=9090, memory="2Gi")
