@@ -1,0 +1,276 @@
+"""What restarts and undoes change, what they remember, and what is tried again."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history import (
+    deployed_at,
+    listed,
+    numbered,
+    revisions_of,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.merge import difference
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.persistence import persist
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout import _Run
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_options import (
+    check_rollout,
+    rollout_argument_spec,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_plan import (
+    CHANGE,
+    NOTHING,
+    Plan,
+    Wish,
+    plan_of,
+    revert_of,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.template_diff import template_diff
+
+NOW = dt.datetime(2026, 1, 31, 9, tzinfo=dt.timezone.utc)
+Document = dict[str, Any]
+
+
+def template(image: str, **labels: str) -> Document:
+    spec = {"containers": [{"name": "app", "image": image}]}
+    return {"metadata": {"labels": {"app": "web", **labels}}, "spec": spec}
+
+
+def deployment(image: str, annotations: dict[str, str] | None = None) -> Document:
+    metadata = {
+        "name": "web",
+        "namespace": "shop",
+        "uid": "u1",
+        "resourceVersion": "7",
+        "annotations": annotations or {},
+    }
+    return {"kind": "Deployment", "metadata": metadata, "spec": {"template": template(image)}, "status": {}}
+
+
+def replica_set(number: int, image: str, *, owner: str = "u1", history: str = "") -> Document:
+    annotations = {"deployment.kubernetes.io/revision": str(number)}
+    if history:
+        annotations["deployment.kubernetes.io/revision-history"] = history
+    metadata = {
+        "name": f"web-{image[-1]}",
+        "annotations": annotations,
+        "creationTimestamp": f"2026-01-0{number}T00:00:00Z",
+        "ownerReferences": [{"controller": True, "uid": owner}],
+    }
+    return {"metadata": metadata, "spec": {"template": template(image, **{"pod-template-hash": image[-1]})}}
+
+
+SETS = [
+    replica_set(5, "web:e", history="2,3"),
+    replica_set(1, "web:a"),
+    replica_set(4, "web:d"),
+    replica_set(9, "other:x", owner="u2"),
+    {"metadata": {"name": "web-new", "ownerReferences": [{"controller": True, "uid": "u1"}]}, "spec": {}},
+]
+
+
+def test_history() -> None:
+    found = revisions_of("deployment", deployment("web:e"), SETS)
+    assert listed(found) == "1 (web:a), 4 (web:d), 5 (web:e, current)"
+    for number, name in ((0, "web-d"), (1, "web-a"), (2, "web-e"), (3, "web-e"), (5, "web-e")):
+        target = numbered(found, number)
+        assert target is not None
+        assert target.name == name
+    assert numbered(found, 7) is None
+    assert numbered(revisions_of("deployment", deployment("web:a"), SETS[1:2]), 0) is None
+    # A revision that is used once more is not as old as its ReplicaSet.
+    progressing = {"type": "Progressing", "lastUpdateTime": "2026-01-20T00:00:00Z"}
+    again = {**deployment("web:e"), "status": {"conditions": [progressing]}}
+    assert deployed_at(again, found[-1]) == "2026-01-20T00:00:00Z"
+    assert deployed_at(again, found[0]) == "2026-01-01T00:00:00Z"
+    assert deployed_at(again, None) is None
+    revision = {
+        "metadata": {"name": "web-1", "ownerReferences": [{"controller": True, "uid": "u1"}]},
+        "revision": 3,
+        "data": {"spec": {"template": {**template("web:e"), "$patch": "replace"}}},
+    }
+    assert [each.current for each in revisions_of("statefulset", deployment("web:e"), [revision])] == [True]
+
+
+def wish(state: str, **more: Any) -> Wish:
+    return Wish(**{"state": state, "kind": "deployment", "run_id": "OPS-1", "now": NOW, **more})
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """RFC 7386, as it is written there."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "patch"),
+    [
+        ({"a": 1}, {"a": 1}, {}),
+        ({"a": 1, "b": {"c": 1, "d": 2}}, {"b": {"c": 1, "e": 3}}, {"a": None, "b": {"d": None, "e": 3}}),
+        ({"a": [1, 2]}, {"a": [2]}, {"a": [2]}),
+        ({"a": {"b": 1}}, {"a": "text"}, {"a": "text"}),
+    ],
+)
+def test_differences(before: Document, after: Document, patch: Document) -> None:
+    assert difference(before, after) == patch
+    assert merged(before, patch) == after
+
+
+def test_an_undo_is_remembered_until_something_else_is_rolled_out() -> None:
+    bad = deployment("web:e", {"kubernetes.io/change-cause": "fifth", "team": "shop"})
+    revisions = revisions_of("deployment", bad, SETS)
+    plan = plan_of(wish("undone", schema_compatible=True), bad, revisions)
+    assert (plan.step, plan.action["to_revision"]) == (CHANGE, 4)
+    undone = merged(bad, plan.patch)
+    assert undone["spec"]["template"] == template("web:d")
+    assert set(undone["metadata"]["annotations"]) == {"team", "runbook-ops.github.io/undo"}
+    # Its controller has not been there, and then it has.
+    assert plan_of(wish("undone"), undone, revisions_of("deployment", undone, SETS)).step == NOTHING
+    sets = [replica_set(6, "web:d", history="4"), *SETS[:2]]
+    assert plan_of(wish("undone"), undone, revisions_of("deployment", undone, sets)).step == NOTHING
+    assert plan_of(wish("undone", revision=4), undone, revisions_of("deployment", undone, sets)).step == NOTHING
+    # The same template was rolled out once more, after another one: the one before is that one.
+    later = [replica_set(8, "web:d", history="4,6"), replica_set(7, "web:f"), *SETS[:2]]
+    plan = plan_of(wish("undone", schema_compatible=True), undone, revisions_of("deployment", undone, later))
+    assert (plan.step, plan.action["to_revision"]) == (CHANGE, 7)
+    # Taken back, with everything that belongs to it.
+    back = revert_of(wish("undone"), undone, revisions_of("deployment", undone, sets))
+    assert isinstance(back, Plan)
+    assert merged(undone, back.patch) == bad
+    assert revert_of(wish("undone"), bad, revisions) == "nothing is remembered that could be taken back"
+    other = merged(undone, {"spec": {"template": template("web:g")}})
+    assert revert_of(wish("undone"), other, revisions) == "it was changed by somebody else since"
+    assert revert_of(wish("undone"), undone, []) == "the revision that it came from is gone"
+
+
+def test_a_restart_is_remembered() -> None:
+    found = deployment("web:e")
+    restarted = merged(found, plan_of(wish("restarted"), found, []).patch)
+    assert plan_of(wish("restarted"), restarted, []).step == NOTHING
+    assert plan_of(wish("restarted", run_id="b", within_seconds=60), restarted, []).step == NOTHING
+    # Two of them within one second are two.
+    again = merged(restarted, plan_of(wish("restarted", run_id="b"), restarted, []).patch)
+    assert again["spec"]["template"] != restarted["spec"]["template"]
+    back = revert_of(wish("restarted"), again, [])
+    assert isinstance(back, Plan)
+    assert merged(again, back.patch)["spec"] == restarted["spec"]
+    by_hand = copy.deepcopy(restarted)
+    by_hand["metadata"]["annotations"]["runbook-ops.github.io/restart"] = "yes"
+    with pytest.raises(RunbookError, match=r"restart of Deployment shop/web cannot be read"):
+        plan_of(wish("restarted"), by_hand, [])
+
+
+def test_templates_side_by_side() -> None:
+    def filled(password: str) -> Document:
+        spec = {"name": "app", "image": "web:1", "env": [{"name": "PASSWORD", "value": password}, {"name": "EMPTY"}]}
+        return {"spec": {"containers": [{**spec, "args": ["--url=redis://u:s3cret@cache"]}]}}
+
+    shown = template_diff(filled("a-b-c"), filled("d-e-f"))
+    assert [side["spec"]["containers"][0]["env"][0]["value"] for side in (shown["before"], shown["after"])] == [
+        "(hidden)",
+        "(hidden, another value)",
+    ]
+    assert not {"a-b-c", "d-e-f", "s3cret"} & set(json.dumps(shown).replace("@", " ").replace(":", " ").split())
+    assert template_diff(filled("a"), filled("a"))["after"] == template_diff(filled("a"), filled("a"))["before"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "tries", "raised"),
+    [
+        (["conflict", "conflict"], 3, None),
+        (["conflict"] * 3, 3, "conflict"),
+        (["busy", "timeout", "conflict", "busy"], 5, None),
+        (["busy"] * 20, 10, "busy"),
+        (["forbidden"], 1, "forbidden"),
+        (["down"], 1, "down"),
+    ],
+)
+def test_what_is_tried_again(kinds: list[str], tries: int, raised: str | None) -> None:
+    now, left, count = [0.0], list(kinds), 0
+
+    def attempt() -> str:
+        nonlocal count
+        count += 1
+        if left:
+            raise ClusterError("no", left.pop(0))
+        return "done"
+
+    def pause(seconds: float, _reason: str) -> None:
+        now[0] += seconds
+
+    def tried() -> str:
+        return persist(attempt, timeout=10, sleep=1, pause=pause, clock=lambda: now[0])
+
+    if raised:
+        with pytest.raises(ClusterError) as error:
+            tried()
+        assert error.value.kind == raised
+    else:
+        assert tried() == "done"
+    assert count == tries
+
+
+class LostAnswer:
+    """A cluster that makes the change, and whose answer to it is lost."""
+
+    def __init__(self) -> None:
+        self.document = deployment("web:e")
+        self.patches = 0
+
+    def read(self, *_: Any) -> Document:
+        return copy.deepcopy(self.document)
+
+    def list(self, *_: Any, **__: Any) -> list[Document]:
+        return []
+
+    def patch(self, *_: Any, **__: Any) -> Document:
+        body = _[3]
+        assert body["metadata"].pop("resourceVersion") == "7"
+        self.patches += 1
+        self.document = merged(self.document, body)
+        raise ClusterError("does not answer in time", "timeout")
+
+
+def test_a_change_whose_answer_was_lost_is_made_once() -> None:
+    cluster = LostAnswer()
+    params = {name: spec.get("default") for name, spec in rollout_argument_spec().items()}
+    params.update(namespace="shop", name="web", state="restarted", wait=False, wait_sleep=0.01)
+    result = _Run(cluster, params, wish("restarted"), False, Progress()).run()  # type: ignore[arg-type]
+    assert (result["changed"], cluster.patches) == (True, 1)
+    assert result["actions"] == [{"action": "restart", "object": "Deployment shop/web"}]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"state": "paused", "kind": "statefulset"},
+            "kind: 'statefulset' is not accepted. Accepted: deployment, because",
+        ),
+        ({"state": "undone", "revision": -1}, "revision: -1 is not accepted"),
+        ({"state": "restarted", "revision": 3}, "revision: 3 is not accepted. Accepted: no value with state=restarted"),
+        ({"state": "undone", "restart_id": "a"}, "restart_id: 'a' is not accepted"),
+        ({"state": "restarted", "unless_restarted_within": "soon"}, "unless_restarted_within: 'soon'"),
+        ({"state": "restarted", "wait_timeout": 0}, "wait_timeout: 0 is not accepted"),
+    ],
+)
+def test_options_that_cannot_work(options: Document, message: str) -> None:
+    params = {name: spec.get("default") for name, spec in rollout_argument_spec().items()}
+    with pytest.raises(InvalidOption) as raised:
+        check_rollout({**params, **options})
+    assert message in raised.value.message
