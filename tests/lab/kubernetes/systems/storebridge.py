@@ -27,7 +27,7 @@ SECRET_VALUES = {
     MISSING_KEY: "lab-naver-s3cret",
     "DOMEGGOOK_API_KEY": "lab-domeggook-k3y",
 }
-REGISTRY = "registry.storebridge.example"
+IMAGE = "registry.storebridge.example/storebridge:1.8.2"  # of the web server, the workers and beat
 SEOUL = ZoneInfo("Asia/Seoul")
 
 _ENVIRONMENT = (
@@ -37,17 +37,17 @@ _ENVIRONMENT = (
 )
 _NAVER = (from_secret("NAVER_CLIENT_SECRET", SECRET, MISSING_KEY),)
 _CELERY = ("celery", "-A", "app.worker")
-WEB = Workload("storebridge-web", f"{REGISTRY}/storebridge-web:1.8.2", 3, port=8000, env=_ENVIRONMENT)
+WEB = Workload("storebridge-web", IMAGE, 3, port=8000, env=_ENVIRONMENT)
 NORMAL = Workload(
-    "storebridge-worker-normal", f"{REGISTRY}/storebridge-worker:1.8.2", 4,
+    "storebridge-worker-normal", IMAGE, 4,
     command=(*_CELERY, "worker", "-Q", "normal", "-c", "4"), env=(*_ENVIRONMENT, *_NAVER),
 )  # fmt: skip
 BATCH = Workload(
-    "storebridge-worker-batch", f"{REGISTRY}/storebridge-worker:1.8.2", 2,
+    "storebridge-worker-batch", IMAGE, 2,
     command=(*_CELERY, "worker", "-Q", "batch", "-c", "2"), env=(*_ENVIRONMENT, *_NAVER),
 )  # fmt: skip
 BEAT = Workload(
-    "storebridge-beat", f"{REGISTRY}/storebridge-worker:1.8.2", command=(*_CELERY, "beat"), env=_ENVIRONMENT,
+    "storebridge-beat", IMAGE, command=(*_CELERY, "beat"), env=_ENVIRONMENT,
     memory="128Mi", recreate=True,
 )  # fmt: skip
 GRAFANA = Workload("grafana", "grafana/grafana:12.1.1", port=3000)
