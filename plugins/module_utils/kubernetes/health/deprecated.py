@@ -22,19 +22,19 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.comm
 
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _SNIPPETS = ("nginx.ingress.kubernetes.io/", "nginx.org/")
-# Version -> kinds (all, where empty), what replaces it, and the release that does without.
+# Version -> kinds in lower case (all, where empty), what replaces it, and the release that does without.
 _GONE: dict[str, tuple[tuple[str, ...], str, str]] = {
     "extensions/v1beta1": ((), "apps/v1 or networking.k8s.io/v1", "1.22"),
     "apps/v1beta1": ((), "apps/v1", "1.16"),
     "apps/v1beta2": ((), "apps/v1", "1.16"),
-    "networking.k8s.io/v1beta1": (("Ingress", "IngressClass"), "networking.k8s.io/v1", "1.22"),
+    "networking.k8s.io/v1beta1": (("ingress", "ingressclass"), "networking.k8s.io/v1", "1.22"),
     "batch/v1beta1": ((), "batch/v1", "1.25"),
     "policy/v1beta1": ((), "policy/v1", "1.25"),
     "discovery.k8s.io/v1beta1": ((), "discovery.k8s.io/v1", "1.25"),
     "autoscaling/v2beta1": ((), "autoscaling/v2", "1.25"),
     "autoscaling/v2beta2": ((), "autoscaling/v2", "1.26"),
     "rbac.authorization.k8s.io/v1beta1": ((), "rbac.authorization.k8s.io/v1", "1.22"),
-    "storage.k8s.io/v1beta1": (("StorageClass",), "storage.k8s.io/v1", "1.22"),
+    "storage.k8s.io/v1beta1": (("storageclass",), "storage.k8s.io/v1", "1.22"),
     "cert-manager.io/v1alpha2": ((), "cert-manager.io/v1", "cert-manager 1.6"),
     "cert-manager.io/v1beta1": ((), "cert-manager.io/v1", "cert-manager 1.6"),
 }
