@@ -18,7 +18,7 @@ description:
     Flux.
   - Never shows a value, neither in results nor in diffs nor in messages of the server.
   - Tells which workloads refer to what was changed, and which of them see it only when they are started again. It
-    restarts none. Do that with M(runbook.ops.k8s_rollout) when this changed something.
+    restarts none. Do that with M(runbook.ops.k8s_rollout), as the example does.
 author:
   - The runbook.ops contributors (@runbook-ops)
 extends_documentation_fragment:
@@ -95,16 +95,17 @@ EXAMPLES = r"""
       DB_PASSWORD: "{{ new_password }}"
   register: secret
 
-- name: Restart who has it in a variable, one after the other, and only if it has changed
+- name: Restart who has it in a variable, and was not restarted for this change, one after the other
   runbook.ops.k8s_rollout:
     namespace: storebridge
     kind: "{{ item.kind }}"
     name: "{{ item.name }}"
-    action: restart
+    state: restarted
+    restart_id: "{{ secret.restart_id }}"
   loop: "{{ secret.used_by | selectattr('needs_restart') }}"
   loop_control:
     label: "{{ item.kind }} {{ item.name }}"
-  when: secret is changed
+  when: secret.restart_id is not none
 """
 
 RETURN = r"""
@@ -161,9 +162,16 @@ after:
   returned: success
   type: dict
   contains: *facts
+restart_id:
+  description:
+    - The name of the last change that this module made to the Secret, for O(runbook.ops.k8s_rollout#module:restart_id).
+      So a run that was interrupted before it had restarted everything goes on with those that are left.
+    - V(null) if it has never made one, and in check mode. It is in the annotation C(runbook-ops.github.io/changed).
+  returned: success
+  type: str
 used_by:
   description:
-    - The workloads of the namespace that refer to a key that is changed, or to all of them. Empty when nothing changes.
+    - The workloads of the namespace that refer to a key that is named, or to all of them.
     - V(null) when they cannot be listed.
   returned: success
   type: list

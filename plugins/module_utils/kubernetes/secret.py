@@ -10,17 +10,21 @@ import binascii
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.masking import mask_secrets
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, check_refusals, outcome
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import KINDS
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX, memory_of, remembered
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import ownership_verdict
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.references import SECRET, pod_spec_of, references
 
+CHANGED = f"{PREFIX}changed"
 ADD, CHANGE, REMOVE = "add", "change", "remove"
 # How often the Secret is read again and decided on anew when somebody else changed it in between.
 _TRIES = 3
@@ -186,13 +190,14 @@ class _Change:
             body: Document = {
                 "apiVersion": "v1",
                 "kind": "Secret",
-                "metadata": {"name": name, "namespace": namespace},
+                "metadata": {"name": name, "namespace": namespace, "annotations": _change_of_now()},
                 "type": self.params["type"],
                 "data": dict(self.wanted),
             }
             return self.cluster.create("secret", namespace, body, dry_run=self.check_mode)
         data = {key: None if step == REMOVE else self.wanted[key] for key, step in steps.items()}
-        body = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "data": data}
+        metadata = {"resourceVersion": found["metadata"]["resourceVersion"], "annotations": _change_of_now()}
+        body = {"metadata": metadata, "data": data}
         return self.cluster.patch("secret", namespace, name, body, dry_run=self.check_mode)
 
     def _result(
@@ -203,7 +208,7 @@ class _Change:
         refused: Iterable[Refusal] = (),
     ) -> dict[str, Any]:
         refusals = list(refused)
-        used_by, skipped = ([], []) if refusals else self._users(steps)
+        used_by, skipped = ([], []) if refusals else self._users()
         done = [] if refusals else [{"action": step, "object": self.shown, "key": key} for key, step in steps.items()]
         present = sorted((found or {}).get("data") or {})
         said = {ADD: "added", CHANGE: "changed", REMOVE: "removed"}
@@ -214,6 +219,7 @@ class _Change:
             before=_facts(found),
             after=None if self.check_mode or refusals else _facts(after),
             used_by=used_by,
+            restart_id=None if self.check_mode or refusals else _restart_id(after),
             skipped_sections=skipped,
             notes=[*self.warnings, *self._line_breaks()],
             diff={
@@ -230,10 +236,8 @@ class _Change:
             f"The value of {key} ends with a line break, which most programs take for a part of it." for key in keys
         ]
 
-    def _users(self, steps: Mapping[str, str]) -> tuple[Optional[list[dict[str, Any]]], list[dict[str, str]]]:
+    def _users(self) -> tuple[Optional[list[dict[str, Any]]], list[dict[str, str]]]:
         """Who has to be restarted; None when it cannot be told."""
-        if not steps:
-            return [], []
         workloads: list[Document] = []
         try:
             for kind in _USERS:
@@ -243,7 +247,17 @@ class _Change:
         except ClusterError as error:
             remedy = "Look for the name of the Secret in the workloads, and restart those that have it in a variable."
             return None, [{"section": "used_by", "reason": error.message, "remedy": remedy}]
-        return users_of(self.params["name"], steps, workloads), []
+        return users_of(self.params["name"], {*self.wanted, *self.gone}, workloads), []
+
+
+def _change_of_now() -> dict[str, Optional[str]]:
+    """An annotation that names this change, so that an interrupted run knows later who was not restarted for it."""
+    return remembered(CHANGED, {"id": f"{iso(utc_now())}-{token_hex(4)}"})
+
+
+def _restart_id(found: Optional[Document]) -> Optional[str]:
+    memory = memory_of({**(found or {}), "kind": SECRET}, CHANGED)
+    return str(memory["id"]) if memory and memory.get("id") else None
 
 
 def _facts(found: Optional[Document]) -> dict[str, Any]:
