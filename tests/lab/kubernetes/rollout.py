@@ -41,6 +41,7 @@ class Rollout:
     new: Object | None = None
     news: tuple[str, str] | None = None  # reason and message of a progress made here
     old: list[Object] = field(default_factory=list)
+    waits_for_pods: bool = False  # of the old sets, to be gone
 
     @property
     def spec(self) -> Object:
@@ -191,10 +192,10 @@ def reconcile(store: Store, key: Key) -> float | None:
         _recreate(rollout)
     else:
         _roll(rollout)
-    wait = _report(rollout)
+    waits = (_report(rollout), LAG if rollout.waits_for_pods else None)
     if _complete(store.peek(key) or found):
         _clean_up(rollout)
-    return wait
+    return min((each for each in waits if each is not None), default=None)
 
 
 def _resize(rollout: Rollout) -> None:
@@ -215,6 +216,7 @@ def _recreate(rollout: Rollout) -> None:
             rollout.scale(each, 0)
     left = [pod for each in rollout.old for pod in rollout.store.owned(each, "pods")]
     if any((pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed") for pod in left):
+        rollout.waits_for_pods = True
         return
     new = rollout.make_new()
     if _specified(new) != rollout.wanted:
