@@ -34,7 +34,6 @@ from lab.kubernetes.rollout import DEPLOYMENTS
 from lab.kubernetes.server import ApiServer, Reply
 from lab.kubernetes.sets import DAEMONSETS, STATEFULSETS
 from lab.kubernetes.store import Store
-from lab.kubernetes.verbs import Verbs
 
 CONTROLLERS = (PODS, REPLICASETS, DEPLOYMENTS, STATEFULSETS, DAEMONSETS, JOBS, AUTOSCALERS, ENDPOINTS, CLAIMS)
 
@@ -51,7 +50,6 @@ class KubernetesApi(Arrangements):
         super().__init__(self.store, self.kinds)
         self.requests: list[Request] = []
         self.token = token
-        self._verbs = Verbs(self.store)
         self._logs = Logs()
         self._failures = Failures(self.kinds)
         self._documents: dict[str, Any] = {}

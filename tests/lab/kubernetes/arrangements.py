@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lab.kubernetes.access import Access, Denial
 from lab.kubernetes.exec import Answer, Executions
 from lab.kubernetes.kinds import Kinds
 from lab.kubernetes.metrics import Metrics
 from lab.kubernetes.store import Store
+from lab.kubernetes.verbs import Verbs
 from lab.kubernetes.watch import Watches
+from lab.kubernetes.webhooks import Judge, Webhook
 
 
 class Arrangements:
@@ -18,6 +22,15 @@ class Arrangements:
         self._access = Access(kinds)
         self._metrics = Metrics(store, kinds)
         self._executions = Executions()
+        self._verbs = Verbs(store)
+
+    def admit(self, kind: str, judge: Judge, *, webhook: str = "validate.lab.example.com") -> Callable[[], None]:
+        """Play an admission webhook: ``judge`` gets each new object of a kind and says why it is refused, or None.
+
+        It may change the object. What is returned takes the webhook away. As ingress-nginx refuses snippets:
+        ``admit("Ingress", lambda ingress: "…" if … else None, webhook="validate.nginx.ingress.kubernetes.io")``.
+        """
+        return self._verbs.webhooks.add(Webhook(kind, judge, webhook))
 
     def deny(self, verb: str, resource: str, namespace: str | None = None) -> None:
         """Refuse this, in access reviews and when it is tried; without a namespace, anywhere.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from lab.kubernetes.kinds import Kind, Object
@@ -72,17 +73,29 @@ def forbidden(kind: Kind, name: str, why: str) -> ApiError:
 
 def invalid(kind: Kind, name: str, field: str, kind_of_error: str, detail: str) -> ApiError:
     """One field's error: ``kind_of_error`` is ``Forbidden``, ``Required value`` or ``Invalid value: …``."""
+    return invalid_fields(kind, name, [(field, kind_of_error, detail)])
+
+
+_CAUSES = {
+    "Required value": "FieldValueRequired",
+    "Forbidden": "FieldValueForbidden",
+    "Not found": "FieldValueNotFound",
+    "Duplicate value": "FieldValueDuplicate",
+}
+
+
+def invalid_fields(kind: Kind, name: str, errors: Iterable[tuple[str, str, str]]) -> ApiError:
+    """The errors of several fields."""
     qualified = f"{kind.name}.{kind.group}" if kind.group else kind.name
-    reason = "Field" + {"Required value": "ValueRequired", "Forbidden": "ValueForbidden"}.get(
-        kind_of_error, "ValueInvalid"
-    )
-    text = f"{kind_of_error}: {detail}"
-    details = {
-        **_details(kind, name),
-        "kind": kind.name,
-        "causes": [{"reason": reason, "message": text, "field": field}],
-    }
-    return ApiError(422, f'{qualified} "{name}" is invalid: {field}: {text}', details=details)
+    causes, texts = [], []
+    for field, kind_of_error, detail in errors:
+        text = f"{kind_of_error}: {detail}" if detail else kind_of_error
+        reason = _CAUSES.get(kind_of_error.partition(": ")[0], "FieldValueInvalid")
+        causes.append({"reason": reason, "message": text, "field": field})
+        texts.append(f"{field}: {text}")
+    shown = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    details = {**_details(kind, name), "kind": kind.name, "causes": causes}
+    return ApiError(422, f'{qualified} "{name}" is invalid: {shown}', details=details)
 
 
 def bad_request(message: str) -> ApiError:

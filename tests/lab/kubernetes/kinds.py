@@ -45,6 +45,11 @@ class Kind:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
+    def custom(self) -> bool:
+        """Whether it comes from a definition: no strategic patches then."""
+        return "." in self.group and not self.group.endswith(".k8s.io")
+
+    @property
     def has_status(self) -> bool:
         return "status" in self.subresources
 

@@ -20,7 +20,7 @@ MERGE_KEYS: dict[str, tuple[str, ...]] = {
     "hostAliases": ("ip",),
     "topologySpreadConstraints": ("topologyKey",),
 }
-_SETS = ("finalizers",)
+SETS = ("finalizers",)
 _DIRECTIVES = ("$patch", "$retainKeys")
 
 
@@ -64,9 +64,9 @@ def strategic_patch(target: Any, patch: Any) -> Any:
 
 
 def _strategic_list(name: str, target: list[Any], patch: list[Any]) -> list[Any]:
-    if name in _SETS:
+    if name in SETS:
         return [*target, *(each for each in patch if each not in target)]
-    key = _merge_key(name, patch)
+    key = merge_key(name, patch)
     if key is None:
         return copy.deepcopy(patch)
     if any(each.get("$patch") == "replace" for each in patch):
@@ -86,7 +86,7 @@ def _strategic_list(name: str, target: list[Any], patch: list[Any]) -> list[Any]
     return result
 
 
-def _merge_key(name: str, patch: list[Any]) -> str | None:
+def merge_key(name: str, patch: list[Any]) -> str | None:
     """The key that says which elements are the same; None where the list is replaced as a whole."""
     keys = MERGE_KEYS.get(name)
     if keys is None or not all(isinstance(each, dict) for each in patch):

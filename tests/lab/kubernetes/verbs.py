@@ -10,22 +10,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.kubernetes.admission import RULES, Rule
-from lab.kubernetes.errors import ApiError, bad_request, conflict, invalid, not_found
+from lab.kubernetes.bodies import APPLY, fold_string_data, manifest_of, patched
+from lab.kubernetes.defaults import completed
+from lab.kubernetes.errors import ApiError, already_exists, bad_request, conflict, invalid, not_found
 from lab.kubernetes.kinds import Key, Kind, Object
-from lab.kubernetes.patches import json_patch, merge_patch, strategic_patch
+from lab.kubernetes.managers import Manager, applied, updated
 from lab.kubernetes.pods import NEW_POD
 from lab.kubernetes.request import Address, Request
 from lab.kubernetes.scale import scale_of, scaled
 from lab.kubernetes.selectors import field_condition, label_condition
 from lab.kubernetes.store import Store
+from lab.kubernetes.validation import validate, validate_readable
+from lab.kubernetes.webhooks import Webhooks
 
 NEW_STATUS: Mapping[str, Object] = {
     "namespaces": {"phase": "Active"},
     "persistentvolumeclaims": {"phase": "Pending"},
     "persistentvolumes": {"phase": "Available"},
     "pods": NEW_POD,
+    "horizontalpodautoscalers": {"currentMetrics": None, "desiredReplicas": 0},
+    "statefulsets": {"replicas": 0, "availableReplicas": 0},
+    "replicasets": {"replicas": 0},
+    "daemonsets": dict.fromkeys(
+        ("currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady"), 0
+    ),
 }
-APPLY = ("application/apply-patch+yaml", "application/apply-patch+json")
 
 
 class Verbs:
@@ -34,6 +43,7 @@ class Verbs:
     def __init__(self, store: Store, rules: Mapping[str, Rule] = RULES) -> None:
         self._store = store
         self._rules = rules
+        self.webhooks = Webhooks()
 
     def answer(self, request: Request, address: Address) -> tuple[int, Any]:
         with self._store.lock:
@@ -85,58 +95,109 @@ class Verbs:
             rule(self._store, key, old, new)
 
     def _post(self, request: Request, address: Address) -> Object:
-        manifest = _manifest(request.content(), address)
+        manifest = manifest_of(request.content(), address)
         metadata = manifest["metadata"]
         name = metadata.get("name") or _generated(metadata)
         if not name:
             raise invalid(address.kind, "", "metadata.name", "Required value", "name or generateName is required")
-        return self.create(Key(address.kind, address.namespace, name), manifest, dry_run=request.dry_run)
+        key = Key(address.kind, address.namespace, name)
+        return self.create(key, manifest, dry_run=request.dry_run, manager=_manager(request, address))
 
-    def create(self, key: Key, manifest: Object, *, dry_run: bool = False, status: bool = False) -> Object:
-        """Store something new; only the cluster itself (``status``) says how it is."""
+    def create(
+        self,
+        key: Key,
+        manifest: Object,
+        *,
+        dry_run: bool = False,
+        status: bool = False,
+        manager: Manager | None = None,
+    ) -> Object:
+        """Store something new; only the cluster itself (``status``) says how it is, and is asked no questions."""
         if key.namespace and self._store.find(self._store.key("namespaces", "", key.namespace)) is None:
             raise not_found(self._store.kinds.named("namespaces"), key.namespace)
         manifest = copy.deepcopy(manifest)
+        planted = bool(status and manifest.get("status"))
         if key.kind.has_status and not status:
             manifest.pop("status", None)
         if key.kind.has_status:
             manifest.setdefault("status", copy.deepcopy(NEW_STATUS.get(key.kind.plural, {})))
-        if key.kind.name == "Secret":
-            _fold_string_data(manifest)
-        self.admit(key, None, manifest)
+        if status:
+            if key.kind.name == "Secret":
+                fold_string_data(manifest)
+            if not planted:
+                manifest = completed(key.kind, None, manifest)
+            self.admit(key, None, manifest)
+        else:
+            manifest = self._checked(key, None, manifest)
+        if manager is not None and manager.operation == "Update":
+            manifest["metadata"]["managedFields"] = updated(None, manifest, manager)
         return self._store.create(key, manifest, dry_run=dry_run)
+
+    def _checked(self, key: Key, old: Object | None, new: Object) -> Object:
+        """What clients write, completed and looked at as the server does."""
+        if key.kind.name == "Secret":
+            fold_string_data(new)
+        if old is None and self._store.find(key) is not None:
+            raise already_exists(key.kind, key.name)
+        validate_readable(key.kind, new)
+        new = completed(key.kind, old, new)
+        self.webhooks.ask(key, old, new)
+        self.admit(key, old, new)
+        validate(key, old, new)
+        return new
 
     def _put(self, request: Request, address: Address) -> Object:
         manifest = request.content()
         old = self._store.get(address.key)
+        manager = _manager(request, address)
         if address.subresource == "scale":
-            return scale_of(self._change(address, old, scaled(old, manifest), request.dry_run))
-        return self._change(address, old, _manifest(manifest, address), request.dry_run)
+            return scale_of(self._change(address, old, scaled(old, manifest), request.dry_run, manager))
+        return self._change(address, old, manifest_of(manifest, address), request.dry_run, manager)
 
     def _patch(self, request: Request, address: Address) -> tuple[int, Object]:
+        manager = _manager(request, address)
         if request.content_type in APPLY:
             if not request.query.get("fieldManager"):
                 raise ApiError(422, "fieldManager: Required value: is required for apply patch")
-            if self._store.find(address.key) is None:
-                manifest = _manifest(request.content(), address)
-                return 201, self.create(address.key, manifest, dry_run=request.dry_run)
+            if not address.subresource:
+                return self._apply(request, address, manager)
+        elif request.flag("force"):
+            raise ApiError(
+                422,
+                'PatchOptions.meta.k8s.io "" is invalid: force: Forbidden: may not be specified for non-apply patch',
+            )
         old = self._store.get(address.key)
         if address.subresource == "scale":
-            new = scaled(old, _patched(request, scale_of(old)))
-            return 200, scale_of(self._change(address, old, new, request.dry_run))
-        return 200, self._change(address, old, _patched(request, old), request.dry_run)
+            new = scaled(old, patched(request, address.kind, scale_of(old)))
+            return 200, scale_of(self._change(address, old, new, request.dry_run, manager))
+        new = patched(request, address.kind, old)
+        return 200, self._change(address, old, new, request.dry_run, manager)
 
-    def _change(self, address: Address, old: Object, new: Object, dry_run: bool) -> Object:
+    def _apply(self, request: Request, address: Address, manager: Manager) -> tuple[int, Object]:
+        config = manifest_of(request.content(), address)
+        old = self._store.find(address.key)
+        new = applied(old, config, manager, address.kind, force=request.flag("force"))
+        if old is None:
+            return 201, self.create(address.key, new, dry_run=request.dry_run, manager=manager)
+        if not _version_of(config):
+            new["metadata"].pop("resourceVersion", None)
+        return 200, self._change(address, old, new, request.dry_run, manager)
+
+    def _change(self, address: Address, old: Object, new: Object, dry_run: bool, manager: Manager) -> Object:
         """Only the status through /status, never the status where there is one."""
         key = address.key
         if address.subresource == "status":
             new = {**old, "status": new.get("status"), "metadata": {**old["metadata"], **_version_of(new)}}
         elif key.kind.has_status:
             new = {**new, "status": old["status"]} if "status" in old else _without_status(new)
-        if key.kind.name == "Secret":
-            _fold_string_data(new)
         if address.subresource != "status":
-            self.admit(key, old, new)
+            new = self._checked(key, old, new)
+        if manager.operation == "Update":
+            cleared = (new.get("metadata") or {}).get("managedFields") in ([], [{}])
+            entries = [] if cleared else updated(old, new, manager)
+            new = {**new, "metadata": {**(new.get("metadata") or {}), "managedFields": entries}}
+            if not entries:
+                del new["metadata"]["managedFields"]
         return self._store.replace(key, new, dry_run=dry_run)
 
     # --- deleting
@@ -167,49 +228,16 @@ class Verbs:
                 raise conflict(address.kind, address.name, f"{why}({metadata[name]})")
 
 
-def _manifest(content: Any, address: Address) -> Object:
-    """A body that is an object of the address's kind, name and namespace."""
-    if not isinstance(content, dict):
-        raise bad_request("the body is no object")
-    kind = address.kind
-    if content.get("kind", kind.name) != kind.name or content.get("apiVersion", kind.api_version) != kind.api_version:
-        raise bad_request(
-            f"{content.get('kind')} in version {content.get('apiVersion')} cannot be handled as a {kind.name}"
-        )
-    metadata = dict(content.get("metadata") or {})
-    if metadata.get("namespace", address.namespace) != address.namespace:
-        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-    if address.name and metadata.get("name", address.name) != address.name:
-        raise bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({address.name})"
-        )
-    return {**content, "metadata": metadata}
-
-
-def _patched(request: Request, old: Object) -> Object:
-    patch = request.content()
-    kind = request.content_type
-    if kind == "application/json-patch+json":
-        return json_patch(old, patch)
-    if not isinstance(patch, dict):
-        raise bad_request("json: cannot unmarshal array into Go value of type map[string]interface {}")
-    if kind == "application/merge-patch+json":
-        new: Object = merge_patch(old, patch)
-    elif kind == "application/strategic-merge-patch+json" or kind in APPLY:
-        new = strategic_patch(old, patch)
-    else:
-        raise ApiError(
-            415,
-            "the body of the request was in an unknown format - accepted media types include: "
-            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, "
-            "application/apply-patch+yaml",
-        )
-    return new
-
-
 def _generated(metadata: Object) -> str:
     prefix = metadata.get("generateName")
     return f"{prefix}{uuid.uuid4().hex[:5]}" if prefix else ""
+
+
+def _manager(request: Request, address: Address) -> Manager:
+    """By the parameter, or by the first word of the program's name."""
+    name = request.query.get("fieldManager") or request.headers.get("user-agent", "unknown").partition("/")[0]
+    operation = "Apply" if request.content_type in APPLY else "Update"
+    return Manager(name, operation, address.kind.api_version, address.subresource)
 
 
 def _version_of(new: Object) -> Object:
@@ -219,15 +247,6 @@ def _version_of(new: Object) -> Object:
 
 def _without_status(new: Object) -> Object:
     return {name: value for name, value in new.items() if name != "status"}
-
-
-def _fold_string_data(secret: Object) -> None:
-    """A secret's stringData is written only: it is read as data."""
-    given = secret.pop("stringData", None) or {}
-    encoded = {name: base64.b64encode(value.encode()).decode() for name, value in given.items()}
-    if encoded:
-        secret["data"] = {**(secret.get("data") or {}), **encoded}
-    secret.setdefault("type", "Opaque")
 
 
 def _place(each: Object) -> list[str]:
