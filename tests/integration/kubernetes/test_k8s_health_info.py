@@ -176,6 +176,7 @@ def test_every_planted_pod_once_with_its_reason(bridge: Look) -> None:
 
 
 def test_all_sections_and_no_secret(bridge: Look) -> None:
+    bridge.api.no_metrics()
     before = bridge.health(storebridge.NAMESPACE, sections=["usage", "nodes"])
     assert [each["section"] for each in before["skipped_sections"]] == ["usage"]
     assert before["skipped_sections"][0]["reason"] == "the cluster has no metrics server"

@@ -464,8 +464,8 @@ def test_deprecated_objects_once_each() -> None:
         ("shop/old", "extensions/v1beta1", "kubectl apply", "apps/v1 or networking.k8s.io/v1"),
     ]
     annotations = {"nginx.ingress.kubernetes.io/server-snippet": "x", "nginx.ingress.kubernetes.io/rewrite-target": "/"}
-    [found] = snippet_facts([thing("in", metadata={"annotations": annotations}), thing("out")])
-    assert (found["name"], found["annotations"]) == ("shop/in", ["nginx.ingress.kubernetes.io/server-snippet"])
+    [snippet] = snippet_facts([thing("in", metadata={"annotations": annotations}), thing("out")])
+    assert (snippet["name"], snippet["annotations"]) == ("shop/in", ["nginx.ingress.kubernetes.io/server-snippet"])
 
 
 def test_services() -> None:

@@ -1,0 +1,102 @@
+"""The role check_kubernetes over AutoClip's cluster: the planted faults, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lab.kubernetes import KubernetesApi
+from lab.kubernetes.systems import autoclip
+from lab.paths import REPOSITORY
+from lab.play import ansible_playbook, run_role
+from lab.process import eventually
+
+pytestmark = pytest.mark.xdist_group("kubernetes")
+
+PLANTED = {
+    ("kubernetes.autoscaler_at_ceiling", "autoclip/autoclip-api"),
+    ("kubernetes.autoscaler_blind", "autoclip/worker"),
+    ("kubernetes.certificate_days_left", "autoclip/autoclip-api"),
+    ("kubernetes.certificate_days_left", "autoclip/n8n"),
+    ("kubernetes.pod_left_over", "autoclip/autoclip-api Error"),
+    ("kubernetes.pod_left_over", "autoclip/autoclip-api Evicted"),
+    ("kubernetes.snippet", "autoclip/autoclip-api"),
+}
+
+
+@pytest.fixture(scope="module")
+def clip() -> Iterator[KubernetesApi]:
+    with KubernetesApi() as api:
+        autoclip.build(api, "degraded")
+        label = "kubernetes.io/service-name"
+        eventually(
+            lambda: any(
+                each["metadata"]["labels"][label] == "autoclip-api" and len(each["endpoints"]) == 10
+                for each in api.list("endpointslices", "autoclip")
+            ),
+            "the API's endpoints",
+        )
+        yield api
+
+
+def test_exactly_the_planted_faults_are_found(clip: KubernetesApi, tmp_path: Path) -> None:
+    given: dict[str, Any] = {
+        "kubernetes_kubeconfig": str(clip.kubeconfig(tmp_path / "kubeconfig")),
+        "kubernetes_namespaces": list(autoclip.NAMESPACES),
+        "kubernetes_workloads": [{"name": "autoclip-api", "namespace": "autoclip"}],
+    }
+    run = run_role(tmp_path, "check_kubernetes", given, "--check")
+    assert set(run.of("critical", "warning")) == PLANTED, run.of("critical", "warning")
+    assert len(run.of("critical", "warning")) == len(PLANTED)
+    assert run.of("unknown") == []
+    # READY is True for the one that ends in five days.
+    ends = run.finding("kubernetes.certificate_days_left", "autoclip/autoclip-api")
+    assert (ends["severity"], ends["value"], ends["threshold"], ends["priority"]) == ("critical", 5.5, "< 7", "P0")
+    told = run.output + json.dumps(run.findings) + json.dumps(run.facts)
+    assert [value for value in autoclip.SECRET_VALUES.values() if value in told] == []
+
+
+def test_what_is_not_asked_for_is_not_judged(clip: KubernetesApi, tmp_path: Path) -> None:
+    given = {
+        "kubernetes_kubeconfig": str(clip.kubeconfig(tmp_path / "kubeconfig")),
+        "kubernetes_namespace": "autoclip",
+        "check_kubernetes_sections": ["pods", "autoscalers"],
+    }
+    clip.deny("list", "horizontalpodautoscalers.autoscaling")
+    try:
+        run = run_role(tmp_path, "check_kubernetes", given)
+    finally:
+        clip.allow()
+    assert run.of("unknown") == [
+        (f"kubernetes.autoscaler_{each}", "") for each in ("at_ceiling", "blind", "fixed", "disabled")
+    ]
+    blind = run.finding("kubernetes.autoscaler_blind", "")["summary"]
+    assert "Grant the user the verb list on horizontalpodautoscalers.autoscaling" in blind
+    judged = {each["id"] for each in run.findings}
+    assert not judged & {"kubernetes.certificate_days_left", "kubernetes.job_failed", "kubernetes.snippet"}
+
+
+def test_the_example_of_the_readme(clip: KubernetesApi, tmp_path: Path) -> None:
+    """It speaks of a namespace that is not there, and says so."""
+    readme = (REPOSITORY / "roles" / "check_kubernetes" / "README.md").read_text(encoding="utf-8")
+    [play] = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)[-1])
+    shown = {"name": "Show", "ansible.builtin.debug": {"var": "check_kubernetes_findings"}}
+    (tmp_path / "play.yml").write_text(json.dumps([{**play, "post_tasks": [shown]}]), encoding="utf-8")
+    host = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "kubernetes_kubeconfig": str(clip.kubeconfig(tmp_path / "kubeconfig")),
+    }
+    (tmp_path / "inventory.yml").write_text(
+        json.dumps({"all": {"children": {"kubernetes": {"hosts": {"shop": host}}}}}), encoding="utf-8"
+    )
+    run = ansible_playbook(tmp_path, "-i", "inventory.yml", "play.yml")
+    assert run.returncode == 0, run.stdout
+    for text in ("the namespace shop does not exist", "deployment shop/beat does not exist", "shop/web does not exist"):
+        assert text in run.stdout
