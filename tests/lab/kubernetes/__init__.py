@@ -4,10 +4,16 @@
         api.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "shop"}})
         kubeconfig = api.kubeconfig(tmp_path / "kubeconfig")
 
-It keeps what clients depend on: discovery, versions and conflicts, the four patches, selectors, pages of lists, dry
-runs, Status objects as errors, and for persistent volume claims the server's rules and the resizer's stages. It knows
-no schemas: a manifest with a wrong field is stored. Controllers of workloads can be added as reconcile hooks
-(``controllers.py``); watches and exec are not served.
+It keeps what clients depend on: discovery, versions and conflicts, the patches and who manages which field, selectors,
+pages of lists, watches, dry runs, Status objects as errors, defaults and the refusals that people run into, evictions,
+exec, access reviews, metrics, and for persistent volume claims the server's rules and the resizer's stages.
+
+What is created without a status is taken up by controllers: Deployments roll out by ReplicaSets (``rollout.py``),
+StatefulSets and DaemonSets (``sets.py``), Jobs (``jobs.py``), autoscalers (``autoscaler.py``, ``api.load``), and pods,
+which do what their images say (``images.py``): ``/crash``, ``/oom``, ``/unready``, ``/bad-image``, ``/pending``,
+``/slow``, ``/errors``. What is created with a status is planted, and stays as it is until its spec changes. Services
+have EndpointSlices, and ``api.serve(namespace, service)`` is where their clients reach them, answered by a pod that is
+ready. CronJobs start nothing, and disruption budgets are asked only by evictions.
 """
 
 from lab.kubernetes.api import CONTROLLERS, KubernetesApi

@@ -68,7 +68,7 @@ def _work(store: Store, found: Object, current: int) -> float | None:
 def reconcile(store: Store, key: Key) -> float | None:
     """One look at one autoscaler."""
     found = store.peek(key)
-    if found is None or store.planted(found):
+    if found is None or store.planted(found) or not found["spec"].get("scaleTargetRef"):
         return None
     target, before = _target(store, found), found.get("status") or {}
     conditions = before.get("conditions") or []

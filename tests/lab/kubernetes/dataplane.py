@@ -33,7 +33,8 @@ def backends(store: Store, service: Object) -> list[Object]:
     if not selector:
         return []
     pods = store.look("pods", service["metadata"]["namespace"], selector)
-    return [each for each in pods if is_ready(each) and "deletionTimestamp" not in each["metadata"]]
+    ready = [each for each in pods if is_ready(each) and "deletionTimestamp" not in each["metadata"]]
+    return [each for each in ready if each["spec"].get("containers")]
 
 
 def _answering(pod: Object, service: Object) -> Object:

@@ -8,7 +8,7 @@ from lab.kubernetes.events import record_event
 from lab.kubernetes.kinds import Key, Object
 from lab.kubernetes.pods import is_ready
 from lab.kubernetes.store import Store, now
-from lab.kubernetes.workloads import DELAY, active, key_of, letters, new_pod, owners_of, put_status
+from lab.kubernetes.workloads import DELAY, active, at_rest, key_of, letters, new_pod, owners_of, put_status
 
 RETRY = 1.0
 
@@ -16,7 +16,7 @@ RETRY = 1.0
 def reconcile(store: Store, key: Key) -> float | None:
     """Start the pods that are missing, and say how far it is."""
     found = store.peek(key)
-    if found is None or store.planted(found) or "deletionTimestamp" in found["metadata"]:
+    if found is None or at_rest(store, found):
         return None
     spec, status = found["spec"], dict(found.get("status") or {})
     if any(each["type"] in ("Complete", "Failed") for each in status.get("conditions") or []):

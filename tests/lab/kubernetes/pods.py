@@ -26,9 +26,14 @@ STARTS_AFTER = 0.05
 
 def reconcile(store: Store, key: Key) -> float | None:
     """One look at one pod."""
-    pod = store.get(key)
+    pod = store.peek(key)
+    if pod is None:
+        return None
     if "deletionTimestamp" in pod["metadata"]:
         return _end(store, key, pod)
+    pod = {**pod, "spec": {**(pod.get("spec") or {})}, "status": pod.get("status") or {}}
+    if not pod["spec"].get("containers"):
+        return None
     if store.planted(pod) or pod["status"].get("phase") in ("Succeeded", "Failed"):
         return None
     note = store.note(pod)

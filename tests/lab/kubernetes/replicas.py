@@ -10,6 +10,7 @@ from lab.kubernetes.workloads import (
     Count,
     active,
     adopt,
+    at_rest,
     key_of,
     letters,
     make_pods,
@@ -24,7 +25,7 @@ RETRY = 1.0  # seconds until pods that could not be made are tried again
 def reconcile(store: Store, key: Key) -> float | None:
     """Make what is missing, delete what is too much, and count."""
     found = store.peek(key)
-    if found is None or store.planted(found) or "deletionTimestamp" in found["metadata"]:
+    if found is None or at_rest(store, found):
         return None
     spec = found["spec"]
     pods = active(adopt(store, found, "pods"))

@@ -12,6 +12,7 @@ from lab.kubernetes.store import Store
 from lab.kubernetes.workloads import (
     HASH,
     adopt,
+    at_rest,
     condition,
     hash_of,
     key_of,
@@ -182,7 +183,7 @@ def limits(spec: Object) -> tuple[int, int]:
 def reconcile(store: Store, key: Key) -> float | None:
     """One look at one Deployment."""
     found = store.peek(key)
-    if found is None or store.planted(found) or "deletionTimestamp" in found["metadata"]:
+    if found is None or at_rest(store, found):
         return None
     rollout = Rollout(store, key, found, list(adopt(store, found, "replicasets")))
     rollout.sort()

@@ -16,6 +16,7 @@ from lab.kubernetes.workloads import (
     Count,
     active,
     adopt,
+    at_rest,
     hash_of,
     key_of,
     letters,
@@ -64,7 +65,7 @@ def _marked(template: Object, **labels: str) -> Object:
 def reconcile_stateful(store: Store, key: Key) -> float | None:
     """Make, replace or delete the pod whose turn it is."""
     found = store.peek(key)
-    if found is None or store.planted(found) or "deletionTimestamp" in found["metadata"]:
+    if found is None or at_rest(store, found):
         return None
     spec, status = found["spec"], found.get("status") or {}
     update = revision_of(store, found)
@@ -171,7 +172,7 @@ STATEFULSETS = Controller("statefulsets", reconcile_stateful, {"pods": owners_of
 def reconcile_daemon(store: Store, key: Key) -> float | None:
     """A pod on every node that fits; old ones are replaced as far as maxUnavailable allows."""
     found = store.peek(key)
-    if found is None or store.planted(found) or "deletionTimestamp" in found["metadata"]:
+    if found is None or at_rest(store, found):
         return None
     revision = revision_of(store, found)
     template = _marked(found["spec"]["template"], **{REVISION: revision.removeprefix(f"{key.name}-")})

@@ -188,7 +188,7 @@ class Store:
     def _end(self, key: Key, pod: Object, grace: int | None) -> Object:
         """Ask a pod to end; asked again, only a shorter time counts."""
         if grace is None:
-            grace = pod["spec"].get("terminationGracePeriodSeconds")
+            grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
         grace = GRACE if grace is None else grace
         before = pod["metadata"].get("deletionGracePeriodSeconds")
         if before is not None and before <= grace and self.note(pod).get("asked"):
@@ -277,4 +277,4 @@ def _owners(value: Object | None) -> set[str]:
 def _may_end(value: Object) -> bool:
     """A pod that has been started on a node ends by itself; others are removed at once."""
     ended = (value.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-    return bool(value["kind"] == "Pod" and value["spec"].get("nodeName") and not ended)
+    return bool(value["kind"] == "Pod" and (value.get("spec") or {}).get("nodeName") and not ended)

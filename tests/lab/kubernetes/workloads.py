@@ -7,15 +7,17 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from lab.kubernetes.controllers import Concerned
 from lab.kubernetes.errors import ApiError, forbidden
 from lab.kubernetes.events import record_event
 from lab.kubernetes.kinds import Key, Object
 from lab.kubernetes.pods import NEW_POD, is_ready
+from lab.kubernetes.selectors import selected
 from lab.kubernetes.store import Store, now
 
 DELAY = 0.02  # seconds a controller lets pass after a write
@@ -50,6 +52,12 @@ def _without_hash(template: Object) -> Object:
     return {**template, "metadata": {**kept, "labels": labels}}
 
 
+def at_rest(store: Store, found: Object) -> bool:
+    """Whether a controller leaves a workload alone: it is planted, it is being deleted, or it has no template."""
+    spec = found.get("spec") or {}
+    return store.planted(found) or "deletionTimestamp" in found["metadata"] or not spec.get("template")
+
+
 def key_of(store: Store, value: Object) -> Key:
     metadata = value["metadata"]
     return store.key(value["kind"], metadata.get("namespace", ""), metadata["name"])
@@ -66,12 +74,6 @@ def owner_reference(owner: Object) -> Object:
     }
 
 
-def controller_of(value: Object) -> Object | None:
-    """The reference to the one that controls this object."""
-    references = value["metadata"].get("ownerReferences") or []
-    return next((each for each in references if each.get("controller")), references[0] if references else None)
-
-
 def owner_keys(store: Store, value: Object) -> Iterable[Key]:
     """What a write of an owned object concerns: its owners, of the kinds there are."""
     for each in value["metadata"].get("ownerReferences") or []:
@@ -81,8 +83,8 @@ def owner_keys(store: Store, value: Object) -> Iterable[Key]:
             continue
 
 
-def owners_of(plural: str) -> Any:
-    """``owner_keys`` of one kind, and those that might adopt an object that has no owner."""
+def owners_of(plural: str) -> Concerned:
+    """``owner_keys`` of one kind."""
 
     def concerned(store: Store, value: Object) -> Iterable[Key]:
         return [key for key in owner_keys(store, value) if key.kind.plural == plural]
@@ -90,31 +92,14 @@ def owners_of(plural: str) -> Any:
     return concerned
 
 
-def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a LabelSelector takes these labels; an empty one takes none here."""
-    wanted = selector.get("matchLabels") or {}
-    expressions = selector.get("matchExpressions") or []
-    if not wanted and not expressions:
-        return False
-    return bool(wanted.items() <= labels.items()) and all(_holds(each, labels) for each in expressions)
-
-
-def _holds(expression: Object, labels: Mapping[str, str]) -> bool:
-    name, values = expression["key"], expression.get("values") or []
-    operator = str(expression["operator"])
-    if operator in ("Exists", "DoesNotExist"):
-        return (name in labels) == (operator == "Exists")
-    return (labels.get(name) in values) == (operator == "In")
-
-
 def adopt(store: Store, owner: Object, kind: str) -> list[Object]:
     """What an owner controls, oldest first, with what its selector takes and nobody controls."""
-    selector = owner["spec"].get("selector") or {}
+    selector = owner["spec"].get("selector") or None
     for orphan in store.look(kind, owner["metadata"]["namespace"]):
         metadata = orphan["metadata"]
         if metadata.get("ownerReferences") or "deletionTimestamp" in metadata:
             continue
-        if matches(selector, metadata.get("labels") or {}):
+        if selected(selector, orphan):
             adopted = {**orphan, "metadata": {**metadata, "ownerReferences": [owner_reference(owner)]}}
             store.replace(key_of(store, orphan), adopted)
     return store.owned(owner, kind)
