@@ -19,12 +19,41 @@ REDIS: list[Condition] = [
     condition("no_worker", "Jobs wait, and the only worker was killed", "queue.unconsumed"),
     condition("content_held", "Two jobs that the killed worker held", "queue.stalled", queues.CONTENT),
 ]  # fmt: skip
-CONDITIONS = [*ROWS, *REDIS]
+CLUSTER: list[Condition] = [
+    condition(
+        "api_evicted", "Two pods that their node evicted", "kubernetes.pod_left_over", "autoclip/autoclip-api Evicted"
+    ),
+    condition(
+        "api_failed", "A pod that ended with its node", "kubernetes.pod_left_over", "autoclip/autoclip-api Error"
+    ),
+    condition(
+        "api_saturated",
+        "Ten pods of ten, and still too busy",
+        "kubernetes.autoscaler_at_ceiling",
+        "autoclip/autoclip-api",
+    ),
+    condition("worker_blind", "An autoscaler that gets no figures", "kubernetes.autoscaler_blind", "autoclip/worker"),
+    condition(
+        "certificate_api", "READY, and over in five days", "kubernetes.certificate_days_left", "autoclip/autoclip-api"
+    ),
+    condition("certificate_n8n", "READY, and over in twenty days", "kubernetes.certificate_days_left", "autoclip/n8n"),
+    condition("snippet", "An Ingress with a server-snippet", "kubernetes.snippet", "autoclip/autoclip-api"),
+    condition(
+        "api_errors",
+        "Errors in three of ten pods, of which kubectl logs deployment/autoclip-api reads none",
+        "logs.workload_errors",
+        "autoclip/autoclip-api",
+    ),
+]
+CONDITIONS = [*ROWS, *REDIS, *CLUSTER]
 
 # Planted beside them: traps, which must give no finding of their own, and faults that other playbooks look for.
 TRAPS = {
     "n8n": "n8n keeps nothing of what failed: its queue holds no failed job however many workflows failed",
     "n8n_priority": "Every job of n8n has a priority, so that its ids are in two keys; who adds them counts twice",
     "waiting": "bull:content-generation:waiting does not exist: LLEN of it is 0, whatever waits",
+    "certificate_www": "READY, and good for sixty days",
+    "revisions": "ReplicaSets of the revisions 1, 2 and 5: there is no 3 to go back to, whatever the manual says",
+    "tracked": "Argo CD puts back whatever is changed in autoclip-api by hand",
     "sessions": "200 keys session:*, whose names are secrets",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+from lab.kubernetes.systems.storebridge import BEAT, CLAIM, NAMESPACE
 from lab.planted import Condition, condition
 from lab.storebridge.database import INVALID_INDEX, UNUSED_INDEX
 from lab.storebridge.metrics import DOWN_JOB, DOWN_TARGET
@@ -63,6 +64,40 @@ def conditions(now: datetime) -> list[Condition]:
         condition("backup_empty", "20 bytes of gzip, and nothing in them", "backup.empty", by_fault["empty"]),
         condition("backup_unfinished", "A complete gzip of half a dump", "backup.incomplete", by_fault["unfinished"]),
         condition("backup_gaps", "Nights without a backup", "backup.gaps"),
+        *_cluster(),
+    ]
+
+
+def _cluster() -> list[Condition]:
+    """What is wrong in storebridge-prod. Pods are told by workload and reason."""
+    pods = [
+        ("web_crashes", "A web pod ends with exit code 1", "storebridge-web CrashLoopBackOff"),
+        (
+            "web_unready",
+            "A web pod that is Running, and not ready: fine for kubectl get pods",
+            "storebridge-web NotReady",
+        ),
+        ("worker_memory", "A worker that the kernel ends for want of memory", "storebridge-worker-normal OOMKilled"),
+        ("batch_pending", "A batch worker that fits on no node", "storebridge-worker-batch Unschedulable"),
+        (
+            "batch_key",
+            "A batch worker whose Secret lacks a key",
+            "storebridge-worker-batch CreateContainerConfigError",
+        ),
+        ("grafana_image", "A tag with a letter O in place of a zero", "grafana ImagePullBackOff"),
+    ]
+    return [
+        *(condition(key, text, "kubernetes.pod_unhealthy", f"{NAMESPACE}/{name}") for key, text, name in pods),
+        condition("beat_twice", "Two healthy schedulers", "kubernetes.replicas_not_exact", f"{NAMESPACE}/{BEAT.name}"),
+        condition(
+            "grafana_gone", "Nobody answers for Grafana", "kubernetes.service_without_endpoints", f"{NAMESPACE}/grafana"
+        ),
+        condition(
+            "claim_grows",
+            "The database's volume has grown, its file system waits for a restart",
+            "kubernetes.claim_resize",
+            f"{NAMESPACE}/{CLAIM}",
+        ),
     ]
 
 
@@ -78,5 +113,6 @@ TRAPS = {
     "review_reasons": "60 CATEGORY_MISMATCH, 25 FORBIDDEN_WORD, 15 ATTRIBUTE_MISSING in a week",
     "cache_hit_rate": "38 of 100 reads of the cache find nothing",
     "failed_tasks": "14 failed tasks of three reasons, fewer than a day may have",
+    "backup_completed": "Completed pods of the nightly backup: not Running, and nothing is wrong with them",
     "error_budget": "A log line that has the word error in it and tells of none",
 }

@@ -64,6 +64,9 @@ def build(api: KubernetesApi, state: State) -> Place:
         _scaled_and_certified(place)
     else:
         _degraded(place)
+    place.measure()
+    for namespace in NAMESPACES[1:]:
+        Place(api, namespace, NODES, place.now).measure()
     place.log_of_all(N8N.name, "info: Workflow execution finished successfully")
     return place
 

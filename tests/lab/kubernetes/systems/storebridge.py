@@ -80,6 +80,7 @@ def build(api: KubernetesApi, state: State) -> Place:
         _growing_claim(place)
         _degraded(place)
         place.volume_figures("postgres-0", CLAIM, 100 * GIBIBYTE, 93 * GIBIBYTE)
+    place.measure()
     place.log_of_all(WEB.name, '{"level": "INFO", "message": "GET /health 200"}')
     place.log_of_all(BEAT.name, "[INFO/MainProcess] Scheduler: Sending due task sync-stock (app.tasks.sync_stock)")
     return place
