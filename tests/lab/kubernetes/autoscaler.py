@@ -68,7 +68,7 @@ def _work(store: Store, found: Object, current: int) -> float | None:
 def reconcile(store: Store, key: Key) -> float | None:
     """One look at one autoscaler."""
     found = store.peek(key)
-    if found is None or store.planted(found) or not found["spec"].get("scaleTargetRef"):
+    if found is None or store.planted(found) or not (found.get("spec") or {}).get("scaleTargetRef"):
         return None
     target, before = _target(store, found), found.get("status") or {}
     conditions = before.get("conditions") or []
@@ -140,7 +140,7 @@ def _plain(found: Object) -> Object:
 def autoscalers_of(store: Store, target: Object) -> Iterable[Key]:
     """What a write of a workload concerns."""
     for each in store.look("horizontalpodautoscalers", target["metadata"]["namespace"]):
-        reference = each["spec"].get("scaleTargetRef") or {}
+        reference = (each.get("spec") or {}).get("scaleTargetRef") or {}
         if (reference.get("kind"), reference.get("name")) == (target["kind"], target["metadata"]["name"]):
             yield key_of(store, each)
 

@@ -21,7 +21,7 @@ def place(store: Store, pod: Object, fits: bool = True) -> tuple[str | None, str
         else:
             open_nodes.append(str(node["metadata"]["name"]))
     if len(open_nodes) > 1:
-        used = Counter(each["spec"].get("nodeName") for each in store.look("pods"))
+        used = Counter((each.get("spec") or {}).get("nodeName") for each in store.look("pods"))
         return min(open_nodes, key=lambda name: used[name]), ""
     if open_nodes:
         return open_nodes[0], ""

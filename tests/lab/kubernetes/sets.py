@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 
+from lab.kubernetes.admission import admit_claim
 from lab.kubernetes.controllers import Controller
 from lab.kubernetes.errors import ApiError
 from lab.kubernetes.events import record_event
@@ -55,10 +56,8 @@ def _revision(pod: Object) -> str:
 
 
 def _marked(template: Object, **labels: str) -> Object:
-    template = copy.deepcopy(template)
-    metadata = template.setdefault("metadata", {})
-    metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
-    return template
+    metadata = template.get("metadata") or {}
+    return {**template, "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), **labels}}}
 
 
 # --- StatefulSets
@@ -143,15 +142,15 @@ def _make(store: Store, found: Object, name: str, number: int, revision: str) ->
     template = _template_of(store, found, revision)
     marks = {"statefulset.kubernetes.io/pod-name": name, "apps.kubernetes.io/pod-index": str(number)}
     template = _marked(template, **{REVISION: revision}, **marks)
-    volumes = [*(template["spec"].get("volumes") or [])]
+    volumes = [*((template.get("spec") or {}).get("volumes") or [])]
     for claim in spec.get("volumeClaimTemplates") or []:
         own = f"{claim['metadata']['name']}-{name}"
         place = store.key("persistentvolumeclaims", found["metadata"]["namespace"], own)
         if store.peek(place) is None:
             labels = (spec.get("selector") or {}).get("matchLabels") or {}
-            finalizers = ["kubernetes.io/pvc-protection"]
-            content = {"volumeMode": "Filesystem", "accessModes": ["ReadWriteOnce"], **copy.deepcopy(claim["spec"])}
-            store.create(place, {"metadata": {"labels": labels, "finalizers": finalizers}, "spec": content})
+            content: Object = {"metadata": {"labels": dict(labels)}, "spec": copy.deepcopy(claim["spec"])}
+            admit_claim(store, place, None, content)
+            store.create(place, {**content, "status": {"phase": "Pending"}})
         volumes.append({"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": own}})
     extra: Object = {"hostname": name, "subdomain": spec.get("serviceName", "")}
     new_pod(store, found, template, name, spec=extra | ({"volumes": volumes} if volumes else {}))
