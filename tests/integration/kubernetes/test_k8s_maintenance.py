@@ -210,7 +210,7 @@ def play(clip: Clip, directory: Path, state: str, *arguments: str, **more: Any) 
     """The playbook, with the drivers of an inventory."""
     probes = [{"name": path.strip("/").replace("/", "_"), "url": f"{clip.front.url}{path}"} for path in ALL_OPEN]
     closed = [{**each, "expected_status": [503]} for each in probes if each["name"].startswith("api")]
-    flag = {"namespace": clip.namespace, **FLAG, "writers": ["deployment/worker"]}
+    flag = {"namespace": clip.namespace, **FLAG, "writers": ["deployment/worker"], "restart": ["web"]}
     variables = {
         "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "runbook_system": "autoclip",
         "kubernetes_kubeconfig": str(clip.kubeconfig), "confirm": "autoclip", "maintenance": state,
@@ -240,8 +240,11 @@ def test_the_playbook_closes_parks_proves_and_opens(clip: Clip, tmp_path: Path) 
     flags = clip.core.read_namespaced_config_map("flags", clip.namespace)
     assert flags.data == {"MAINTENANCE_MODE": "true", "LOG_LEVEL": "info"}
     assert json.loads(flags.metadata.annotations["runbook-ops.github.io/maintenance"]) == {"MAINTENANCE_MODE": "false"}
-    # No rolling restart: the pods are the same.
-    assert clip.apps.read_namespaced_deployment("api", clip.namespace).metadata.generation == 1
+    # No rolling restart of who reads it by itself, one of who is named.
+    generations = {
+        name: clip.apps.read_namespaced_deployment(name, clip.namespace).metadata.generation for name in ("api", "web")
+    }
+    assert generations == {"api": 1, "web": 2}
 
     done = play(clip, tmp_path, "off")
     assert done.returncode == 0, done.stdout

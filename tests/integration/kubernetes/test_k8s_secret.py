@@ -8,13 +8,17 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
+from lab.kubernetes.hammer import Hammer
+from lab.play import ansible_playbook
 from lab.process import eventually
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
@@ -238,4 +242,45 @@ def test_a_new_secret_and_a_killed_run(shop: Shop) -> None:
         shop.api.heal()
     assert shop.values() == {"password": OLD, "stripe": OTHER}
     assert shop.here(data={"password": NEW})["changed"] is True
+    shop.assert_silent()
+
+
+def test_the_example_changes_the_secret_and_restarts_who_needs_it_once(shop: Shop, tmp_path: Path) -> None:
+    """As the documentation has it; users notice nothing, and afterwards every pod has the new value."""
+    key = {"secretKeyRef": {"name": "db", "key": "password"}}
+    container = {"name": "app", "image": "registry.example.com/api:1", "env": [{"name": "P", "valueFrom": key}]}
+    labels = {"app": "api"}
+    spec: dict[str, Any] = {"replicas": 2, "selector": {"matchLabels": labels}}
+    spec["template"] = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    for api_version, kind, more in (
+        ("apps/v1", "Deployment", spec),
+        ("v1", "Service", {"selector": labels, "ports": [{"port": 80}]}),
+    ):
+        metadata = {"name": "api", "namespace": shop.namespace}
+        shop.api.create({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": more})
+    apps = client.AppsV1Api(shop.core.api_client)
+    eventually(lambda: apps.read_namespaced_deployment("api", shop.namespace).status.ready_replicas == 2, "two pods")
+
+    text = k8s_secret.EXAMPLES.replace("storebridge-secrets", "db").replace("storebridge", shop.namespace)
+    tasks = yaml.safe_load(text.replace("DB_PASSWORD", "password"))
+    login = {"kubeconfig": str(shop.kubeconfig)}
+    play = {
+        "hosts": "localhost", "gather_facts": False, "tasks": tasks,
+        "vars": {"ansible_python_interpreter": sys.executable, "new_password": NEW},
+        "module_defaults": {"group/runbook.ops.k8s": login},
+    }  # fmt: skip
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    with Hammer(shop.api.serve(shop.namespace, "api")) as hammer:
+        done = [ansible_playbook(tmp_path, "play.yml", "-vvv", "--diff") for _round in range(2)]
+    shop.outputs += [each.stdout.replace(f'"new_password": "{NEW}"', "") for each in done]
+    assert [each.returncode for each in done] == [0, 0], done[0].stdout
+    assert set(hammer.statuses) == {200}
+    # Once for the change, and not again by the second run.
+    assert apps.read_namespaced_deployment("api", shop.namespace).metadata.generation == 2
+    pods = shop.core.list_namespaced_pod(shop.namespace, label_selector="app=api").items
+    changed_at = shop.core.read_namespaced_secret("db", shop.namespace).metadata.annotations
+    assert "runbook-ops.github.io/changed" in changed_at
+    with urllib.request.urlopen(shop.api.serve(shop.namespace, "api"), timeout=300) as answer:
+        assert json.load(answer)["env"]["P"] == NEW
+    assert len({each.metadata.owner_references[0].name for each in pods if not each.metadata.deletion_timestamp}) == 1
     shop.assert_silent()
