@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from lab.kubernetes import KubernetesApi
 from lab.kubernetes.api import CONTROLLERS
+from lab.kubernetes.contract import KUBECONFIG
 
 TOKEN = "k8s-t0ken-of-ops"
 
@@ -38,6 +40,22 @@ def kubeconfig(api: KubernetesApi, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def namespace() -> str:
     return f"shop-{uuid.uuid4().hex[:8]}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of the other kind of cluster are deselected, which pytest counts, and not skipped."""
+    other = "emulator_only" if os.environ.get(KUBECONFIG) else "real_cluster_only"
+    left_out = [each for each in items if each.get_closest_marker(other)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [each for each in items if each not in left_out]
+
+
+def pytest_report_header() -> str:
+    given = os.environ.get(KUBECONFIG)
+    if given:
+        return f"kubernetes: the cluster of {given}; tests marked emulator_only are deselected"
+    return f"kubernetes: emulated; tests marked real_cluster_only are deselected ({KUBECONFIG} names a real cluster)"
 
 
 MakePod = Callable[..., dict[str, Any]]

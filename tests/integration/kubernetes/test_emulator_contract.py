@@ -1,73 +1,49 @@
 """The API server emulator against what the official client expects of a real one.
 
-Tests with ``cluster`` hold on any cluster: RUNBOOK_LAB_KUBECONFIG names the kubeconfig of a real one (its own
-namespace is made and deleted), RUNBOOK_LAB_STORAGE_CLASS a class of it that can grow volumes. Tests with ``api`` are
-about what only the emulator can do.
+Tests with ``cluster`` hold on any cluster: RUNBOOK_TEST_KUBECONFIG names the kubeconfig of a real one (its own
+namespace is made and deleted), RUNBOOK_TEST_STORAGE_CLASS a class of it that can grow volumes. Tests marked
+``emulator_only`` are about what no real cluster does on order.
 """
 
 from __future__ import annotations
 
 import base64
-import json
-import os
-import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.dynamic import DynamicClient
 from lab.kubernetes import CONTROLLERS, Controller, Key, KubernetesApi, Store
-
-DEADLINE = 240
-STRATEGIC = "application/strategic-merge-patch+json"
-MERGE = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
-APPLY = "application/apply-patch+yaml"
-IMAGE = os.environ.get("RUNBOOK_LAB_IMAGE", "registry.k8s.io/pause:3.10")
-
-
-@dataclass
-class Cluster:
-    """A connection and a namespace of the tests' own."""
-
-    connection: client.ApiClient
-    namespace: str
-    storage_class: str
-
-    @property
-    def core(self) -> client.CoreV1Api:
-        return client.CoreV1Api(self.connection)
-
-    @property
-    def apps(self) -> client.AppsV1Api:
-        return client.AppsV1Api(self.connection)
-
-
-def connect(api: KubernetesApi, directory: Path) -> client.ApiClient:
-    return config.new_client_from_config(str(api.kubeconfig(directory / "kubeconfig")))
+from lab.kubernetes.contract import (
+    APPLY,
+    IMAGE,
+    JSON_PATCH,
+    MERGE,
+    STRATEGIC,
+    Cluster,
+    claim,
+    configmap,
+    connect,
+    deployment,
+    opened,
+    pod,
+    refusal,
+    storage,
+    until,
+    until_gone,
+    wanted,
+)
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    namespace = f"runbook-{uuid.uuid4().hex[:8]}"
-    given = os.environ.get("RUNBOOK_LAB_KUBECONFIG")
-    if given:
-        found = Cluster(config.new_client_from_config(given), namespace, os.environ["RUNBOOK_LAB_STORAGE_CLASS"])
-        found.core.create_namespace({"metadata": {"name": namespace}})
-        yield found
-        found.core.delete_namespace(namespace)
-        return
-    with KubernetesApi(token="a token") as api:
-        found = Cluster(connect(api, tmp_path_factory.mktemp("cluster")), namespace, "standard")
-        found.core.create_namespace({"metadata": {"name": namespace}})
-        client.StorageV1Api(found.connection).create_storage_class(storage("standard", grows=True))
-        yield found
+    with opened(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -80,90 +56,6 @@ def api(tmp_path: Path) -> Iterator[KubernetesApi]:
 @pytest.fixture
 def core(api: KubernetesApi, tmp_path: Path) -> client.CoreV1Api:
     return client.CoreV1Api(connect(api, tmp_path))
-
-
-def storage(name: str, *, grows: bool) -> dict[str, Any]:
-    return {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {"name": name},
-        "provisioner": "lab.runbook/disks",
-        "allowVolumeExpansion": grows,
-    }
-
-
-def configmap(name: str, data: dict[str, str] | None = None, **metadata: Any) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}, "data": data or {}}
-
-
-def deployment(name: str) -> dict[str, Any]:
-    container = {"name": "app", "image": IMAGE, "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name},
-        "spec": {
-            "replicas": 0,
-            "selector": {"matchLabels": {"app": name}},
-            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}},
-        },
-    }
-
-
-def claim(name: str, size: str = "1Gi", storage_class: str = "standard") -> dict[str, Any]:
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
-    spec["storageClassName"] = storage_class
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
-
-
-def pod(name: str, *, mounts: str | None = None, containers: tuple[str, ...] = ("app",)) -> dict[str, Any]:
-    volume = {"name": "data", "persistentVolumeClaim": {"claimName": mounts}}
-    mounted = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]} if mounts else {}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name},
-        "spec": {
-            "containers": [{"name": each, "image": IMAGE, **mounted} for each in containers],
-            "volumes": [volume] if mounts else [],
-            "terminationGracePeriodSeconds": 0,
-        },
-    }
-
-
-def wanted(size: str) -> dict[str, Any]:
-    return {"spec": {"resources": {"requests": {"storage": size}}}}
-
-
-def refusal(call: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """The Status object a call is refused with."""
-    with pytest.raises(client.ApiException) as refused:
-        call(*args, **kwargs)
-    status: dict[str, Any] = json.loads(refused.value.body)
-    assert (status["kind"], status["status"], status["code"]) == ("Status", "Failure", refused.value.status)
-    return status
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """What the condition returns when it is true at last."""
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"still {found!r} after {DEADLINE} s"
-        time.sleep(0.03)
-
-
-def until_gone(read: Callable[..., Any], *args: Any) -> None:
-    def gone() -> bool:
-        try:
-            read(*args)
-        except client.ApiException as error:
-            return bool(error.status == 404)
-        return False
-
-    until(gone)
 
 
 # --- what any cluster does
@@ -436,6 +328,7 @@ def test_a_claim_grows_only_where_its_class_allows_it(cluster: Cluster) -> None:
 
 
 # --- what only the emulator can do
+@pytest.mark.emulator_only
 def test_a_claim_can_wait_for_a_restart_or_for_ever(api: KubernetesApi, core: client.CoreV1Api) -> None:
     for name in ("slow", "dead"):
         core.create_namespaced_persistent_volume_claim("default", claim(name))
@@ -477,6 +370,7 @@ def test_a_claim_can_wait_for_a_restart_or_for_ever(api: KubernetesApi, core: cl
     assert api.get("PersistentVolumeClaim", "default", "dead")["status"]["capacity"] == {"storage": "1500Mi"}
 
 
+@pytest.mark.emulator_only
 def test_logs_are_read_as_the_parameters_say(api: KubernetesApi, core: client.CoreV1Api) -> None:
     api.create({**pod("web", containers=("app", "side")), "status": {"phase": "Running"}})
     now = datetime.now(timezone.utc)
@@ -504,6 +398,7 @@ def test_logs_are_read_as_the_parameters_say(api: KubernetesApi, core: client.Co
         assert (refused["code"], refused["message"]) == (400, message)
 
 
+@pytest.mark.emulator_only
 def test_failures_come_on_order_and_every_request_is_recorded(api: KubernetesApi, core: client.CoreV1Api) -> None:
     core.create_namespaced_config_map("default", configmap("a"))
     api.requests.clear()
@@ -533,6 +428,7 @@ def test_failures_come_on_order_and_every_request_is_recorded(api: KubernetesApi
         core.list_namespaced_config_map("default", _request_timeout=0.1)
 
 
+@pytest.mark.emulator_only
 def test_only_the_token_opens_the_server(tmp_path: Path) -> None:
     with KubernetesApi(token="right") as api:
         core = client.CoreV1Api(connect(api, tmp_path))
@@ -543,6 +439,7 @@ def test_only_the_token_opens_the_server(tmp_path: Path) -> None:
         assert (tmp_path / "kubeconfig").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.emulator_only
 def test_a_kind_gets_a_controller_by_a_hook(tmp_path: Path) -> None:
     def reconcile(store: Store, key: Key) -> None:
         found = store.get(key)

@@ -1,6 +1,6 @@
 """The emulator's controllers against what the official client and kubernetes.core expect of real ones.
 
-Tests with ``place`` alone hold on any cluster: RUNBOOK_LAB_KUBECONFIG names the kubeconfig of a real one (a namespace
+Tests with ``place`` alone hold on any cluster: RUNBOOK_TEST_KUBECONFIG names the kubeconfig of a real one (a namespace
 is made and deleted in it). Tests with ``api`` are about images that only the emulator knows.
 """
 
@@ -26,7 +26,7 @@ from lab.kubernetes.hammer import Hammer
 from lab.play import ansible_playbook
 from lab.process import eventually
 
-IMAGE = os.environ.get("RUNBOOK_LAB_IMAGE", "registry.k8s.io/pause:3.10")
+IMAGE = os.environ.get("RUNBOOK_TEST_IMAGE", "registry.k8s.io/pause:3.10")
 REVISION = "deployment.kubernetes.io/revision"
 HASH = "pod-template-hash"
 
@@ -105,7 +105,7 @@ def kubeconfig(emulator: KubernetesApi, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    given = os.environ.get("RUNBOOK_LAB_KUBECONFIG")
+    given = os.environ.get("RUNBOOK_TEST_KUBECONFIG")
     if given and "api" in request.fixturenames:
         given = None
     found = config.new_client_from_config(given or str(request.getfixturevalue("kubeconfig")))
