@@ -1,7 +1,7 @@
 """The emulator's controllers against what the official client and kubernetes.core expect of real ones.
 
-Tests with ``place`` alone hold on any cluster: RUNBOOK_TEST_KUBECONFIG names the kubeconfig of a real one (a namespace
-is made and deleted in it). Tests with ``api`` are about images that only the emulator knows.
+Tests that are not ``emulator_only`` hold on any cluster: RUNBOOK_TEST_KUBECONFIG names the kubeconfig of a real one (a
+namespace is made and deleted in it). The others are about images that only the emulator knows.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import pytest
 import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
+from lab.kubernetes.contract import IMAGE, KUBECONFIG
 from lab.kubernetes.hammer import Hammer
 from lab.play import ansible_playbook
 from lab.process import eventually
 
-IMAGE = os.environ.get("RUNBOOK_TEST_IMAGE", "registry.k8s.io/pause:3.10")
 REVISION = "deployment.kubernetes.io/revision"
 HASH = "pod-template-hash"
 
@@ -105,9 +105,7 @@ def kubeconfig(emulator: KubernetesApi, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    given = os.environ.get("RUNBOOK_TEST_KUBECONFIG")
-    if given and "api" in request.fixturenames:
-        given = None
+    given = os.environ.get(KUBECONFIG)
     found = config.new_client_from_config(given or str(request.getfixturevalue("kubeconfig")))
     place = Place(found, f"runbook-{uuid.uuid4().hex[:8]}")
     place.core.create_namespace({"metadata": {"name": place.namespace}})
@@ -225,6 +223,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.emulator_only
 def test_pods_do_what_their_images_say(api: KubernetesApi, place: Place) -> None:
     """Also those that nobody controls; and what lacked a key runs when it has it."""
     reference = {"name": "K", "valueFrom": {"secretKeyRef": {"name": "login", "key": "password"}}}
@@ -270,6 +269,7 @@ def test_pods_do_what_their_images_say(api: KubernetesApi, place: Place) -> None
     eventually(lambda: container("config").ready, "the pod that has its key")
 
 
+@pytest.mark.emulator_only
 def test_a_stuck_rollout_says_why_and_the_old_version_serves(api: KubernetesApi, place: Place) -> None:
     rolling = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     name = place.deploy(deployment("shop", "x/shop:1", progressDeadlineSeconds=1, strategy=rolling))
@@ -298,6 +298,7 @@ def test_a_stuck_rollout_says_why_and_the_old_version_serves(api: KubernetesApi,
     eventually(lambda: place.condition(name, "ReplicaFailure") == ("", ""), "the quota's end")
 
 
+@pytest.mark.emulator_only
 def test_a_service_is_answered_by_what_is_ready_now(api: KubernetesApi, place: Place) -> None:
     place.core.create_namespaced_config_map(place.namespace, {"metadata": {"name": "c"}, "data": {"MODE": "open"}})
     place.core.create_namespaced_secret(
@@ -333,6 +334,7 @@ def test_a_service_is_answered_by_what_is_ready_now(api: KubernetesApi, place: P
 
 
 # --- the other kinds
+@pytest.mark.emulator_only
 def test_sets_and_jobs(api: KubernetesApi, place: Place) -> None:
     batch = client.BatchV1Api(place.connection)
     labels = {"app": "db"}
@@ -386,6 +388,7 @@ def test_sets_and_jobs(api: KubernetesApi, place: Place) -> None:
     eventually(lambda: ends("bad") == [("Failed", "BackoffLimitExceeded")], "the job that fails")
 
 
+@pytest.mark.emulator_only
 def test_an_autoscaler_follows_the_load(api: KubernetesApi, place: Place) -> None:
     scaling = client.AutoscalingV2Api(place.connection)
     name = place.deploy(deployment("shop", "x/shop:1", replicas=1))
@@ -420,6 +423,7 @@ def test_an_autoscaler_follows_the_load(api: KubernetesApi, place: Place) -> Non
     assert replicas() == 0
 
 
+@pytest.mark.emulator_only
 def test_what_was_planted_stays_until_its_spec_changes(api: KubernetesApi, place: Place) -> None:
     namespace = place.namespace
     planted = deployment("shop", "x/shop:1")
@@ -499,6 +503,7 @@ PLAY = """
 """
 
 
+@pytest.mark.emulator_only
 def test_kubernetes_core_waits_scales_rolls_back_and_drains(
     api: KubernetesApi, place: Place, kubeconfig: Path, tmp_path: Path
 ) -> None:
