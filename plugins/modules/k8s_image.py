@@ -72,12 +72,19 @@ options:
     description:
       - V(present) sets the image.
       - V(previous) goes back to the images that were remembered. When they do not run, it goes forward again.
+      - V(kept) notes that what was set with O(soak) has proven itself.
     type: str
-    choices: [present, previous]
+    choices: [present, previous, kept]
     default: present
   allow_tags:
     description:
       - Whether an image without a digest is accepted. One that is C(latest) never is.
+    type: bool
+    default: false
+  soak:
+    description:
+      - Whether what runs is watched before it counts as proven. Until O(state=kept) says so, the next run waits for it
+        again, and takes it back if it does not run.
     type: bool
     default: false
   change_cause:
@@ -150,6 +157,10 @@ rolled_back:
       and is not so. V(null) when there was nothing to take back.
   returned: success, and when the images do not run
   type: bool
+soaking:
+  description: Whether a change runs that has not been noted as proven.
+  returned: success, and when the images do not run
+  type: bool
 rollouts:
   description: How far the rollout of each workload came, by its name.
   returned: success, and when the images do not run
@@ -180,7 +191,7 @@ running:
     proven:
       description: Whether all of them run the digest of the image. V(null) when that is not known.
       type: bool
-warnings:
+notes:
   description: What a reader must know, such as that a Helm release owns a workload.
   returned: success
   type: list
@@ -207,7 +218,7 @@ actions:
   elements: dict
   contains:
     action:
-      description: V(set_image), V(return_image) for O(state=previous), or V(undo_image) for taking back.
+      description: V(set_image), V(return_image) for O(state=previous), V(undo_image) for taking back, or V(confirm).
       type: str
     object:
       description: The workload.
@@ -272,8 +283,9 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "namespace": {"type": "str", "required": True},
         "workloads": {"type": "list", "elements": "dict", "required": True, "options": WORKLOAD},
         "image": {"type": "str"},
-        "state": {"type": "str", "choices": ["present", "previous"], "default": "present"},
+        "state": {"type": "str", "choices": ["present", "previous", "kept"], "default": "present"},
         "allow_tags": {"type": "bool", "default": False},
+        "soak": {"type": "bool", "default": False},
         "change_cause": {"type": "str"},
         "gitops": {"type": "str", "choices": ["refuse", "warn", "ignore"], "default": "refuse"},
         "wait": {"type": "bool", "default": True},
@@ -289,6 +301,8 @@ def main() -> None:
         result = set_images(module.params, check_mode=module.check_mode)
     except RunbookError as error:
         module.fail_json(msg=error.message, **error.details)
+    for note in result["notes"]:
+        module.warn(note)
     module.exit_json(**result)
 
 

@@ -184,7 +184,7 @@ switched_back:
       tried and failed. V(null) when it was not needed.
   returned: success, and when the endpoints did not follow
   type: bool
-warnings:
+notes:
   description: What a reader must know, such as an autoscaler that is about the old side only.
   returned: success
   type: list
@@ -291,6 +291,8 @@ def main() -> None:
         result = switch_service(module.params, check_mode=module.check_mode)
     except RunbookError as error:
         module.fail_json(msg=error.message, **error.details)
+    for note in result["notes"]:
+        module.warn(note)
     module.exit_json(**result)
 
 

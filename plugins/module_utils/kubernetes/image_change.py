@@ -18,6 +18,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors impo
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images import (
     CHANGE,
     DONE,
+    KEPT,
     MEMORY,
     PRESENT,
     REFUSE,
@@ -96,10 +97,11 @@ class _Change:
     documents: dict[Place, Document] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     actions: list[dict[str, Any]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
     rollouts: dict[str, dict[str, Any]] = field(default_factory=dict)
     rolled_back: Optional[bool] = None
+    soaking: bool = False
 
     def run(self) -> dict[str, Any]:
         for attempt in range(_TRIES):
@@ -114,6 +116,9 @@ class _Change:
                     raise
         if self.check_mode:
             self.actions = [action for step in self._of(CHANGE) for action in step.actions()]
+            if self.params["state"] == KEPT:
+                self.actions = [{"action": "confirm", "object": step.shown} for step in self._of(WAIT)]
+            self.soaking = bool(self._of(WAIT))
             return self._result()
         failure = self._apply() or self._wait()
         if failure is None:
@@ -124,7 +129,7 @@ class _Change:
     # --- plan
     def _plan(self) -> None:
         namespace = self.params["namespace"]
-        self.steps, self.warnings = [], []
+        self.steps, self.notes = [], []
         refused: list[Refusal] = []
         for each in self.params["workloads"]:
             place = (each["kind"], each["name"])
@@ -135,7 +140,7 @@ class _Change:
                 refused.append(Refusal(step.shown, step.reason, step.remedy))
             elif step.verdict == CHANGE:
                 refusal, warnings = ownership_verdict(document, step.shown, self.params["gitops"])
-                self.warnings += warnings
+                self.notes += warnings
                 refused += [refusal] if refusal else []
                 if (document.get("spec") or {}).get("paused") and self.params["wait"]:
                     reason = "its rollouts are paused, so that the image would not be rolled out"
@@ -215,10 +220,14 @@ class _Change:
 
     def _confirm(self) -> None:
         """Note that the change is proven, so that a later run does not take it back."""
-        if not self.params["wait"]:
+        steps = self._of(CHANGE, WAIT)
+        if not self.params["wait"] or self.params["soak"]:
+            self.soaking = bool(steps)
             return
-        for step in self._of(CHANGE, WAIT):
+        for step in steps:
             self._note(step, RETURNED if step.state == RETURNING else DONE)
+            if self.params["state"] == KEPT:
+                self.actions.append({"action": "confirm", "object": step.shown})
 
     def _note(self, step: Step, state: str) -> None:
         try:
@@ -231,7 +240,7 @@ class _Change:
             self.documents[step.kind, step.name] = self.cluster.patch(step.kind, step.namespace, step.name, body)
         except ClusterError as error:
             # It runs. The next run looks again, and notes it then.
-            self.warnings.append(f"{step.shown} runs, which could not be noted on it: {error.message}")
+            self.notes.append(f"{step.shown} runs, which could not be noted on it: {error.message}")
 
     # --- going back
     def _taken_back(self) -> str:
@@ -294,9 +303,10 @@ class _Change:
             after=None if self.check_mode else after,
             diff=self._diff(after),
             rolled_back=self.rolled_back,
+            soaking=self.soaking,
             rollouts=self.rollouts,
             running=[] if self.check_mode else self._running(),
-            warnings=self.warnings,
+            notes=self.notes,
             skipped_sections=self.skipped,
         )
 
@@ -325,7 +335,7 @@ class _Change:
                 seen = running_of(pods, container, image)
                 found.append({"object": step.shown, "container": container, "image": image, **seen})
                 if seen["proven"] is False:
-                    self.warnings.append(
+                    self.notes.append(
                         f"{step.shown}, container {container}: pods run {', '.join(seen['digests'])}, which is not the"
                         " digest that was asked for. A digest of an index of platforms is resolved by some runtimes."
                     )

@@ -24,7 +24,7 @@ CHANGE_CAUSE = "kubernetes.io/change-cause"
 ROLLING, DONE, RETURNING, RETURNED, UNDONE = "rolling", "done", "returning", "returned", "undone"
 UNDER_WAY = frozenset({ROLLING, RETURNING})
 
-PRESENT, PREVIOUS = "present", "previous"
+PRESENT, PREVIOUS, KEPT = "present", "previous", "kept"
 CHANGE, WAIT, NOTHING, REFUSE = "change", "wait", "nothing", "refuse"
 
 _SECTIONS = ("containers", "initContainers")
@@ -179,6 +179,8 @@ def decide(kind: str, workload: Mapping[str, Any], containers: Sequence[str], wa
         return Step(REFUSE, *where, now, now, reason=reason, remedy=f"Name one of its containers: {known}.")
     memory = memory_of(workload)
     known_memory = memory if memory is not None and memory.is_of(now) else None
+    if wanted["state"] == KEPT:
+        return _settled(where, now, known_memory)
     if wanted["state"] == PREVIOUS:
         return _decide_previous(where, now, known_memory, wanted["image"])
     after = dict.fromkeys(now, str(wanted["image"]))

@@ -84,7 +84,7 @@ class _Switch:
     pods: list[Document] = field(default_factory=list)
     before: Optional[Document] = None
     actions: list[dict[str, Any]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
     switched_back: Optional[bool] = None
     # In check mode, the side that it would send to.
@@ -110,7 +110,7 @@ class _Switch:
 
     def _look(self) -> None:
         namespace = self.params["namespace"]
-        self.warnings, self.skipped = [], []
+        self.notes, self.skipped = [], []
         self.service = self.cluster.read("service", namespace, self.params["service"])
         self.before = self.before or self.service
         selector = selector_of(self.service)
@@ -195,11 +195,11 @@ class _Switch:
                 remedy = f"Look whether the new side has a {kind}."
                 self.skipped.append({"section": kind, "reason": error.message, "remedy": remedy})
                 continue
-            self.warnings += [warning] if warning else []
+            self.notes += [warning] if warning else []
 
     def _owned(self, document: Document, shown: str) -> Refusal | None:
         refusal, warnings = ownership_verdict(document, shown, self.params["gitops"])
-        self.warnings += warnings
+        self.notes += warnings
         return refusal
 
     def _target(self, to: str) -> Document:
@@ -319,7 +319,7 @@ class _Switch:
             switch=memory.facts() if memory else None,
             sides=sides_of(self.service, self.label, self.deployments, self.pods),
             switched_back=self.switched_back,
-            warnings=self.warnings,
+            notes=self.notes,
             skipped_sections=self.skipped,
         )
 

@@ -172,7 +172,7 @@ def test_what_belongs_to_argo_cd(shop: Shop) -> None:
     assert (shop.images(), shop.writes()) == ({GOOD}, 0)
     warned = shop.set(BETTER, gitops="warn")
     assert (warned["changed"], shop.images()) == (True, {BETTER})
-    assert "belongs to Argo CD application shop" in warned["warnings"][0]
+    assert "belongs to Argo CD application shop" in warned["notes"][0]
 
 
 @pytest.mark.parametrize(
