@@ -34,6 +34,7 @@ from lab.kubernetes.rollout import DEPLOYMENTS
 from lab.kubernetes.server import ApiServer, Reply
 from lab.kubernetes.sets import DAEMONSETS, STATEFULSETS
 from lab.kubernetes.store import Store
+from lab.kubernetes.views import viewed
 
 CONTROLLERS = (PODS, REPLICASETS, DEPLOYMENTS, STATEFULSETS, DAEMONSETS, JOBS, AUTOSCALERS, ENDPOINTS, CLAIMS)
 
@@ -242,6 +243,8 @@ class KubernetesApi(Arrangements):
         if request.method == "GET" and not address.name and request.flag("watch"):
             return Reply(events=self._watches.stream(request, address), headers=_warning(address))
         status, document = self._verbs.answer(request, address)
+        if request.method == "GET" and not address.subresource:
+            document = viewed(request, address.kind, document)
         return Reply(status, document, _warning(address))
 
 

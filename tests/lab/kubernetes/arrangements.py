@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lab.kubernetes.access import Access, Denial
+from lab.kubernetes.definitions import follow_definitions
 from lab.kubernetes.exec import Answer, Executions
 from lab.kubernetes.kinds import Kinds
 from lab.kubernetes.metrics import Metrics
@@ -19,6 +20,7 @@ class Arrangements:
 
     def __init__(self, store: Store, kinds: Kinds) -> None:
         self._watches = Watches(store)
+        follow_definitions(store)
         self._access = Access(kinds)
         self._metrics = Metrics(store, kinds)
         self._executions = Executions()

@@ -51,6 +51,8 @@ class Request:
 
     def content(self) -> Any:
         """The body, JSON or YAML."""
+        if "protobuf" in self.content_type:
+            raise ApiError(415, "the emulator reads JSON and YAML, not protobuf")
         try:
             return yaml.safe_load(self.body) if "yaml" in self.content_type else json.loads(self.body or b"{}")
         except (ValueError, yaml.YAMLError) as error:

@@ -14,6 +14,7 @@ from lab.kubernetes.kinds import Key, Kind, Object
 from lab.kubernetes.request import Address, Request
 from lab.kubernetes.selectors import Condition, field_condition, label_condition
 from lab.kubernetes.store import Store
+from lab.kubernetes.views import viewed
 
 Ended = Callable[[], bool]
 _KEPT = 5000
@@ -62,7 +63,13 @@ class Watches:
     def stream(self, request: Request, address: Address) -> Callable[[Ended], Iterator[Object]]:
         """The events of a watch; what is wrong with the request itself is refused before the first."""
         watch = _Watch(request, address)
-        return lambda ended: self._events(watch, ended)
+
+        def events(ended: Ended) -> Iterator[Object]:
+            for event in self._events(watch, ended):
+                told = event["type"] in ("ADDED", "MODIFIED", "DELETED")
+                yield {**event, "object": viewed(request, address.kind, event["object"])} if told else event
+
+        return events
 
     def _events(self, watch: _Watch, ended: Ended) -> Iterator[Object]:
         deadline = time.monotonic() + watch.seconds
