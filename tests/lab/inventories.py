@@ -25,8 +25,9 @@ _PLAY = """
         content: "{{ dict(names | zip(query('ansible.builtin.vars', *names))) | to_json }}"
       vars:
         names: "{{ query('ansible.builtin.varnames', wanted) }}"
-        wanted: ^((check_)?(postgresql|data_retention|incident|runbook)|recovery)_
+        wanted: ^(%(wanted)s)_
 """
+_WANTED = "(check_)?(postgresql|data_retention|incident|runbook)|recovery"
 
 
 def rendered(
@@ -34,14 +35,16 @@ def rendered(
     directory: Path,
     *,
     hosts: str = "postgresql",
+    wanted: str = _WANTED,
     environment: Mapping[str, str] | None = None,
     variables: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Variables by host. Only what the inventory itself says: no role's defaults are among them.
 
-    ``variables`` win over the inventory's, as on the command line.
+    ``wanted`` are the prefixes of the variables, a regular expression. ``variables`` win over the inventory's, as on
+    the command line.
     """
-    (directory / "render.yml").write_text(_PLAY % {"hosts": hosts}, encoding="utf-8")
+    (directory / "render.yml").write_text(_PLAY % {"hosts": hosts, "wanted": wanted}, encoding="utf-8")
     target = directory / "rendered"
     target.mkdir(exist_ok=True)
     completed = ansible_playbook(
