@@ -42,7 +42,10 @@ options:
     description:
       - What to look at. V(pods), V(workloads), V(jobs), V(autoscalers), V(claims), V(certificates), V(events) and
         V(nodes), if empty.
-      - V(services), V(budgets) and V(ingresses) take one request each, V(usage) two, V(references) two.
+      - V(services), V(budgets), V(ingresses) and V(version) take one request each, V(usage) two, V(references) two, and
+        V(volumes) one for each node with a pod that mounts a claim.
+      - V(volumes) asks the kubelets, which needs the verb C(get) on C(nodes/proxy). That allows to read more than
+        figures; where Prometheus has C(kubelet_volume_stats_used_bytes), ask it instead.
       - V(references) lists Secrets and ConfigMaps to compare the names of their keys with what pods need. Their values
         are let go at once.
     type: list
@@ -61,6 +64,8 @@ options:
       - budgets
       - ingresses
       - references
+      - volumes
+      - version
     default: []
   workloads:
     description:
@@ -1013,6 +1018,44 @@ references:
     where:
       description: What needs it, such as C(env DATABASE_URL of container app).
       type: str
+volumes:
+  description: Claims that pods mount, as full as the kubelets of their nodes say.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Namespace and name.
+      type: str
+    namespace:
+      description: Its namespace.
+      type: str
+    claim:
+      description: Its name.
+      type: str
+    node:
+      description: The node that was asked.
+      type: str
+    capacity_bytes:
+      description: The size of its file system. V(null) when the kubelet does not say, as all figures.
+      type: int
+    used_bytes:
+      description: What is used.
+      type: int
+    available_bytes:
+      description: What is left.
+      type: int
+    used_percent:
+      description: The share that is used.
+      type: float
+    inodes_used_percent:
+      description: The share of its inodes that is used.
+      type: float
+version:
+  description: The version of the API server.
+  returned: always
+  type: str
+  sample: v1.33.4
 deprecated:
   description: Objects among those that were listed whose author uses a version of the API that is gone.
   returned: always

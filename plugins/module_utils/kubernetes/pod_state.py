@@ -269,7 +269,8 @@ class _Look:
             text = shortened(condition.get("message")) or "a readiness gate is not met"
             return Problem("NotReady", text, since_seconds=since)
         if behind is None:
-            text = shortened((condition or {}).get("message")) or "no reason is given"
+            node = self._spec.get("nodeName")
+            text = shortened((condition or {}).get("message")) or f"its containers are; its node {node} may be gone"
             return Problem("NotReady", text, since_seconds=since)
         return Problem(
             "NotReady", f"{behind.shown} {describe_probe(behind.spec, behind.status)}", behind.name, None, None, since

@@ -28,6 +28,9 @@ WORKLOAD = {
 }
 
 
+_CLAIM = {"containers": [], "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}
+
+
 class Look:
     """A cluster, and the module's way to it."""
 
@@ -203,6 +206,9 @@ def test_all_sections_and_no_secret(bridge: Look) -> None:
     key = f"key {storebridge.MISSING_KEY} of Secret {storebridge.SECRET}"
     assert missing == {("storebridge-worker-batch", key), ("storebridge-worker-normal", key)}
     assert [value for value in storebridge.SECRET_VALUES.values() if value in json.dumps(result)] == []
+    [volume] = result["volumes"]
+    assert [volume[key] for key in ("claim", "used_percent", "inodes_used_percent")] == [storebridge.CLAIM, 93.0, 1.2]
+    assert result["version"].startswith("v1.")
     # Without namespaces the whole cluster is looked at.
     assert {each["namespace"] for each in result["workloads"]} == {storebridge.NAMESPACE}
 
@@ -285,6 +291,13 @@ def test_refusals_failures_and_silence_cost_a_section_each(small: Look) -> None:
     assert {"cron_jobs", "workloads", "nodes"} <= unread and "pods" not in unread
     assert all("does not answer in time" in each["reason"] for each in silent["skipped_sections"])
     assert len([path for path in small.asked if "cronjobs" not in path]) == 2, small.asked
+    # A kubelet that may not be asked: the figures of its claims are unknown, by name.
+    small.api.heal()
+    small.api.create({**pod("db"), "spec": {"nodeName": "a", **_CLAIM}})
+    small.api.fail("GET", "*/proxy/stats/summary", 403, None)
+    kubelet = small.health("shop", sections=["volumes"])
+    assert [(each["claim"], each["node"], each["used_percent"]) for each in kubelet["volumes"]] == [("data", "a", None)]
+    assert kubelet["skipped_sections"][0]["remedy"] == "Grant the user the verb get on nodes/proxy with a ClusterRole."
 
 
 def test_nothing_at_all_is_data(small: Look, run_module: RunModule) -> None:

@@ -42,6 +42,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.services import services_facts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.usage import node_usage, usage_facts
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.volumes import (
+    mounted_claims,
+    volumes_facts,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state import Times
 
 SECTIONS = (
@@ -58,11 +62,15 @@ SECTIONS = (
     "budgets",
     "ingresses",
     "references",
+    "volumes",
+    "version",
 )
 # Eight requests for a namespace, and one each for StatefulSets, DaemonSets and claims where there are any.
 DEFAULT_SECTIONS = SECTIONS[:8]
 # Section -> the keys of the result that come from it.
 _KEYS = {"jobs": ("jobs", "cron_jobs"), "ingresses": ("snippets",)}
+# So many nodes are asked for the figures of their volumes.
+_MOST_NODES = 50
 _SECONDS = ("restart_window", "starting_after", "pending_after", "not_ready_after", "terminating_after", "event_window")
 
 
@@ -208,6 +216,10 @@ class _Health:
             facts["nodes"] = None if nodes is None else nodes_facts(nodes, pods, self._now)
         if self._wants("usage"):
             self._fill_usage(facts)
+        if self._wants("volumes"):
+            self._fill_volumes(facts)
+        if self._wants("version"):
+            facts["version"] = (self._ask.get("/version", "version") or {}).get("gitVersion")
 
     def _wants(self, *sections: str) -> bool:
         return any(section in self._wanted for section in sections)
@@ -263,6 +275,22 @@ class _Health:
         if metrics is not None and facts["nodes"] is not None:
             found = self._optional("nodemetrics", "nodes.usage")
             node_usage(found or (), facts["nodes"])
+
+    def _fill_volumes(self, facts: Facts) -> None:
+        if self._pods is None:
+            return
+        mounted = mounted_claims(self._pods.seen)
+        nodes = sorted(set(mounted.values()))
+        if len(nodes) > _MOST_NODES:
+            self._ask.truncated.append("volumes")
+        summaries = {node: self._summary(node) for node in nodes[:_MOST_NODES]}
+        facts["volumes"] = volumes_facts(mounted, summaries)
+
+    def _summary(self, node: str) -> Optional[Mapping[str, Any]]:
+        found = self._ask.get(f"/api/v1/nodes/{node}/proxy/stats/summary", "volumes")
+        if found is None and self._ask.skipped[-1]["remedy"].startswith("Grant "):
+            self._ask.skipped[-1]["remedy"] = "Grant the user the verb get on nodes/proxy with a ClusterRole."
+        return found
 
     def _namespaces(self) -> list[Facts]:
         """Whether the namespaces that are wanted exist; those with anything in them do."""
