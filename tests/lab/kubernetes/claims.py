@@ -43,7 +43,7 @@ def claims_of_class(store: Store, storage: Object) -> Iterable[Key]:
     """What a write of a storage class concerns: claims that waited for it."""
     return [
         store.key("persistentvolumeclaims", claim["metadata"]["namespace"], claim["metadata"]["name"])
-        for claim in store.all("persistentvolumeclaims")
+        for claim in store.look("persistentvolumeclaims")
         if claim["spec"].get("storageClassName") == storage["metadata"]["name"]
     ]
 
@@ -52,7 +52,7 @@ def claims_of_volume(store: Store, volume: Object) -> Iterable[Key]:
     """What a write of a volume concerns: the claim that names it."""
     return [
         store.key("persistentvolumeclaims", claim["metadata"]["namespace"], claim["metadata"]["name"])
-        for claim in store.all("persistentvolumeclaims")
+        for claim in store.look("persistentvolumeclaims")
         if claim["spec"].get("volumeName") == volume["metadata"]["name"]
     ]
 
@@ -92,7 +92,7 @@ def _pods(store: Store, key: Key) -> list[Object]:
     """The pods that mount the claim and have not ended."""
     return [
         pod
-        for pod in store.all("pods", key.namespace)
+        for pod in store.look("pods", key.namespace)
         if key.name in mounted_claims(pod) and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
     ]
 

@@ -12,11 +12,11 @@ def record_event(store: Store, about: Object, kind: str, reason: str, message: s
     """An event of ``kind`` Normal or Warning about an object; the same one again only counts up."""
     metadata = about["metadata"]
     namespace = metadata.get("namespace") or "default"
-    for old in store.all("events", namespace):
+    for old in store.look("events", namespace):
         involved = old.get("involvedObject") or {}
         if (involved.get("uid"), old.get("reason"), old.get("message")) == (metadata["uid"], reason, message):
-            old |= {"count": old.get("count", 1) + 1, "lastTimestamp": now()}
-            return store.replace(store.key("events", namespace, old["metadata"]["name"]), old)
+            again = {**old, "count": old.get("count", 1) + 1, "lastTimestamp": now()}
+            return store.replace(store.key("events", namespace, old["metadata"]["name"]), again)
     moment = now()
     name = f"{metadata['name']}.{uuid.uuid4().hex[:16]}"
     return store.create(
