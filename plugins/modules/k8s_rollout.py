@@ -76,8 +76,10 @@ options:
   revision:
     description:
       - The number of the revision to go back to, as M(runbook.ops.k8s_rollout_info) lists them.
-      - With V(0) it is the one before. When that was done already, and nothing else was rolled out since, a second
-        run does not go back to what was left; name a number to go further.
+      - With V(0) it is the one before. A revision that differs from the current one by a restart only is left out,
+        because going back to it would change nothing.
+      - When that was done already, and nothing else was rolled out since, a second run does not go back to what was
+        left. Name a number to go further.
     type: int
     default: 0
   schema_compatible:

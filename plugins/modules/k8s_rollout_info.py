@@ -83,7 +83,9 @@ rollout:
   returned: always
   type: dict
 deployed_at:
-  description: When the current revision was rolled out. V(null) when that is not known.
+  description:
+    - When what runs was rolled out. A restart makes a revision of its own, but is none of that.
+    - V(null) when it is not known.
   returned: always
   type: str
 deployed_seconds:
@@ -94,6 +96,11 @@ restarted_at:
   description: The last restart by the annotation C(kubectl.kubernetes.io/restartedAt). V(null) if there was none.
   returned: always
   type: str
+previous_number:
+  description:
+    - The revision that M(runbook.ops.k8s_rollout) goes back to if none is named. V(null) if there is none.
+  returned: always
+  type: int
 revisions:
   description: The revisions, the oldest first. V(null) when they cannot be listed.
   returned: always

@@ -16,6 +16,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.clock import pa
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import REVISION, condition
 
 CHANGE_CAUSE = "kubernetes.io/change-cause"
+# kubectl's own, so that its history and dashboards show our restarts, too.
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 _HASH = "pod-template-hash"
 # The numbers that a ReplicaSet had before it was used once more.
 _EARLIER = "deployment.kubernetes.io/revision-history"
@@ -143,11 +145,23 @@ def current_of(revisions: Sequence[Revision]) -> Optional[Revision]:
     return next((each for each in revisions if each.current), None)
 
 
+def without_restart(template: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The template as it was rolled out, whether or not it was restarted since: a restart makes a revision, too."""
+    metadata = template.get("metadata") or {}
+    annotations = {key: each for key, each in (metadata.get("annotations") or {}).items() if key != RESTARTED_AT}
+    kept = {key: each for key, each in metadata.items() if key != "annotations"}
+    return {**template, "metadata": {**kept, "annotations": annotations}}
+
+
+def previous(revisions: Sequence[Revision], template: Mapping[str, Any]) -> Optional[Revision]:
+    """The revision before a workload's template; one that differs by a restart only is no other one."""
+    now = without_restart(template)
+    others = [each for each in revisions if without_restart(each.template) != now]
+    return others[-1] if others else None
+
+
 def numbered(revisions: Sequence[Revision], number: int) -> Optional[Revision]:
-    """The revision with a number that it has now or had earlier. 0 is the one before the current one."""
-    if number == 0:
-        others = [each for each in revisions if not each.current]
-        return others[-1] if others else None
+    """The revision with a number that it has now or had earlier."""
     now = next((each for each in revisions if each.number == number), None)
     return now or next((each for each in revisions if number in each.earlier), None)
 
@@ -160,18 +174,24 @@ def listed(revisions: Sequence[Revision]) -> str:
     )
 
 
-def deployed_at(workload: Mapping[str, Any], current: Optional[Revision]) -> Optional[str]:
-    """When the current revision was rolled out, as far as that is known.
+def deployed_at(workload: Mapping[str, Any], revisions: Sequence[Revision]) -> Optional[str]:
+    """When what runs was rolled out, restarts left out, as far as that is known.
 
-    One that was used once more keeps the age of its first time, so the Deployment's last progress counts then.
+    A revision that was used once more keeps the age of its first time, so the Deployment's last progress counts then.
     """
+    current = current_of(revisions)
     if current is None:
         return None
     if current.is_reused:
         progressing = condition(workload.get("status") or {}, "Progressing") or {}
         found: Optional[str] = progressing.get("lastUpdateTime") or progressing.get("lastTransitionTime")
         return found
-    return current.created_at
+    since = current.created_at
+    for each in reversed([each for each in revisions if each.number < current.number]):
+        if each.is_reused or without_restart(each.template) != without_restart(current.template):
+            break
+        since = each.created_at
+    return since
 
 
 def age_seconds(moment: Optional[str], now: datetime) -> Optional[int]:

@@ -42,13 +42,16 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pla
     RESUMED,
     UNDONE,
     Plan,
-    StuckPod,
     Wish,
-    left_revision,
     plan_of,
     revert_of,
-    stuck_pods,
     versioned,
+)
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pods import (
+    StuckPod,
+    gap_warning,
+    left_revision,
+    stuck_pods,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_result import diff_of, figures, kept
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import Rollout, rollout_of, shown
@@ -169,6 +172,8 @@ class _Run:
         refusal, self.warnings = ownership_verdict(workload, self._named, self.params["gitops"])
         if refusal is not None:
             return Plan(REFUSE, refusal=refusal, template=template_of(workload))
+        gap = gap_warning(self.wish, workload)
+        self.warnings += [gap] if gap else []
         self._look_at_autoscaler()
         return plan
 

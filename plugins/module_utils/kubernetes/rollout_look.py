@@ -16,10 +16,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history imp
     HOLDERS,
     Revision,
     age_seconds,
-    current_of,
     deployed_at,
     images_of,
+    previous,
     revisions_of,
+    template_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import (
     autoscaler_facts,
@@ -38,6 +39,7 @@ _FACTS = (
     "deployed_at",
     "deployed_seconds",
     "restarted_at",
+    "previous_number",
     "revisions",
     "gitops_owner",
     "helm_release",
@@ -86,7 +88,7 @@ def look_at_rollout(params: Mapping[str, Any]) -> dict[str, Any]:
         "Grant what is named; without it nobody knows why a rollout is stuck.",
         lambda: explain_rollout(cluster, kind, workload, rollout),
     )
-    since = deployed_at(workload, current_of(revisions or ()))
+    since, before = deployed_at(workload, revisions or ()), previous(revisions or (), template_of(workload))
     return {
         **nothing,
         "available": True,
@@ -95,6 +97,7 @@ def look_at_rollout(params: Mapping[str, Any]) -> dict[str, Any]:
         "deployed_at": since,
         "deployed_seconds": age_seconds(since, now),
         "restarted_at": figures(kind, workload)["restarted_at"],
+        "previous_number": None if before is None else before.number,
         "revisions": None if revisions is None else [_facts(each, now) for each in revisions],
         "gitops_owner": gitops_owner(workload),
         "helm_release": helm_release(workload),

@@ -9,7 +9,7 @@ killed, and can take it back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Optional
@@ -19,24 +19,23 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import R
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history import (
     CHANGE_CAUSE,
+    RESTARTED_AT,
     Revision,
     current_of,
     digest_of,
     images_of,
     listed,
     numbered,
+    previous,
     template_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX, memory_of, remembered
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.merge import difference
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state import state_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import shown
 
 RESTARTED, UNDONE, PAUSED, RESUMED = "restarted", "undone", "paused", "resumed"
 STATES = (RESTARTED, UNDONE, PAUSED, RESUMED)
 CHANGE, NOTHING, REFUSE = "change", "nothing", "refuse"
-# kubectl's own, so that its history and dashboards show our restarts, too.
-RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 RESTART = f"{PREFIX}restart"
 UNDO = f"{PREFIX}undo"
 
@@ -87,13 +86,14 @@ def is_paused(workload: Mapping[str, Any]) -> bool:
     return (workload.get("spec") or {}).get("paused") is True
 
 
-def _named(wish: Wish, workload: Mapping[str, Any]) -> str:
+def named(wish: Wish, workload: Mapping[str, Any]) -> str:
+    """How messages name the workload."""
     metadata = workload["metadata"]
     return shown(wish.kind, metadata.get("namespace") or "default", metadata["name"])
 
 
 def _refused(wish: Wish, workload: Mapping[str, Any], reason: str, remedy: str) -> Plan:
-    return Plan(REFUSE, refusal=Refusal(_named(wish, workload), reason, remedy), template=template_of(workload))
+    return Plan(REFUSE, refusal=Refusal(named(wish, workload), reason, remedy), template=template_of(workload))
 
 
 def _restart(wish: Wish, workload: Mapping[str, Any], _revisions: Sequence[Revision]) -> Plan:
@@ -114,7 +114,7 @@ def _restart(wish: Wish, workload: Mapping[str, Any], _revisions: Sequence[Revis
     memory = {"id": wish.run_id, "at": at, "before": annotations.get(RESTARTED_AT)}
     return Plan(
         CHANGE,
-        {"action": "restart", "object": _named(wish, workload)},
+        {"action": "restart", "object": named(wish, workload)},
         {
             "metadata": {"annotations": remembered(RESTART, memory)},
             "spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: at}}}},
@@ -145,7 +145,7 @@ def _undo(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revision]
     template, current = template_of(workload), current_of(revisions)
     if _is_undone(wish, memory_of(workload, UNDO), template, current):
         return Plan(NOTHING, template=template)
-    target = numbered(revisions, wish.revision)
+    target = numbered(revisions, wish.revision) if wish.revision else previous(revisions, template)
     if target is None:
         raise RunbookError(_no_revision(wish, workload, revisions))
     if target.current or target.template == template:
@@ -175,7 +175,7 @@ def _undo(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revision]
         CHANGE,
         {
             "action": "undo",
-            "object": _named(wish, workload),
+            "object": named(wish, workload),
             "from_revision": current.number if current else None,
             "to_revision": target.number,
             "from_images": images_of(template),
@@ -204,12 +204,12 @@ def _is_undone(
 
 
 def _no_revision(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revision]) -> str:
-    named = _named(wish, workload)
+    who = named(wish, workload)
     if wish.revision == 0:
-        return f"{named} has no revision before the current one. There is nothing to go back to; deploy an older image."
+        return f"{who} has no revision before the current one. There is nothing to go back to; deploy an older image."
     there = listed(revisions) or "none"
     return (
-        f"{named} has no revision {wish.revision}. There are: {there}. Numbers that are missing were used once more"
+        f"{who} has no revision {wish.revision}. There are: {there}. Numbers that are missing were used once more"
         " under a later number, or are older than spec.revisionHistoryLimit keeps."
     )
 
@@ -224,7 +224,7 @@ def _pause(wish: Wish, workload: Mapping[str, Any], _revisions: Sequence[Revisio
     wanted, template = wish.state == PAUSED, template_of(workload)
     if is_paused(workload) is wanted:
         return Plan(NOTHING, template=template)
-    action = {"action": "pause" if wanted else "resume", "object": _named(wish, workload)}
+    action = {"action": "pause" if wanted else "resume", "object": named(wish, workload)}
     # As kubectl does: no value is the same as false.
     return Plan(CHANGE, action, {"spec": {"paused": True if wanted else None}}, template=template)
 
@@ -239,7 +239,7 @@ def revert_of(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revis
     memory = memory_of(workload, name)
     if memory is None:
         return "nothing is remembered that could be taken back"
-    action = {"action": "revert", "object": _named(wish, workload)}
+    action = {"action": "revert", "object": named(wish, workload)}
     if wish.state == RESTARTED:
         if ((template.get("metadata") or {}).get("annotations") or {}).get(RESTARTED_AT) != memory.get("at"):
             return "it was changed by somebody else since"
@@ -257,44 +257,6 @@ def revert_of(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revis
     annotations = {**remembered(name, None), **_cause(workload, memory.get("from_cause"))}
     spec = {"template": difference(template, target.template)}
     return Plan(CHANGE, action, {"metadata": {"annotations": annotations}, "spec": spec}, template=target.template)
-
-
-@dataclass(frozen=True)
-class StuckPod:
-    """A pod that a StatefulSet waits for in vain."""
-
-    name: str
-    uid: str
-    reason: str
-
-    def action(self) -> dict[str, Any]:
-        """As it is reported."""
-        return {"action": "delete_pod", "object": self.name, "reason": self.reason}
-
-
-def stuck_pods(pods: Iterable[Mapping[str, Any]], revision: Optional[str], now: datetime) -> list[StuckPod]:
-    """The pods of a revision that is left which do not become ready.
-
-    A StatefulSet does not replace them by itself when another revision is asked for:
-    https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
-    """
-    found = []
-    for pod in pods:
-        metadata, state = pod["metadata"], state_of(pod, now=now)
-        if (metadata.get("labels") or {}).get("controller-revision-hash") != revision or state.problem is None:
-            continue
-        if not state.ready and not metadata.get("deletionTimestamp"):
-            found.append(StuckPod(metadata["name"], str(metadata.get("uid") or ""), state.problem.reason))
-    return found
-
-
-def left_revision(workload: Mapping[str, Any], plan: Plan) -> Optional[str]:
-    """The revision that a StatefulSet leaves by the plan, or has left by an earlier run; None if none."""
-    if plan.step == CHANGE:
-        found: Optional[str] = (workload.get("status") or {}).get("updateRevision")
-        return found
-    memory = memory_of(workload, UNDO) or {}
-    return memory.get("from") if memory.get("template") == digest_of(template_of(workload)) else None
 
 
 def versioned(patch: Mapping[str, Any], workload: Mapping[str, Any]) -> dict[str, Any]:

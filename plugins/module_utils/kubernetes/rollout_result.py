@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history import images_of, template_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history import (
+    RESTARTED_AT,
+    images_of,
+    template_of,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_plan import (
     PAUSED,
-    RESTARTED_AT,
     RESUMED,
     is_paused,
 )

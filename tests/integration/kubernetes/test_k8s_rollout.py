@@ -340,9 +340,13 @@ def test_killed_half_way(shop: Shop) -> None:
         assert shop.look()["rollout"]["done"] is False
         again = shop.here("restarted", restart_id="OPS-4")
         assert (again["changed"], again["rollout"]["done"], shop.revisions()) == (False, True, [1, 2])
-        shop.killed("undone", lambda: shop.revisions() == [2, 3], schema_compatible=True)
+        # A restart is no version that one could go back from; kubectl does, to the very same image.
+        assert "has no revision before the current one" in shop.here("undone", schema_compatible=True)["msg"]
+        shop.set_image(f"{WEB}/slow:2")
+        shop.killed("undone", lambda: shop.revisions() == [1, 3, 4], schema_compatible=True)
         again = shop.here("undone", schema_compatible=True)
-        assert (again["changed"], again["rollout"]["done"], shop.revisions()) == (False, True, [2, 3])
+        assert (again["changed"], again["rollout"]["done"], shop.revisions()) == (False, True, [1, 3, 4])
+        assert shop.image() == f"{WEB}/slow:1"
         hammer.more()
     assert hammer.errors == 0
 
@@ -366,7 +370,10 @@ def test_stateful_sets_and_daemon_sets(shop: Shop) -> None:
 
     shop.web(kind="DaemonSet")
     assert shop.here("restarted", kind="daemonset")["rollout"]["done"] is True
-    assert shop.here("undone", kind="daemonset", schema_compatible=True)["changed"] is True
+    change["spec"]["template"]["spec"]["containers"][0]["image"] = f"{WEB}:2"
+    shop.apps.patch_namespaced_daemon_set("web", shop.namespace, change)
+    undone = shop.here("undone", kind="daemonset", schema_compatible=True)
+    assert (undone["changed"], undone["after"]["images"]) == (True, {"app": f"{WEB}:1"})
     assert "deployment, because nothing else can be paused" in shop.here("paused", kind="daemonset")["msg"]
 
 

@@ -16,6 +16,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history imp
     deployed_at,
     listed,
     numbered,
+    previous,
     revisions_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.merge import difference
@@ -33,6 +34,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pla
     plan_of,
     revert_of,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pods import gap_warning
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.template_diff import template_diff
 
 NOW = dt.datetime(2026, 1, 31, 9, tzinfo=dt.timezone.utc)
@@ -80,24 +82,59 @@ SETS = [
 def test_history() -> None:
     found = revisions_of("deployment", deployment("web:e"), SETS)
     assert listed(found) == "1 (web:a), 4 (web:d), 5 (web:e, current)"
-    for number, name in ((0, "web-d"), (1, "web-a"), (2, "web-e"), (3, "web-e"), (5, "web-e")):
+    for number, name in ((1, "web-a"), (2, "web-e"), (3, "web-e"), (5, "web-e")):
         target = numbered(found, number)
         assert target is not None
         assert target.name == name
     assert numbered(found, 7) is None
-    assert numbered(revisions_of("deployment", deployment("web:a"), SETS[1:2]), 0) is None
+    before = previous(found, template("web:e"))
+    assert before is not None
+    assert before.name == "web-d"
+    assert previous(found[:1], template("web:a")) is None
     # A revision that is used once more is not as old as its ReplicaSet.
     progressing = {"type": "Progressing", "lastUpdateTime": "2026-01-20T00:00:00Z"}
     again = {**deployment("web:e"), "status": {"conditions": [progressing]}}
-    assert deployed_at(again, found[-1]) == "2026-01-20T00:00:00Z"
-    assert deployed_at(again, found[0]) == "2026-01-01T00:00:00Z"
-    assert deployed_at(again, None) is None
+    assert deployed_at(again, found) == "2026-01-20T00:00:00Z"
+    assert deployed_at(again, ()) is None
     revision = {
         "metadata": {"name": "web-1", "ownerReferences": [{"controller": True, "uid": "u1"}]},
         "revision": 3,
         "data": {"spec": {"template": {**template("web:e"), "$patch": "replace"}}},
     }
     assert [each.current for each in revisions_of("statefulset", deployment("web:e"), [revision])] == [True]
+
+
+def test_a_restart_is_no_other_version() -> None:
+    """Kubectl rollout undo after a restart "goes back" to the same image."""
+    restarted = deployment("web:d")
+    restarted["spec"]["template"]["metadata"]["annotations"] = {"kubectl.kubernetes.io/restartedAt": "now"}
+    newest = replica_set(6, "web:d")
+    newest["spec"]["template"]["metadata"]["annotations"] = {"kubectl.kubernetes.io/restartedAt": "now"}
+    sets = [replica_set(1, "web:a"), replica_set(4, "web:d"), newest]
+    found = revisions_of("deployment", restarted, sets)
+    assert [each.current for each in found] == [False, False, True]
+    assert deployed_at(restarted, found) == "2026-01-04T00:00:00Z"
+    plan = plan_of(wish("undone", schema_compatible=True), restarted, found)
+    assert plan.action["to_revision"] == 1
+    with pytest.raises(RunbookError, match="has no revision before the current one"):
+        plan_of(wish("undone"), restarted, found[1:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "warned"),
+    [
+        ("deployment", {"replicas": 3}, None),
+        ("deployment", {"strategy": {"type": "Recreate"}}, "strategy Recreate: nobody serves"),
+        ("deployment", {"replicas": 0, "strategy": {"type": "Recreate"}}, None),
+        ("deployment", {"replicas": 1, "strategy": {"rollingUpdate": {"maxUnavailable": 1}}}, "(maxUnavailable 1)"),
+        ("deployment", {"replicas": 3, "strategy": {"rollingUpdate": {"maxUnavailable": "100%"}}}, "100%"),
+        ("statefulset", {"replicas": 1}, "has one pod: nobody serves"),
+        ("statefulset", {"replicas": 2}, None),
+    ],
+)
+def test_strategies_that_let_nobody_serve(kind: str, spec: Document, warned: str | None) -> None:
+    found = gap_warning(wish("restarted", kind=kind), {**deployment("web:e"), "spec": spec})
+    assert (found is None) if warned is None else (found is not None and warned in found)
 
 
 def wish(state: str, **more: Any) -> Wish:
