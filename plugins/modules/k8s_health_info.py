@@ -433,7 +433,7 @@ workloads:
       description: How many are lacking.
       type: int
     unexplained_count:
-      description: How many of those are lacking for another reason than the problems of its pods in RV(pods).
+      description: How many of those are lacking for another reason than its pods' problems in RV(pods), or their start.
       type: int
     broken_pods_count:
       description: How many of its pods are broken.

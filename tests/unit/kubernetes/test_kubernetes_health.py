@@ -30,6 +30,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.node
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods import Pods, look_at, pods_facts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.services import services_facts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.usage import usage_facts
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.volumes import (
+    mounted_claims,
+    volumes_facts,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.workloads import (
     Expected,
     pointed_at,
@@ -159,6 +163,9 @@ def test_workloads() -> None:
     found = one(deployment(2, 1), crashing)
     assert [found[key] for key in ("unavailable_count", "unexplained_count", "is_down")] == [1, 0, False]
     assert found["images"] == [{"container": "app", "image": "web:1", "digests": ["registry/web@sha256:1ab"]}]
+    # It is on its way.
+    starts = {"phase": "Pending", "conditions": [], "startTime": ago(20)}
+    assert one(deployment(2, 1), look(pod("web-1"), pod("web-2", status=starts)))["unexplained_count"] == 0
     # No pod says why.
     failure = true("ReplicaFailure", reason="FailedCreate", message="exceeded quota: compute")
     found = one(deployment(2, 0, conditions=[failure]), look())
@@ -483,6 +490,24 @@ def test_services() -> None:
         ("routed", 0, 0, False),
         ("web", 3, 1, False),
     ]
+
+
+def test_volumes() -> None:
+    claim = {"volumes": [{"persistentVolumeClaim": {"claimName": "data"}}, {"name": "tmp", "ephemeral": {}}]}
+    pods = look(pod("db-0", spec=claim), pod("new", spec={**claim, "nodeName": None}))
+    mounted = mounted_claims(pods.seen)
+    assert mounted == {("shop", "data"): "node-1", ("shop", "db-0-tmp"): "node-1"}
+    said = {"pvcRef": {"namespace": "shop", "name": "data"}, "usedBytes": 9, "capacityBytes": 10, "inodesUsed": 1}
+    summary = {"pods": [{"volume": [{**said, "inodes": 4, "availableBytes": 1}, {"name": "token"}]}, {}]}
+    full, unknown = volumes_facts(mounted, {"node-1": summary})
+    assert [full[key] for key in ("claim", "used_percent", "inodes_used_percent", "available_bytes")] == [
+        "data",
+        90.0,
+        25.0,
+        1,
+    ]
+    assert (unknown["claim"], unknown["used_percent"], unknown["inodes_used_percent"]) == ("db-0-tmp", None, None)
+    assert [each["used_percent"] for each in volumes_facts(mounted, {"node-1": None})] == [None, None]
 
 
 def test_usage_is_that_of_the_container_nearest_to_its_limit() -> None:

@@ -74,6 +74,8 @@ def workload_facts(kind: str, document: Document, pods: Optional[Pods], expected
     reference = (kind, namespace_of(document), name_of(document))
     own = None if pods is None else pods.of(reference)
     broken = None if own is None else sum(1 for each in own if each.effect == BROKEN)
+    # Not for long enough to be a problem.
+    starting = sum(1 for each in own or () if each.is_live and each.effect is None and not each.state.ready)
     live = None if own is None else sum(1 for each in own if each.is_live)
     exactly = None if expected is None else expected.exactly
     return {
@@ -89,7 +91,7 @@ def workload_facts(kind: str, document: Document, pods: Optional[Pods], expected
         "available_count": available,
         "unavailable_count": lacking,
         # What the pods' own problems do not explain.
-        "unexplained_count": max(0, lacking - (broken or 0)),
+        "unexplained_count": max(0, lacking - (broken or 0) - starting),
         "broken_pods_count": broken,
         "live_pods_count": live,
         "is_down": desired > 0 and not available,
