@@ -15,7 +15,7 @@ description:
     of the whole cluster belongs to them - the bindings of their ServiceAccounts, and the roles that are given.
   - Writes them as one file of YAML in the order of applying, without anything that the server, a controller or a node
     wrote, as P(runbook.ops.k8s_manifest#filter) says. It can be applied to this cluster or to an empty one.
-  - Secrets are in it only if it is encrypted. If not, they are left out, and named in RV(skipped) with the names of
+  - Secrets are in it only if it is encrypted. If not, they are left out, and named in RV(left_out) with the names of
     their keys. What looks like a secret in plain text elsewhere, such as a password in the environment of a container,
     is refused then.
   - Proves the file by reading it again before it gets its name. Its manifest, C(<name>.manifest.json), with the number
@@ -233,7 +233,7 @@ secrets:
     V(null) if no backup was due.
   returned: success
   type: str
-skipped:
+left_out:
   description: Objects that are not in it.
   returned: success
   type: list

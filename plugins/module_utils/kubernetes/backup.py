@@ -155,7 +155,7 @@ class _Run:
         name = self._free_name(now)
         has_secrets = any(each["kind"] == "Secret" for each in export.documents)
         kept = ("included" if self.encryption else "left_out") if has_secrets else "none"
-        told: dict[str, Any] = {"secrets": kept, "skipped": skipped, "skipped_sections": export.skipped_sections}
+        told: dict[str, Any] = {"secrets": kept, "left_out": skipped, "skipped_sections": export.skipped_sections}
         actions = self._actions(manifests, name)
         if self.check_mode:
             return self._result(True, actions, last, None, **told)
@@ -319,7 +319,7 @@ class _Run:
             before=before or _NONE,
             after=None if planned else after or _NONE,
             backup=backup,
-            **{"secrets": None, "skipped": [], "skipped_sections": [], **told},
+            **{"secrets": None, "left_out": [], "skipped_sections": [], **told},
             notes=self.notes,
             diff={"before": _line(before), "after": "a new backup\n" if planned else _line(after)},
         )

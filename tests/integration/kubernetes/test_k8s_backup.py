@@ -246,9 +246,10 @@ def test_the_role_backs_up_what_an_empty_cluster_can_be_made_of(shop: Cluster, t
         "-e", "confirm=shop", "--diff",
     )  # fmt: skip
     assert done.of("warning", "critical", "unknown") == []
+    assert "changed: [endpoint]" in done.output.split("Back up the objects of namespaces]")[1].split("TASK")[0]
     backup = done.facts["kubernetes"]["backup"]
     assert (backup["objects"], backup["kinds"]["Secret"], backup["version"]) == (KEPT, 1, "v1.34.2")
-    assert {each["object"] for each in done.facts["kubernetes"]["skipped"]} == {
+    assert {each["object"] for each in done.facts["kubernetes"]["left_out"]} == {
         "ConfigMap shop/kube-root-ca.crt", "Secret shop/api-token", "ConfigMap shop/leader",
     }  # fmt: skip
     archive = Path(backup["address"])
@@ -281,7 +282,7 @@ def test_without_encryption_no_secret_comes_out(shop: Cluster, run_module: RunMo
     assert (done["changed"], done["backup"]["objects"], done["secrets"]) == (True, KEPT - 1, "left_out")
     assert [each["action"] for each in done["actions"]] == [each["action"] for each in foreseen["actions"]]
     assert {"object": "Secret shop/db", "keys": ["password", "user"]} in [
-        {"object": each["object"], "keys": each["keys"]} for each in done["skipped"]
+        {"object": each["object"], "keys": each["keys"]} for each in done["left_out"]
     ]
     archive = Path(done["backup"]["address"])
     documents = list(yaml.safe_load_all(archive.read_text()))
