@@ -83,7 +83,8 @@ options:
         default: runbook-maintenance
       hosts:
         description:
-          - The hosts, as the application's own Ingress has them.
+          - The hosts, as the application's own Ingress has them, such as V(*.example.com), or an empty one for a rule
+            without a host. Another one would take the other paths away from the application.
         type: list
         elements: str
         required: true
@@ -106,7 +107,8 @@ options:
         default: 80
       ingress_class:
         description:
-          - The class of the Ingress, as that of the application has it. The cluster's own, if not given.
+          - The class of the Ingress, as that of the application has it. The cluster's own, if not given. Another class
+            than that of the application is refused.
         type: str
       annotations:
         description:

@@ -96,7 +96,9 @@ class Barrier:
         """As it is created."""
         backend = {"service": {"name": self.service, "port": {"number": self.port}}}
         paths = [{"path": path, "pathType": "Prefix", "backend": backend} for path in self.paths]
-        spec: Document = {"rules": [{"host": host, "http": {"paths": paths}} for host in self.hosts]}
+        spec: Document = {
+            "rules": [{**({"host": host} if host else {}), "http": {"paths": paths}} for host in self.hosts]
+        }
         if self.ingress_class:
             spec["ingressClassName"] = self.ingress_class
         annotations = {**self.annotations, **remembered(MAINTENANCE, {"paths": list(self.paths)})}
@@ -148,38 +150,59 @@ def is_as_wanted(ingress: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     )
 
 
-def rules_of(ingresses: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Host, path and name of the rules of Ingresses that are not ours."""
+@dataclass(frozen=True)
+class Rule:
+    """A path of an Ingress that is not ours."""
+
+    host: str
+    path: str
+    ingress: str
+    ingress_class: str
+
+
+def rules_of(ingresses: Iterable[Mapping[str, Any]]) -> list[Rule]:
+    """The rules of Ingresses that are not ours."""
     found = []
     for ingress in ingresses:
         if is_ours(ingress):
             continue
-        metadata = ingress["metadata"]
-        for rule in (ingress.get("spec") or {}).get("rules") or ():
+        metadata, spec = ingress["metadata"], ingress.get("spec") or {}
+        shown = f"{metadata.get('namespace')}/{metadata['name']}"
+        given = spec.get("ingressClassName") or (metadata.get("annotations") or {}).get("kubernetes.io/ingress.class")
+        for rule in spec.get("rules") or ():
             for path in (rule.get("http") or {}).get("paths") or ():
-                found.append(
-                    (rule.get("host") or "", path.get("path") or "/", f"{metadata.get('namespace')}/{metadata['name']}")
-                )
+                found.append(Rule(rule.get("host") or "", path.get("path") or "/", shown, given or ""))
     return found
 
 
-def barrier_refusal(barrier: Barrier, shown: str, rules: Iterable[tuple[str, str, str]]) -> Optional[Refusal]:
+def barrier_refusal(barrier: Barrier, shown: str, rules: Iterable[Rule]) -> Optional[Refusal]:
     """Why the barrier would not be what users get to see; None if it would."""
     rules = list(rules)
     for host in barrier.hosts:
-        if not any(each in (host, "") for each, _path, _name in rules):
-            remedy = "Correct ingress.hosts, or ask whether the traffic comes by another way than an Ingress."
-            return Refusal(shown, f"no Ingress has the host {host}", remedy)
+        there = [each for each in rules if each.host == host]
+        # A host of its own takes all paths away from a rule for every host, or for *.example.com.
+        if not there:
+            remedy = (
+                "Write it as the application's own Ingress has it, which may be *.example.com or empty, or ask whether"
+                " the traffic comes by another way than an Ingress."
+            )
+            return Refusal(shown, f"no Ingress has the host {host or '(every host)'}", remedy)
+        classes = sorted({each.ingress_class for each in there})
+        if (barrier.ingress_class or "") not in classes:
+            theirs = f"the class {classes[0]}" if classes[0] else "no class"
+            reason = f"the Ingress of {host or 'every host'} has {theirs}, and ours has another"
+            return Refusal(
+                shown, reason, "Say the same in ingress.ingress_class; another controller is not asked by users."
+            )
         for path in barrier.paths:
-            for other_host, other_path, name in rules:
-                if (other_host, other_path.rstrip("/")) == (host, path.rstrip("/")) and not barrier.overrides:
+            for each in there:
+                if each.path.rstrip("/") == path.rstrip("/") and not barrier.overrides:
                     remedy = (
                         "Name a longer path, close the application by its own flag, or give it precedence by"
                         " annotations of your controller and say so (overrides)."
                     )
-                    return Refusal(
-                        shown, f"Ingress {name} has the same path {path} of {host}, and the older one wins", remedy
-                    )
+                    reason = f"Ingress {each.ingress} has the same path {path} of {host}, and the older one wins"
+                    return Refusal(shown, reason, remedy)
     return None
 
 

@@ -13,6 +13,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.closing import (
     Barrier,
+    Rule,
     Setting,
     Switch,
     barrier_of,
@@ -185,7 +186,7 @@ class _ByIngress(_Run):
         slices = list(self.cluster.list("endpointslice", self.namespace, label_selector=selector)) if service else []
         return service_refusal(barrier, shown, service, slices) or barrier_refusal(barrier, shown, self._rules())
 
-    def _rules(self) -> list[tuple[str, str, str]]:
+    def _rules(self) -> list[Rule]:
         try:
             return rules_of(self.cluster.list("ingress"))
         except ClusterError as error:

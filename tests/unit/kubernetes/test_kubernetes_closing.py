@@ -87,17 +87,20 @@ OPTIONS = {
 def _ingress(host: str, path: str, name: str = "api", **annotations: str) -> dict[str, Any]:
     rule = {"host": host, "http": {"paths": [{"path": path}]}}
     metadata = {"name": name, "namespace": "shop", "annotations": annotations}
-    return {"metadata": metadata, "spec": {"rules": [rule]}}
+    return {"metadata": metadata, "spec": {"rules": [rule], "ingressClassName": "nginx"}}
 
 
 @pytest.mark.parametrize(
     ("ingresses", "options", "reason"),
     [
         ([_ingress("a.example.com", "/")], {}, None),
-        ([_ingress("", "/")], {}, None),
+        ([_ingress("", "/")], {}, "no Ingress has the host a.example.com"),
+        ([_ingress("*.example.com", "/")], {}, "no Ingress has the host a.example.com"),
+        ([_ingress("", "/")], {"hosts": [""]}, None),
         ([_ingress("b.example.com", "/")], {}, "no Ingress has the host a.example.com"),
         ([_ingress("a.example.com", "/api/v1/")], {}, "Ingress shop/api has the same path /api/v1 of a.example.com"),
         ([_ingress("a.example.com", "/api/v1")], {"overrides": True}, None),
+        ([_ingress("a.example.com", "/")], {"ingress_class": None}, "the Ingress of a.example.com has the class nginx"),
         (
             [_ingress("a.example.com", "/"), _ingress("a.example.com", "/api/v1", "old", **{MAINTENANCE: "{}"})],
             {},
