@@ -84,7 +84,7 @@ def applied(old: Object | None, config: Object, manager: Manager, kind: Kind, *,
         claimed[owner] -= theirs
     gone = claimed.get(manager, frozenset()) - wanted
     others = {path for owner, fields in claimed.items() if owner != manager for path in fields}
-    for path in sorted(gone, key=len, reverse=True):
+    for path in sorted(gone, key=len):  # an element before its fields, which name it
         if not any(other[: len(path)] == path for other in (*others, *wanted)):
             _remove(live, path)
     _clear_atomic(live, wanted)
