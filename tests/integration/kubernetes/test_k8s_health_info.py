@@ -282,6 +282,14 @@ def test_refusals_failures_and_silence_cost_a_section_each(small: Look) -> None:
     )
     assert "HTTP status 500" in skipped["events"]["reason"]
     assert (result["autoscalers"], result["events"], result["pods"]["ready_count"]) == (None, None, 1)
+    # A cluster without cert-manager has no certificates, and says that it has none.
+    small.api.heal()
+    small.api.fail("GET", "*/certificates", 404, None)
+    without = small.health("shop", sections=["certificates"])
+    assert (without["certificates"], without["skipped_sections"][0]["reason"]) == (
+        [],
+        "the cluster has no cert-manager",
+    )
     # One that says nothing more: what was read stays, and nobody waits for each section again.
     small.api.heal()
     small.api.fail("GET", "*/cronjobs", "hang", None)
