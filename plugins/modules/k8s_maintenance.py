@@ -208,6 +208,14 @@ after:
   returned: success
   type: dict
   contains: *facts
+restart_id:
+  description:
+    - The name of the last change of the flag, for O(runbook.ops.k8s_rollout#module:restart_id) and those who see a flag
+      only when they start. So a run that was interrupted before it had restarted them goes on with it.
+    - V(null) with O(ingress), in check mode, and if this module has never changed the ConfigMap. It is in the
+      annotation C(runbook-ops.github.io/changed).
+  returned: success
+  type: str
 notes:
   description: What a reader must know.
   returned: success

@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.change_mark import change_mark
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX, memory_of, remembered
 
 Document = dict[str, Any]
@@ -73,9 +74,10 @@ def _setting(
     after: Optional[str],
     remember: Mapping[str, Any],
 ) -> Setting:
-    metadata: Document = {"resourceVersion": config_map["metadata"]["resourceVersion"]}
+    annotations = change_mark()
     if remember != memory:
-        metadata["annotations"] = remembered(MAINTENANCE, remember or None)
+        annotations.update(remembered(MAINTENANCE, remember or None))
+    metadata = {"resourceVersion": config_map["metadata"]["resourceVersion"], "annotations": annotations}
     return Setting(before, after, {"metadata": metadata, "data": {key: after}})
 
 

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, check_refusals, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.change_mark import mark_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.closing import (
     Barrier,
@@ -68,6 +69,8 @@ class _Run:
         self.check_mode = check_mode
         self.closes = params["state"] == CLOSED
         self.notes: list[str] = []
+        # The name of the last change of the flag, for restarts.
+        self.mark: Optional[str] = None
 
     def result(
         self,
@@ -87,6 +90,7 @@ class _Run:
             before=before,
             after=None if self.check_mode else (before if refusal else after),
             notes=self.notes,
+            restart_id=self.mark,
             diff={"before": dict(before), "after": dict(before if refusal else after)},
         )
         check_refusals(found, "fail")
@@ -112,13 +116,17 @@ class _ByFlag(_Run):
                 shown, None, self._facts(None), self._facts(None), Refusal(shown, "it is not there", remedy)
             )
         now = (found.get("data") or {}).get(switch.key)
+        self.mark = None if self.check_mode else mark_of({**found, "kind": "ConfigMap"})
         setting = switch_setting(switch, {**found, "kind": "ConfigMap"}, shown, closes=self.closes)
         if setting is None:
             return self.result(shown, None, self._facts(now), self._facts(now))
         refusal = setting if isinstance(setting, Refusal) else self._refusal(found, shown)
         if refusal or not isinstance(setting, Setting):
             return self.result(shown, None, self._facts(now), self._facts(now), refusal)
-        self.cluster.patch("configmap", self.namespace, switch.config_map, setting.patch, dry_run=self.check_mode)
+        done = self.cluster.patch(
+            "configmap", self.namespace, switch.config_map, setting.patch, dry_run=self.check_mode
+        )
+        self.mark = None if self.check_mode else mark_of({**done, "kind": "ConfigMap"})
         return self.result(shown, "set", self._facts(setting.before), self._facts(setting.after))
 
     def _refusal(self, found: Mapping[str, Any], shown: str) -> Optional[Refusal]:

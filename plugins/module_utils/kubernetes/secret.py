@@ -10,21 +10,18 @@ import binascii
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from secrets import token_hex
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.masking import mask_secrets
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, check_refusals, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.change_mark import change_mark, mark_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import KINDS
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX, memory_of, remembered
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import ownership_verdict
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.references import SECRET, pod_spec_of, references
 
-CHANGED = f"{PREFIX}changed"
 ADD, CHANGE, REMOVE = "add", "change", "remove"
 # How often the Secret is read again and decided on anew when somebody else changed it in between.
 _TRIES = 3
@@ -190,13 +187,13 @@ class _Change:
             body: Document = {
                 "apiVersion": "v1",
                 "kind": "Secret",
-                "metadata": {"name": name, "namespace": namespace, "annotations": _change_of_now()},
+                "metadata": {"name": name, "namespace": namespace, "annotations": change_mark()},
                 "type": self.params["type"],
                 "data": dict(self.wanted),
             }
             return self.cluster.create("secret", namespace, body, dry_run=self.check_mode)
         data = {key: None if step == REMOVE else self.wanted[key] for key, step in steps.items()}
-        metadata = {"resourceVersion": found["metadata"]["resourceVersion"], "annotations": _change_of_now()}
+        metadata = {"resourceVersion": found["metadata"]["resourceVersion"], "annotations": change_mark()}
         body = {"metadata": metadata, "data": data}
         return self.cluster.patch("secret", namespace, name, body, dry_run=self.check_mode)
 
@@ -219,7 +216,7 @@ class _Change:
             before=_facts(found),
             after=None if self.check_mode or refusals else _facts(after),
             used_by=used_by,
-            restart_id=None if self.check_mode or refusals else _restart_id(after),
+            restart_id=None if self.check_mode or refusals else mark_of({**(after or {}), "kind": SECRET}),
             skipped_sections=skipped,
             notes=[*self.warnings, *self._line_breaks()],
             diff={
@@ -248,16 +245,6 @@ class _Change:
             remedy = "Look for the name of the Secret in the workloads, and restart those that have it in a variable."
             return None, [{"section": "used_by", "reason": error.message, "remedy": remedy}]
         return users_of(self.params["name"], {*self.wanted, *self.gone}, workloads), []
-
-
-def _change_of_now() -> dict[str, Optional[str]]:
-    """An annotation that names this change, so that an interrupted run knows later who was not restarted for it."""
-    return remembered(CHANGED, {"id": f"{iso(utc_now())}-{token_hex(4)}"})
-
-
-def _restart_id(found: Optional[Document]) -> Optional[str]:
-    memory = memory_of({**(found or {}), "kind": SECRET}, CHANGED)
-    return str(memory["id"]) if memory and memory.get("id") else None
 
 
 def _facts(found: Optional[Document]) -> dict[str, Any]:

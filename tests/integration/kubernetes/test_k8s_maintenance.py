@@ -20,6 +20,7 @@ from lab.play import ansible_playbook
 from lab.process import eventually
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.change_mark import CHANGED
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.maintenance import switch_maintenance
 from ansible_collections.runbook.ops.plugins.modules import k8s_maintenance
 
@@ -250,7 +251,13 @@ def test_the_playbook_closes_parks_proves_and_opens(clip: Clip, tmp_path: Path) 
     assert done.returncode == 0, done.stdout
     assert (clip.seen(), worker(), clip.ingresses()) == (ALL_OPEN, 1, ["api", "web"])
     flags = clip.core.read_namespaced_config_map("flags", clip.namespace)
-    assert (flags.data["MAINTENANCE_MODE"], flags.metadata.annotations or {}) == ("false", {})
+    assert (flags.data["MAINTENANCE_MODE"], list(flags.metadata.annotations)) == ("false", [CHANGED])
+    # Killed before the restart, a run goes on with it; and one that has nothing to do restarts nobody.
+    assert clip.run("open", flag=FLAG)["restart_id"] == json.loads(flags.metadata.annotations[CHANGED])["id"]
+    restarted = clip.apps.read_namespaced_deployment("web", clip.namespace).metadata.generation
+    again = play(clip, tmp_path, "off")
+    assert ("0 critical" in again.stdout, restarted) == (True, 3), again.stdout
+    assert clip.apps.read_namespaced_deployment("web", clip.namespace).metadata.generation == 3
 
 
 def test_what_users_do_not_see_is_taken_back(clip: Clip, tmp_path: Path) -> None:
@@ -262,7 +269,7 @@ def test_what_users_do_not_see_is_taken_back(clip: Clip, tmp_path: Path) -> None
     assert "maintenance on is not proven" in done.stdout, done.stdout
     assert "maintenance was switched off again, because it was not proven" in done.stdout
     found = clip.core.read_namespaced_config_map("unread", clip.namespace)
-    assert (found.data, found.metadata.annotations or {}) == ({"MAINTENANCE_MODE": "false"}, {})
+    assert (found.data, list(found.metadata.annotations)) == ({"MAINTENANCE_MODE": "false"}, [CHANGED])
     assert clip.apps.read_namespaced_deployment("worker", clip.namespace).spec.replicas == 1
 
 

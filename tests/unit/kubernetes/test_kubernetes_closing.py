@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.change_mark import CHANGED
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.closing import (
     MAINTENANCE,
     Setting,
@@ -55,8 +56,9 @@ def test_a_flag(
         return
     assert isinstance(found, Setting)
     assert (found.patch["data"], found.patch["metadata"]["resourceVersion"]) == ({"M": key}, "7")
-    annotations = found.patch["metadata"].get("annotations", "untouched")
-    if annotations == "untouched":
+    annotations = found.patch["metadata"]["annotations"]
+    assert CHANGED in annotations
+    if MAINTENANCE not in annotations:
         assert remembers == "untouched"
     else:
         text = annotations[MAINTENANCE]
