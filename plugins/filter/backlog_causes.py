@@ -17,7 +17,7 @@ description:
   - What is not known is never taken for 0.
 options:
   _input:
-    description: The C(queues) of a result of M(runbook.ops.redis_queue_info) with a rate (O(ignore:sample_seconds)).
+    description: The C(queues) of a result of M(runbook.ops.redis_queue_info) with a rate (C(sample_seconds)).
     type: list
     elements: dict
     required: true

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
 from lab.kubernetes.hammer import Hammer
@@ -26,7 +27,7 @@ from ansible_collections.runbook.ops.plugins.modules import k8s_park
 pytestmark = pytest.mark.xdist_group("kubernetes")
 
 RunModule = Callable[..., dict[str, Any]]
-WORKERS = ["cronjob/nightly", "worker-normal", "worker-batch"]
+WORKERS = ["cronjob/nightly-sync", "worker-normal", "worker-batch"]
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
@@ -63,7 +64,7 @@ class Shop:
 
     def workers(self) -> None:
         """Those of the manual, of which it forgets one."""
-        self.cronjob("nightly")
+        self.cronjob("nightly-sync")
         self.workload("worker-normal", 4)
         self.workload("worker-batch", 2)
         self.ready("worker-normal", 4)
@@ -195,7 +196,7 @@ def test_the_manual_and_ours(shop: Shop) -> None:
     done = shop.park(workloads=WORKERS)
     assert done["actions"] == foreseen["actions"]
     assert [(each["action"], each["object"], each["from"], each["to"]) for each in done["actions"]] == [
-        ("park", f"CronJob {shop.namespace}/nightly", "active", "suspended"),
+        ("park", f"CronJob {shop.namespace}/nightly-sync", "active", "suspended"),
         ("park", f"Deployment {shop.namespace}/worker-normal", "4 replicas", "0 replicas"),
         ("park", f"Deployment {shop.namespace}/worker-batch", "2 replicas", "0 replicas"),
     ]
@@ -203,8 +204,8 @@ def test_the_manual_and_ours(shop: Shop) -> None:
     assert done["after"] == done["diff"]["after"]
     assert done["after"]["deployment/worker-normal"] == {"replicas": 0, "remembered_replicas": 4, "parked": True}
     # One patch each stops it and remembers; the pods are gone.
-    assert shop.writes() == ["nightly", "worker-normal", "worker-batch"]
-    remembered = {"nightly": {"suspend": False}, "worker-normal": {"replicas": 4}, "worker-batch": {"replicas": 2}}
+    assert shop.writes() == ["nightly-sync", "worker-normal", "worker-batch"]
+    remembered = {"nightly-sync": {"suspend": False}, "worker-normal": {"replicas": 4}, "worker-batch": {"replicas": 2}}
     assert (shop.pods(), shop.memories()) == (0, remembered)
     # Parked again, a zero is not remembered.
     again = shop.here(workloads=WORKERS)
@@ -213,7 +214,7 @@ def test_the_manual_and_ours(shop: Shop) -> None:
     # One of each; again, which is nothing; and everything, without a list that could forget one.
     first = shop.here(state="running", stage="1")
     assert (first["changed"], shop.replicas()) == (True, {"worker-normal": 1, "worker-batch": 1})
-    assert first["workloads"] == ["deployment/worker-batch", "deployment/worker-normal", "cronjob/nightly"]
+    assert first["workloads"] == ["deployment/worker-batch", "deployment/worker-normal", "cronjob/nightly-sync"]
     assert shop.memories() == remembered
     assert shop.here(state="running", stage="1")["changed"] is False
     foreseen = shop.here(state="running", check_mode=True)
@@ -223,9 +224,16 @@ def test_the_manual_and_ours(shop: Shop) -> None:
     assert done["diff"] == foreseen["diff"]
     assert (shop.replicas(), shop.memories()) == ({"worker-normal": 4, "worker-batch": 2}, {})
     shop.ready("worker-normal", 4)
-    assert shop.batch.read_namespaced_cron_job("nightly", shop.namespace).spec.suspend is False
+    assert shop.batch.read_namespaced_cron_job("nightly-sync", shop.namespace).spec.suspend is False
     again = shop.here(state="running")
     assert (again["changed"], again["workloads"]) == (False, [])
+
+    # The examples of the documentation, one after the other.
+    seen = []
+    for task in yaml.safe_load(k8s_park.EXAMPLES):
+        done = shop.here(**{**task["runbook.ops.k8s_park"], "namespace": shop.namespace})
+        seen.append((done["changed"], shop.replicas()["worker-normal"]))
+    assert seen == [(True, 0), (True, 1), (True, 4)]
 
 
 def test_killed_at_any_moment(shop: Shop) -> None:
@@ -238,7 +246,7 @@ def test_killed_at_any_moment(shop: Shop) -> None:
     after_write(shop, "worker-normal", hangs("worker-batch"))
     shop.killed(lambda: shop.replicas()["worker-normal"] == 0, workloads=WORKERS)
     assert shop.replicas() == {"worker-normal": 0, "worker-batch": 2}
-    assert shop.memories() == {"nightly": {"suspend": False}, "worker-normal": {"replicas": 4}}
+    assert shop.memories() == {"nightly-sync": {"suspend": False}, "worker-normal": {"replicas": 4}}
     shop.api.heal()
     resumed = shop.here(workloads=WORKERS)
     assert [each["object"] for each in resumed["actions"]] == [f"Deployment {shop.namespace}/worker-batch"]
@@ -257,7 +265,7 @@ def test_killed_at_any_moment(shop: Shop) -> None:
     after_write(shop, "worker-normal", hangs("worker-batch", "GET"))
     shop.killed(lambda: shop.replicas()["worker-normal"] == 4, state="running")
     shop.api.heal()
-    del remembered["nightly"]
+    del remembered["nightly-sync"]
     assert (shop.replicas(), shop.memories()) == ({"worker-normal": 4, "worker-batch": 2}, remembered)
     assert shop.here(state="running")["changed"] is True
     assert (shop.replicas(), shop.memories()) == ({"worker-normal": 4, "worker-batch": 2}, {})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
 from lab.process import eventually
@@ -131,6 +132,12 @@ def test_without_an_autoscaler_the_replicas_are_set(shop: Shop) -> None:
     assert (shop.here(replicas=4)["changed"], shop.replicas()) == (False, 4)
     assert shop.here(state="restored")["changed"] is True
     assert (shop.here(state="restored")["changed"], shop.replicas()) == (False, 2)
+    # The examples of the documentation, one after the other.
+    seen = []
+    for task in yaml.safe_load(k8s_scale.EXAMPLES):
+        done = shop.here(**{**task["runbook.ops.k8s_scale"], "namespace": shop.namespace})
+        seen.append((done["changed"], shop.replicas()))
+    assert seen == [(True, 6), (True, 2)]
 
 
 @pytest.mark.parametrize(

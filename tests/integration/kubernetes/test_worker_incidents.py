@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client, config
 from lab.celery import Shop
 from lab.kubernetes import KubernetesApi
+from lab.paths import REPOSITORY
 from lab.play import ansible_playbook
 from lab.postgresql import PostgresServer
 from lab.process import eventually
@@ -23,6 +25,9 @@ from lab.redis import RedisServer
 pytestmark = pytest.mark.xdist_group("kubernetes")
 
 Respond = Callable[..., dict[str, Any]]
+# StoreBridge's tables, and what its inventory asks them.
+SCHEMA = REPOSITORY / "tests" / "lab" / "storebridge" / "schema.sql"
+INVENTORY = REPOSITORY / "inventories" / "storebridge" / "group_vars" / "postgresql" / "incident_response.yml"
 
 
 @pytest.fixture
@@ -160,23 +165,6 @@ def test_a_backlog_has_a_cause_and_only_busy_workers_get_help(
     assert replicas == {"worker-normal": 4, "worker-heavy": 1, "worker-batch": 1}
 
 
-QUERIES = {
-    "queries": [
-        {
-            "name": "rate",
-            "single_row": True,
-            "sql": "SELECT round(100.0 * count(*) FILTER (WHERE state = 'DONE') / nullif(count(*), 0), 1) AS"
-            " success_percent, count(*) AS finished_count, 94 AS baseline_percent FROM jobs",
-        },
-        {
-            "name": "failures",
-            "sql": "SELECT code, count(*) AS count, min(message) AS example FROM jobs WHERE state = 'FAILED'"
-            " GROUP BY code ORDER BY count(*) DESC",
-        },
-    ]
-}
-
-
 def test_a_rate_that_falls_names_its_code_and_parks_what_is_declared(
     api: KubernetesApi,
     namespace: str,
@@ -189,12 +177,20 @@ def test_a_rate_that_falls_names_its_code_and_parks_what_is_declared(
     """The manual groups by the whole message, leaves out FAILED, and its command to suspend is a comment."""
     workload("worker", 3)
     workload("web", 1)
+    registrations = (
+        "INSERT INTO product_registrations (product_id, state, error_code, error_message, created_at, updated_at)"
+        " SELECT gen_random_uuid(), {}, now() - {}::interval, now() FROM generate_series(1, {}) n; "
+    )
     postgresql_server.execute(
-        "CREATE TABLE jobs (state text, code text, message text);"
-        " INSERT INTO jobs SELECT 'DONE', NULL, NULL FROM generate_series(1, 60);"
-        " INSERT INTO jobs SELECT 'FAILED', 'CATEGORY_MISMATCH', 'product ' || n || ' has no category'"
-        " FROM generate_series(1, 36) n; INSERT INTO jobs SELECT 'FAILED', 'TIMEOUT', 'no answer'"
-        " FROM generate_series(1, 4)",
+        SCHEMA.read_text(encoding="utf-8")
+        + registrations.format("'COMPLETED', NULL, NULL", "'1 day'", 94)
+        + registrations.format("'FAILED', 'TIMEOUT', 'no answer'", "'1 day'", 6)
+        + registrations.format("'COMPLETED', NULL, NULL", "'1 minute'", 60)
+        + registrations.format("'PROCESSING', NULL, NULL", "'1 minute'", 500)
+        + registrations.format(
+            "'MANUAL_REVIEW', 'CATEGORY_MISMATCH', 'product ' || n || ' has no category'", "'1 minute'", 36
+        )
+        + registrations.format("'FAILED', NULL, 'no answer'", "'1 minute'", 4),
         db=postgresql_database,
     )
     eventually(
@@ -206,7 +202,8 @@ def test_a_rate_that_falls_names_its_code_and_parks_what_is_declared(
     record = respond(
         "success_drop",
         "postgresql",
-        incident_response_success=QUERIES,
+        incident_response_success=yaml.safe_load(INVENTORY.read_text(encoding="utf-8"))["incident_response_success"],
+        runbook_timezone="Asia/Seoul",
         incident_response_workers=[{"name": "worker"}],
         incident_response_remedy_options={"success_drop": {"park": ["worker"]}},
     )
