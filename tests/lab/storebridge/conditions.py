@@ -92,6 +92,7 @@ def _cluster() -> list[Condition]:
         condition(
             "grafana_gone", "Nobody answers for Grafana", "kubernetes.service_without_endpoints", f"{NAMESPACE}/grafana"
         ),
+        condition("claim_full", "The database's volume is 93 % full", "kubernetes.volume_used", f"{NAMESPACE}/{CLAIM}"),
         condition(
             "claim_grows",
             "The database's volume has grown, its file system waits for a restart",
