@@ -23,6 +23,9 @@ from lab.paths import REPOSITORY
 from lab.play import ansible_playbook
 from lab.process import eventually
 
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.image_change import set_images
+from ansible_collections.runbook.ops.plugins.modules import k8s_image
+
 pytestmark = pytest.mark.xdist_group("kubernetes")
 
 README = REPOSITORY / "roles" / "deploy_kubernetes" / "README.md"
@@ -62,6 +65,14 @@ class Stand:
             **variables,
         }
         return url
+
+    def release(self, name: str, what: str) -> None:
+        """What an earlier run has released."""
+        workloads = self.hosts[name]["deploy_kubernetes_workloads"]
+        given = {"kubeconfig": str(self.kubeconfig), "namespace": f"{self.prefix}-{name}", "wait_sleep": 0.1}
+        defaults = {option: spec.get("default") for option, spec in k8s_image.argument_spec().items()}
+        full = [{"kind": "deployment", **each} for each in workloads]
+        set_images({**defaults, **given, "workloads": full, "image": what}, check_mode=False)
 
     def command(self, play: Any, *arguments: str) -> list[str]:
         """Write the inventory and the play, which may be one of the collection's by its name."""
@@ -148,7 +159,7 @@ def test_releases_good_and_bad(stand: Stand) -> None:
     urls = {
         "good": stand.add("good", image=BETTER, deploy_kubernetes_strategy="canary"),
         "bad": stand.add("bad", image=ERRORS, deploy_kubernetes_strategy="canary"),
-        "rolling": stand.add("rolling", image=image("2", "unready"), deploy_kubernetes_wait_timeout=3),
+        "rolling": stand.add("rolling", image=ERRORS),
         "pair": stand.add("pair", pair=True, image=BETTER),
     }
     namespace = f"{stand.prefix}-pair"
@@ -170,21 +181,58 @@ def test_releases_good_and_bad(stand: Stand) -> None:
     assert set(bad) == {(name, "deploy_kubernetes.failed") for name in ("bad", "rolling", "pair")}, bad
     assert "probe health: " in bad["bad", "deploy_kubernetes.failed"]["summary"]
     assert "The canary was removed." in bad["bad", "deploy_kubernetes.failed"]["summary"]
-    assert "Everything is back at the images before" in bad["rolling", "deploy_kubernetes.failed"]["summary"]
+    assert "It was taken back: the images before serve." in bad["rolling", "deploy_kubernetes.failed"]["summary"]
     assert "Service web sends to blue" in bad["pair", "deploy_kubernetes.failed"]["summary"]
     done = [each for each in changes if each["status"] == "done"]
     told = {name: [each["action"] for each in done if each["host"] == name] for name in stand.hosts}
     assert told["good"] == ["create copy", "update copy", "set image", "remove copy"]
     assert told["bad"] == ["create copy", "remove copy"]
+    assert told["rolling"] == ["set image", "return image"]
     assert told["pair"] == ["create copy", "switch", "switch back"]
     assert [stand.image(name) for name in ("good", "bad", "rolling")] == [BETTER, GOOD, GOOD]
     assert (stand.side("pair"), stand.exists("pair", "web-green")) == ("blue", True)
     assert not stand.exists("good", "web-canary") and not stand.exists("bad", "web-canary")
     # Where no error was promised there is none; of the canary with errors its share, and no more.
-    assert [hammers[name].errors for name in ("good", "rolling", "pair")] == [0, 0, 0]
+    assert [hammers[name].errors for name in ("good", "pair")] == [0, 0]
     seen = hammers["bad"]
     assert 0 < seen.errors <= seen.images[ERRORS] < sum(seen.statuses.values()) / 2
     assert stand.api.exists("Deployment", namespace, "web-blue")
+
+
+def test_going_back(stand: Stand) -> None:
+    """Back to what works; not back to what does not; by revision; and not at all without a word about the schema."""
+    ready = {"image": BETTER, "schema_compatible": True}
+    urls = [
+        stand.add("fine", **ready),
+        stand.add("worse", **ready),
+        stand.add("revision", **ready, deploy_kubernetes_to_revision=1),
+        stand.add("silent", image=BETTER),
+    ]
+    released = {"worse": [ERRORS, BETTER], "fine": [BETTER], "revision": [BETTER], "silent": [BETTER]}
+    for name, images in released.items():
+        for each in images:
+            stand.release(name, each)
+    with contextlib.ExitStack() as stack:
+        fine, _worse, revision, silent = [stack.enter_context(Hammer(url)) for url in urls]
+        refused = stand.run("runbook.ops.rollback_app", "-e", "targets=silent")
+        played = stand.run("runbook.ops.rollback_app", "-e", "deploy_app_serial=3", "-e", "targets=fine:worse:revision")
+        for hammer in (fine, revision, silent):
+            hammer.more()
+    assert played.returncode == 2, played.stdout
+    assert refused.returncode == 2 and "Going back to older code takes back no migration." in refused.stdout
+    assert [stand.image(name) for name in released] == [BETTER, GOOD, GOOD, BETTER]
+    assert (fine.errors, revision.errors, silent.errors) == (0, 0, 0)
+    findings, changes = stand.report("runbook-report-rollback")
+    bad = {(each["host"], each["id"]): each["summary"] for each in findings if each["severity"] != "ok"}
+    assert f"So {BETTER} serves again." in bad["worse", "deploy_kubernetes.failed"], bad
+    assert ("worse", "deploy_kubernetes.not_back") not in bad
+    told = [(each["host"], each["action"]) for each in changes if each["status"] == "done"]
+    assert told == [
+        ("fine", "return image"),
+        ("revision", "undo"),
+        ("worse", "return image"),
+        ("worse", "set image"),
+    ]
 
 
 def test_runs_that_are_killed_are_gone_on_with(stand: Stand) -> None:
