@@ -41,6 +41,8 @@ def respond(kubeconfig: Path, namespace: str, tmp_path: Path) -> Respond:
         print(completed.stdout)
         assert completed.returncode == expect
         assert "Traceback" not in completed.stdout
+        findings = json.loads((tmp_path / "runbook-report-incident" / "findings.json").read_text(encoding="utf-8"))
+        assert [each["summary"] for each in findings if each["severity"] == "unknown"] == []
         (folder,) = (tmp_path / "runbook-incidents").iterdir()
         names = ("evidence", "timeline")
         return [json.loads((folder / f"{name}-cluster.json").read_text(encoding="utf-8")) for name in names]
