@@ -373,8 +373,14 @@ def test_guards_and_what_does_not_become_so(shop: Shop) -> None:
     shop.here(gitops="ignore", workloads=["worker"])
     assert (shop.replicas()["worker"], shop.memories()["worker"]) == (0, {"replicas": 2})
 
+    # Whether KEDA scales it is not known: said, and no reason to stop.
+    shop.api.fail("GET", f"*/{shop.namespace}/scaledobjects", 403, None)
+    skipped = shop.here(state="running", workloads=["other"])["skipped_sections"]
+    assert [each["section"] for each in skipped] == ["scaledobjects"]
+    assert "Grant the user the verb list on scaledobjects.keda.sh in namespace" in skipped[0]["reason"]
+    shop.api.heal()
+
     # Something starts it again as soon as it is parked.
-    shop.here(state="running", workloads=["other"])
     after_write(shop, "other", lambda: change("other", {"spec": {"replicas": 1}}))
     failed = shop.here(workloads=["other"])
     assert "was parked, and it has 1 replicas again. Something else decides" in failed["msg"]
