@@ -109,7 +109,8 @@ options:
     default: true
   wait_timeout:
     description:
-      - Seconds to wait, and once more for going back. An API server that is busy or silent is asked again meanwhile.
+      - Seconds to wait, and once more for going back. An API server that is busy or silent is asked again meanwhile; a
+        request that hangs ends by O(read_timeout), so that it may take longer by that.
     type: float
     default: 600
   wait_sleep:
