@@ -26,6 +26,7 @@ from lab.kubernetes.jobs import JOBS
 from lab.kubernetes.kinds import Kinds, Object
 from lab.kubernetes.logs import Logs
 from lab.kubernetes.metrics import GROUP as METRICS
+from lab.kubernetes.openapi import openapi
 from lab.kubernetes.patches import strategic_patch
 from lab.kubernetes.pods import NODE, PODS
 from lab.kubernetes.replicas import REPLICASETS
@@ -223,7 +224,8 @@ class KubernetesApi(Arrangements):
             return Reply(200, self._documents[request.path])
         if request.path in ("/healthz", "/livez", "/readyz"):
             return Reply(200, "ok")
-        found = discovery(request.path.rstrip("/"), self.kinds, self._server.host)
+        path = request.path.rstrip("/")
+        found = discovery(path, self.kinds, self._server.host) or openapi(path, self.kinds)
         if found is not None:
             return Reply(200, found)
         address = address_of(request.path, self.kinds)

@@ -21,7 +21,8 @@ def manifest_of(content: Any, address: Address) -> Object:
     kind = address.kind
     if content.get("kind", kind.name) != kind.name or content.get("apiVersion", kind.api_version) != kind.api_version:
         raise bad_request(
-            f"{content.get('kind')} in version {content.get('apiVersion')} cannot be handled as a {kind.name}"
+            f'{content.get("kind")} in version "{str(content.get("apiVersion")).rpartition("/")[2]}" cannot be handled '
+            f"as a {kind.name}: it is no {kind.name} of {kind.api_version}"
         )
     metadata = dict(content.get("metadata") or {})
     if metadata.get("namespace", address.namespace) != address.namespace:

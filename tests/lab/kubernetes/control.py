@@ -20,7 +20,7 @@ PREFIX = "/lab/"
 WORDS = frozenset(
     (
         *("create", "get", "exists", "list", "change", "delete", "event", "log", "fail", "heal", "answer", "resize"),
-        *("serve", "load", "deny", "allow", "metrics", "node_metrics", "execute", "forget_versions", "load"),
+        *("serve", "load", "deny", "allow", "metrics", "node_metrics", "execute", "forget_versions"),
     )
 )
 

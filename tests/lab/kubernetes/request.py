@@ -11,6 +11,7 @@ import yaml
 
 from lab.kubernetes.errors import ApiError, bad_request
 from lab.kubernetes.kinds import Key, Kind, Kinds
+from lab.kubernetes.protobuf import decoded
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Request:
     def content(self) -> Any:
         """The body, JSON or YAML."""
         if "protobuf" in self.content_type:
-            raise ApiError(415, "the emulator reads JSON and YAML, not protobuf")
+            return decoded(self.body)
         try:
             return yaml.safe_load(self.body) if "yaml" in self.content_type else json.loads(self.body or b"{}")
         except (ValueError, yaml.YAMLError) as error:
