@@ -40,7 +40,7 @@ class Scaled:
 
     def autoscalers(self) -> tuple[list[Document], list[Document]]:
         """HorizontalPodAutoscalers and ScaledObjects; without KEDA there are none of these."""
-        hpas = list(self.cluster.list(HPA, self.namespace))
+        hpas: list[Document] = list(self.cluster.list(HPA, self.namespace))
         try:
             return hpas, list(self.cluster.list(KEDA, self.namespace))
         except ClusterError as error:
