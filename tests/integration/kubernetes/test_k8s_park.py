@@ -155,6 +155,7 @@ def shop(api: KubernetesApi, kubeconfig: Path, namespace: str, run_module: RunMo
     yield shop
     api.heal()
     api.store.listeners[:] = known
+    api.delete("Namespace", "", namespace)
 
 
 def after_write(shop: Shop, name: str, order: Callable[[], None]) -> None:

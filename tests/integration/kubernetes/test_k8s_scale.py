@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,9 @@ class Shop:
 
 
 @pytest.fixture
-def shop(api: KubernetesApi, kubeconfig: Path, namespace: str, run_module: RunModule) -> Shop:
-    return Shop(api, kubeconfig, namespace, run_module)
+def shop(api: KubernetesApi, kubeconfig: Path, namespace: str, run_module: RunModule) -> Iterator[Shop]:
+    yield Shop(api, kubeconfig, namespace, run_module)
+    api.delete("Namespace", "", namespace)
 
 
 def test_the_autoscaler_reverts_the_manual_and_follows_ours(shop: Shop) -> None:

@@ -31,7 +31,7 @@ INVENTORY = REPOSITORY / "inventories" / "storebridge" / "group_vars" / "postgre
 
 
 @pytest.fixture
-def workload(api: KubernetesApi, namespace: str) -> Callable[..., None]:
+def workload(api: KubernetesApi, namespace: str) -> Iterator[Callable[..., None]]:
     def make(name: str, replicas: int, image: str = "shop/worker:1") -> None:
         labels = {"app": name}
         template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": image}]}}
@@ -39,7 +39,9 @@ def workload(api: KubernetesApi, namespace: str) -> Callable[..., None]:
         metadata = {"name": name, "namespace": namespace}
         api.create({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
 
-    return make
+    yield make
+    # What crashes would go on doing so while other tests run.
+    api.delete("Namespace", "", namespace)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("kubernetes")
 
 
 @pytest.fixture
-def replicas(api: KubernetesApi, kubeconfig: Path, namespace: str) -> Callable[[], dict[str, int]]:
+def replicas(api: KubernetesApi, kubeconfig: Path, namespace: str) -> Iterator[Callable[[], dict[str, int]]]:
     """Two workers as the role's README names them, and how many replicas each has, by the official client."""
     for name, count in (("worker-normal", 4), ("worker-batch", 2)):
         labels = {"app": name}
@@ -40,7 +40,8 @@ def replicas(api: KubernetesApi, kubeconfig: Path, namespace: str) -> Callable[[
         found = apps.list_namespaced_deployment(namespace).items
         return {each.metadata.name: each.spec.replicas for each in found}
 
-    return read
+    yield read
+    api.delete("Namespace", "", namespace)
 
 
 def plans() -> dict[str, Any]:
