@@ -100,6 +100,11 @@ options:
       - Seconds between two looks.
     type: float
     default: 2
+  progress_path:
+    description:
+      - File that the module keeps up to date with where it is. The collection's action sets it, in order to print
+        progress; there is no need to set it by hand.
+    type: path
 notes:
   - Needs the verbs C(get), C(create), C(patch) and C(delete) on C(deployments), and C(list) on C(services), C(pods) and
     C(horizontalpodautoscalers).
@@ -224,6 +229,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "float", "default": 600},
         "wait_sleep": {"type": "float", "default": 2},
+        "progress_path": {"type": "path"},
     }
 
 

@@ -118,6 +118,11 @@ options:
     type: str
     choices: [undo, keep]
     default: undo
+  progress_path:
+    description:
+      - File that the module keeps up to date with where it is. The collection's action sets it, in order to print
+        progress; there is no need to set it by hand.
+    type: path
 notes:
   - Needs the verbs C(get) and C(patch) on the workloads, and C(list) on C(pods), for reasons and for the digests.
   - A run can be interrupted at any time. The next one goes on, and still knows what to go back to.
@@ -291,6 +296,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "float", "default": 600},
         "wait_sleep": {"type": "float", "default": 2},
+        "progress_path": {"type": "path"},
         "on_failure": {"type": "str", "choices": ["undo", "keep"], "default": "undo"},
     }
 

@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, Refused, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.copying import (
     copy_of,
@@ -47,11 +48,14 @@ def copy_deployment(params: Mapping[str, Any], *, check_mode: bool) -> dict[str,
         InvalidOption: before anything is touched.
         Refused: a guard said no; nothing was touched.
         NotThere: its pods do not become available, or it does not go, in time.
+        Stopped: the run was interrupted; the result says how far it came.
         ClusterError: a request failed.
 
     """
     check_params(params)
-    return _Copy(connect(params), params, check_mode).run()
+    progress = Progress(params["progress_path"])
+    with progress.stoppable():
+        return _Copy(connect(params), params, check_mode, progress).run()
 
 
 def check_params(params: Mapping[str, Any]) -> None:
@@ -78,8 +82,8 @@ class _Copy:
     cluster: Cluster
     params: Mapping[str, Any]
     check_mode: bool
+    progress: Progress
     clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
     found: Optional[Document] = None
     now: Optional[Document] = None
     wanted: Optional[Document] = None
@@ -96,6 +100,9 @@ class _Copy:
             try:
                 self.found = self.now = self.cluster.find("deployment", self.params["namespace"], self.params["copy"])
                 return self._absent() if self.params["state"] == "absent" else self._present()
+            except Stopped as stop:
+                message = f"{stop.message}. What was begun goes on by itself; the same task waits on."
+                raise Stopped(message, **self._result()) from None
             except ClusterError as error:
                 if error.kind not in {"conflict", "invalid"} or self.actions or attempt == _TRIES - 1:
                     raise
@@ -186,6 +193,7 @@ class _Copy:
         )
 
     def _wait(self) -> None:
+        self.progress.phase("roll out", self.shown)
         self.rollout = wait_for_rollout(
             self.cluster,
             "deployment",
@@ -193,6 +201,8 @@ class _Copy:
             self.params["copy"],
             timeout=self.params["wait_timeout"],
             sleep=self.params["wait_sleep"],
+            progress=lambda line: self.progress.at(0, line),
+            pause=lambda seconds: self.progress.wait(seconds, ""),
         )
         if not self.rollout.done:
             raise NotThere(
@@ -223,6 +233,7 @@ class _Copy:
     def _wait_until_gone(self) -> None:
         deadline = self.clock() + self.params["wait_timeout"]
         reason = "its pods have not ended"
+        self.progress.phase("remove", self.shown)
         while True:
             try:
                 if self.cluster.find("deployment", self.params["namespace"], self.params["copy"]) is None:
@@ -234,7 +245,7 @@ class _Copy:
             if self.clock() >= deadline:
                 message = f"{self.shown} is being deleted, and is not gone yet: {reason}. The same task waits on."
                 raise NotThere(message, **self._result())
-            self.sleep(self.params["wait_sleep"])
+            self.progress.wait(self.params["wait_sleep"], reason)
 
     # --- result
     def _refusal(self, refusal: Refusal) -> Refused:

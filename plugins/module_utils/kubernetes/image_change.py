@@ -13,6 +13,7 @@ from typing import Any, Optional
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, Refused, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images import (
@@ -57,11 +58,14 @@ def set_images(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]
         InvalidOption: before anything is touched.
         Refused: a guard said no; nothing was touched.
         NotRunning: the rollout did not end well; the message says whether it was taken back.
+        Stopped: the run was interrupted; the result says how far it came.
         ClusterError: a request failed, and nothing was touched.
 
     """
     check_params(params)
-    return _Change(connect(params), params, check_mode).run()
+    progress = Progress(params["progress_path"])
+    with progress.stoppable():
+        return _Change(connect(params), params, check_mode, progress).run()
 
 
 def check_params(params: Mapping[str, Any]) -> None:
@@ -92,6 +96,7 @@ class _Change:
     cluster: Cluster
     params: Mapping[str, Any]
     check_mode: bool
+    progress: Progress
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     documents: dict[Place, Document] = field(default_factory=dict)
@@ -120,11 +125,16 @@ class _Change:
                 self.actions = [{"action": "confirm", "object": step.shown} for step in self._of(WAIT)]
             self.soaking = bool(self._of(WAIT))
             return self._result()
-        failure = self._apply() or self._wait()
-        if failure is None:
-            self._confirm()
-            return self._result()
-        raise NotRunning(f"{failure}. {self._taken_back()}", **self._result())
+        try:
+            failure = self._apply() or self._wait()
+            if failure is None:
+                self._confirm()
+                return self._result()
+            message = f"{failure}. {self._taken_back()}"
+        except Stopped as stop:
+            message = f"{stop.message}. What was set goes on by itself; the same task waits on."
+            raise Stopped(message, **self._result()) from None
+        raise NotRunning(message, **self._result())
 
     # --- plan
     def _plan(self) -> None:
@@ -200,11 +210,12 @@ class _Change:
         """The reason why a rollout did not end well; None when all did."""
         if not self.params["wait"]:
             return None
-        return self._rolled_out(self.steps)
+        return self._rolled_out(self.steps, "roll out")
 
-    def _rolled_out(self, steps: Sequence[Step]) -> str | None:
+    def _rolled_out(self, steps: Sequence[Step], doing: str) -> str | None:
         deadline = self.clock() + self.params["wait_timeout"]
         for step in steps:
+            self.progress.phase(doing, step.shown)
             found = wait_for_rollout(
                 self.cluster,
                 step.kind,
@@ -212,6 +223,8 @@ class _Change:
                 step.name,
                 timeout=max(0.0, deadline - self.clock()),
                 sleep=self.params["wait_sleep"],
+                progress=lambda line: self.progress.at(0, line),
+                pause=lambda seconds: self.progress.wait(seconds, ""),
             )
             self.rollouts[step.name] = found.facts()
             if not found.done:
@@ -258,7 +271,7 @@ class _Change:
                     f"Going back failed as well: {step.shown}: {reason}. Look at it at once; the same task tries again."
                 )
         undone = any(each["action"] == "undo_image" for each in self.actions)
-        reason = self._rolled_out(steps) if self.params["wait"] and undone else None
+        reason = self._rolled_out(steps, "go back") if self.params["wait"] and undone else None
         if not undone:
             self.rolled_back = None
             return "No image was changed."
