@@ -38,6 +38,8 @@ class Rollout:
     reason: Optional[str]
     # Whether waiting longer cannot help.
     stuck: bool = False
+    # Whether that is because it made no progress for too long.
+    late: bool = False
     observed: bool = False
     paused: bool = False
     revision: Optional[str] = None
@@ -131,7 +133,9 @@ def _deployment(base: Rollout, spec: Mapping[str, Any], status: Mapping[str, Any
         return replace(found, stuck=True, reason="it is paused, so that changes are not rolled out; resume it")
     if base.observed and progressing.get("reason") == "ProgressDeadlineExceeded":
         limit = spec.get("progressDeadlineSeconds", 600)
-        return replace(found, stuck=True, reason=f"it made no progress for {limit} seconds (progressDeadlineSeconds)")
+        return replace(
+            found, stuck=True, late=True, reason=f"it made no progress for {limit} seconds (progressDeadlineSeconds)"
+        )
     return found
 
 

@@ -97,6 +97,10 @@ def _last_seen(event: Mapping[str, Any]) -> str:
     return str(event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
+# A condition of the rollout before may outlive the change for a moment: its controller renews it when a pod moves.
+_STALE_SECONDS = 3.0
+
+
 @dataclass
 class _Wait:
     cluster: Cluster
@@ -117,9 +121,10 @@ class _Wait:
         begun = moved = self.clock()
         while True:
             before, trouble = self.last.line, self._look()
-            if self.last.done or self.last.stuck:
-                return self._ended()
             now = self.clock()
+            is_stale = self.last.late and now - begun < min(_STALE_SECONDS, timeout)
+            if self.last.done or (self.last.stuck and not is_stale):
+                return self._ended()
             if self.last.line != before:
                 moved = now
             if now - begun >= timeout:
@@ -136,7 +141,7 @@ class _Wait:
             self.workload = self.cluster.read(self.kind, self.namespace, self.name)
         except ClusterError as error:
             if error.kind in PASSING:
-                return error.message
+                return error.message.rstrip(".")
             self.workload = None
             self.last = replace(self.last, done=False, stuck=True, reason=error.message.rstrip("."))
             return None
@@ -155,7 +160,7 @@ class _Wait:
 
     def _too_late(self, trouble: str | None) -> Rollout:
         if trouble is not None:
-            self.last = replace(self.last, reason=trouble.rstrip("."))
+            self.last = replace(self.last, reason=trouble)
         else:
             self._explain()
         self._say(None)
