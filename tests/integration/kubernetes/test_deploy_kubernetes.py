@@ -29,7 +29,7 @@ from ansible_collections.runbook.ops.plugins.modules import k8s_image
 pytestmark = pytest.mark.xdist_group("kubernetes")
 
 README = REPOSITORY / "roles" / "deploy_kubernetes" / "README.md"
-ERRORS = image("2", "errors-half")
+ERRORS = image("2", "errors")
 FAST = {
     "deploy_kubernetes_wait_sleep": 0.2,
     "deploy_kubernetes_wait_timeout": 240,
@@ -156,9 +156,11 @@ def test_the_example_of_the_readme(stand: Stand) -> None:
 
 def test_releases_good_and_bad(stand: Stand) -> None:
     """Four clusters in one run; what fails goes back by itself, with its evidence, and only a canary's share fails."""
+    probes = [{"name": "health", "path": "/", "samples": 40}]
     urls = {
         "good": stand.add("good", image=BETTER, deploy_kubernetes_strategy="canary"),
-        "bad": stand.add("bad", image=ERRORS, deploy_kubernetes_strategy="canary"),
+        # One of three pods fails, so that so many samples hit it.
+        "bad": stand.add("bad", image=ERRORS, deploy_kubernetes_strategy="canary", deploy_kubernetes_probes=probes),
         "rolling": stand.add("rolling", image=ERRORS),
         "pair": stand.add("pair", pair=True, image=BETTER),
     }
@@ -178,7 +180,7 @@ def test_releases_good_and_bad(stand: Stand) -> None:
     assert played.returncode == 2, played.stdout
     findings, changes = stand.report("runbook-report-deployment")
     bad = {(each["host"], each["id"]): each for each in findings if each["severity"] != "ok"}
-    assert set(bad) == {(name, "deploy_kubernetes.failed") for name in ("bad", "rolling", "pair")}, bad
+    assert set(bad) == {(name, "deploy_kubernetes.failed") for name in ("bad", "rolling", "pair")}, played.stdout
     assert "probe health: " in bad["bad", "deploy_kubernetes.failed"]["summary"]
     assert "The canary was removed." in bad["bad", "deploy_kubernetes.failed"]["summary"]
     assert "It was taken back: the images before serve." in bad["rolling", "deploy_kubernetes.failed"]["summary"]
@@ -220,7 +222,7 @@ def test_going_back(stand: Stand) -> None:
             hammer.more()
     assert played.returncode == 2, played.stdout
     assert refused.returncode == 2 and "Going back to older code takes back no migration." in refused.stdout
-    assert [stand.image(name) for name in released] == [BETTER, GOOD, GOOD, BETTER]
+    assert [stand.image(name) for name in released] == [BETTER, GOOD, GOOD, BETTER], played.stdout
     assert (fine.errors, revision.errors, silent.errors) == (0, 0, 0)
     findings, changes = stand.report("runbook-report-rollback")
     bad = {(each["host"], each["id"]): each["summary"] for each in findings if each["severity"] != "ok"}

@@ -19,7 +19,7 @@ class Hammer:
     A request without an answer has the status 0.
     """
 
-    def __init__(self, url: str, *, pause: float = 0.01) -> None:
+    def __init__(self, url: str, *, pause: float = 0.03) -> None:
         self._address = urlsplit(url)
         self._pause = pause
         self._stopping = threading.Event()
