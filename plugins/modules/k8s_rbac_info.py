@@ -14,9 +14,10 @@ description:
   - Reads roles and bindings and tells who may do everything, by what the roles contain and not by what they or their
     bindings are called. Names say nothing; a binding called C(monitoring) can make an administrator.
   - Tells as well who has all verbs on something, who may read Secrets, who may raise their own powers (C(escalate),
-    C(bind), C(impersonate)), what needs no login at all, and which default ServiceAccounts have rights, which every pod
-    gets that names no account.
-  - The bindings that Kubernetes itself writes for its own parts are counted and not listed.
+    C(bind), C(impersonate), tokens, certificates), who may enter pods, what needs no login at all, what everybody has,
+    and which default ServiceAccounts have rights, which every pod gets that names no account.
+  - The bindings that Kubernetes and kubeadm themselves write for their own parts are counted and not listed. Whoever
+    was put into one of them is listed.
   - Changes nothing, and reads no Secret.
 author:
   - The runbook.ops contributors (@runbook-ops)
@@ -36,7 +37,7 @@ options:
     description:
       - Subjects that have their powers for a reason, such as V(Group platform-admins) or
         V(ServiceAccount argocd/argocd-application-controller). They are listed in RV(rbac.expected) instead. What needs
-        no login, and default accounts, are never expected.
+        no login, what everybody has, and default accounts, are never expected.
     type: list
     elements: str
     default: []
@@ -128,7 +129,9 @@ rbac:
       elements: dict
       contains: *grant
     secret_readers:
-      description: Who may read Secrets. Who may do everything is not repeated here.
+      description:
+        - Who may read Secrets that are not named one by one (C(resourceNames)). Who may do everything is not repeated
+          here.
       type: list
       elements: dict
       contains: *grant
@@ -137,8 +140,21 @@ rbac:
       type: list
       elements: dict
       contains: *grant
+    executors:
+      description:
+        - Who may enter pods or nodes (C(pods/exec), C(pods/attach), C(pods/ephemeralcontainers), C(nodes/proxy)), or
+          act as the accounts of a namespace (C(impersonate), C(serviceaccounts/token)), and so has what those have.
+          The roles C(edit) and C(admin) of Kubernetes contain it.
+      type: list
+      elements: dict
+      contains: *grant
     anonymous:
       description: What needs no login.
+      type: list
+      elements: dict
+      contains: *grant
+    everybody:
+      description: Dangerous powers that every login or every pod has. They are never expected.
       type: list
       elements: dict
       contains: *grant

@@ -12,13 +12,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-ADMIN, WILDCARD, SECRETS, ESCALATE = "admin", "wildcard", "secrets", "escalate"
+ADMIN, WILDCARD, SECRETS, ESCALATE, EXECUTE = "admin", "wildcard", "secrets", "escalate", "execute"
 _ANONYMOUS = {("User", "system:anonymous"), ("Group", "system:unauthenticated")}
 _EVERYBODY = {("Group", "system:authenticated"), ("Group", "system:serviceaccounts")}
 _BUILT_IN_LABEL = ("kubernetes.io/bootstrapping", "rbac-defaults")
+# Everybody is in these, by Kubernetes itself, and in the one by which nodes find a cluster of kubeadm.
+_BUILT_IN_FOR_EVERYBODY = {
+    "system:basic-user", "system:discovery", "system:public-info-viewer", "system:service-account-issuer-discovery",
+}  # fmt: skip
+_BUILT_IN_OF_KUBEADM = {
+    ("kubeadm:bootstrap-signer-clusterinfo", "User", "system:anonymous"),
+    ("kubeadm:cluster-admins", "Group", "kubeadm:cluster-admins"),
+}
+_ACCOUNT_BY_ITS_USER = "system:serviceaccount:"
 _RBAC_GROUP = "rbac.authorization.k8s.io"
 _ROLES = ("roles", "clusterroles")
 _PERSONS = ("users", "groups", "serviceaccounts", "userextras", "uids")
+# Whoever is in a pod, or makes a token, has what its account has.
+_SHELLS = ("pods/exec", "pods/attach", "pods/ephemeralcontainers", "nodes/proxy")
 Rule = Mapping[str, Any]
 
 
@@ -67,17 +78,26 @@ class Grant:
         }
 
 
-def powers_of(rules: Iterable[Rule]) -> dict[str, str]:
-    """The dangerous powers that rules give, each with what it consists of."""
+def powers_of(rules: Iterable[Rule], *, in_namespace: bool = False) -> dict[str, str]:
+    """The dangerous powers that rules give, each with what it consists of.
+
+    Args:
+        rules: Of a role. Those of an aggregated one are filled in by the cluster.
+        in_namespace: Whether they are given for one namespace only.
+
+    """
     found: dict[str, str] = {}
     for rule in rules:
         verbs, resources = set(rule.get("verbs") or ()), set(rule.get("resources") or ())
-        groups = set(rule.get("apiGroups") or ())
+        groups, names = set(rule.get("apiGroups") or ()), rule.get("resourceNames") or ()
         if not resources:
             continue
-        if "*" in verbs and "*" in resources and "*" in groups:
+        if "*" in verbs and "*" in resources and "*" in groups and not names:
             return {ADMIN: "every verb on everything"}
-        for power, detail in _powers(verbs, resources, groups, rule.get("resourceNames") or ()):
+        for power, detail in (
+            *_powers(verbs, resources, groups, names),
+            *_borrowed(verbs, resources, groups, names, in_namespace),
+        ):
             found.setdefault(power, detail)
     return found
 
@@ -87,14 +107,35 @@ def _powers(verbs: set[str], resources: set[str], groups: set[str], names: Seque
     if "*" in verbs:
         yield WILDCARD, f"every verb on {shown}"
     reads = sorted(verbs & {"get", "list", "watch", "*"})
-    if reads and resources & {"secrets", "*"} and groups & {"", "*"}:
-        only = f" {', '.join(names)}" if names else ""
-        yield SECRETS, f"{', '.join(reads)} on secrets{only}"
+    # Whose Secrets are named has what it needs, and no more.
+    if reads and resources & {"secrets", "*"} and groups & {"", "*"} and not names:
+        yield SECRETS, f"{', '.join(reads)} on secrets"
     raises = sorted(verbs & {"escalate", "bind", "*"})
+    if raises == ["bind"] and names and "cluster-admin" not in names:
+        # It gives away those roles, and nothing else.
+        raises = []
     if raises and resources & {*_ROLES, "*"} and groups & {_RBAC_GROUP, "*"}:
         yield ESCALATE, f"{', '.join(raises)} on {shown}"
-    if "impersonate" in verbs and resources & {*_PERSONS, "*"}:
-        yield ESCALATE, f"impersonate on {shown}"
+
+
+def _borrowed(
+    verbs: set[str], resources: set[str], groups: set[str], names: Sequence[str], in_namespace: bool
+) -> Iterator[tuple[str, str]]:
+    """Powers of others that one can take: by their names, by their pods, by their tokens, by certificates."""
+    shown = ", ".join(sorted(resources))
+    is_core, creates = bool(groups & {"", "*"}), bool(verbs & {"create", "*"})
+    everyone = not names or any(each.startswith("system:") for each in names)
+    if verbs & {"impersonate"} and resources & {*_PERSONS, "*"} and everyone:
+        # Users and groups are of no namespace.
+        yield (EXECUTE if in_namespace else ESCALATE), f"impersonate on {shown}"
+    if creates and is_core and resources & {"serviceaccounts/token", "*/token"} and not names:
+        yield (EXECUTE if in_namespace else ESCALATE), f"create on {shown}"
+    signs = verbs & {"update", "patch", "*"} and resources & {"certificatesigningrequests/approval", "*/approval"}
+    if signs and groups & {"certificates.k8s.io", "*"} and not in_namespace:
+        yield ESCALATE, f"{', '.join(sorted(verbs))} on {shown}"
+    shells = resources & {*_SHELLS, *(f"*/{each.partition('/')[2]}" for each in _SHELLS), "*"}
+    if shells and is_core and verbs & {"create", "get", "update", "patch", "*"} and ("*" not in shells or creates):
+        yield EXECUTE, f"{', '.join(sorted(verbs))} on {', '.join(sorted(shells))}"
 
 
 def grants_of(
@@ -124,13 +165,39 @@ def grants_of(
         if rules is None:
             dangling.append({"binding": shown, "role": role})
             continue
-        label, value = _BUILT_IN_LABEL
         for subject in binding.get("subjects") or ():
-            # Kubernetes writes these bindings anew when it starts; whoever else is in one was put there.
-            built_in = (metadata.get("labels") or {}).get(label) == value and str(subject["name"]).startswith("system:")
-            namespace = (subject.get("namespace") or scope) if subject["kind"] == "ServiceAccount" else None
-            found.append(Grant(subject["kind"], subject["name"], namespace, shown, role, scope, rules, built_in))
+            who = _subject(subject, scope)
+            found.append(Grant(*who, shown, role, scope, rules, _is_built_in(metadata, *who)))
     return found, dangling
+
+
+def _subject(subject: Mapping[str, Any], scope: Optional[str]) -> tuple[str, str, Optional[str]]:
+    """Kind, name, and an account's namespace, also when it is written as the user that it logs in as."""
+    kind, name = str(subject["kind"]), str(subject["name"])
+    if kind == "User" and name.startswith(_ACCOUNT_BY_ITS_USER):
+        namespace, _colon, account = name[len(_ACCOUNT_BY_ITS_USER) :].partition(":")
+        return "ServiceAccount", account, namespace
+    return kind, name, (subject.get("namespace") or scope) if kind == "ServiceAccount" else None
+
+
+def _is_built_in(metadata: Mapping[str, Any], kind: str, name: str, namespace: Optional[str]) -> bool:
+    """Whether Kubernetes itself gives it. It writes its bindings anew; whoever else is in one was put there."""
+    binding = str(metadata["name"])
+    if (binding, kind, name) in _BUILT_IN_OF_KUBEADM:
+        return True
+    label, value = _BUILT_IN_LABEL
+    if (metadata.get("labels") or {}).get(label) != value:
+        return False
+    if binding == "cluster-admin":
+        return (kind, name) == ("Group", "system:masters")
+    if not binding.startswith("system:"):
+        return False
+    if (kind, name) in _ANONYMOUS | _EVERYBODY:
+        return binding in _BUILT_IN_FOR_EVERYBODY
+    if kind == "ServiceAccount":
+        # The controllers' own, such as system:controller:job-controller.
+        return namespace == "kube-system" and binding.endswith((f":{name}", f"-{name}"))
+    return name.startswith("system:")
 
 
 def audit(grants: Iterable[Grant], dangling: list[dict[str, Any]], expected: Iterable[str] = ()) -> dict[str, Any]:
@@ -146,18 +213,21 @@ def audit(grants: Iterable[Grant], dangling: list[dict[str, Any]], expected: Ite
     lists: dict[str, list[dict[str, Any]]] = {
         name: []
         for name in (
-            "cluster_admins", "namespace_admins", "wildcards", "secret_readers", "escalators", "anonymous",
-            "default_accounts", "expected",
+            "cluster_admins", "namespace_admins", "wildcards", "secret_readers", "escalators", "executors", "anonymous",
+            "everybody", "default_accounts", "expected",
         )
     }  # fmt: skip
     built_in = 0
     for grant in grants:
-        powers = powers_of(grant.rules)
+        powers = powers_of(grant.rules, in_namespace=grant.scope is not None)
         if grant.is_built_in:
             built_in += 1
             continue
         if grant.is_anonymous:
             lists["anonymous"].append(grant.facts(", ".join(powers.values()) or "what the role allows"))
+            continue
+        if grant.is_everybody and powers:
+            lists["everybody"].append(grant.facts(", ".join(powers.values())))
             continue
         if grant.is_default_account and grant.rules:
             lists["default_accounts"].append(grant.facts(", ".join(powers.values()) or "what the role allows"))
@@ -174,4 +244,5 @@ def audit(grants: Iterable[Grant], dangling: list[dict[str, Any]], expected: Ite
 def _list_of(power: str, grant: Grant) -> str:
     if power == ADMIN:
         return "namespace_admins" if grant.scope else "cluster_admins"
-    return {WILDCARD: "wildcards", SECRETS: "secret_readers", ESCALATE: "escalators"}[power]
+    names = {WILDCARD: "wildcards", SECRETS: "secret_readers", ESCALATE: "escalators", EXECUTE: "executors"}
+    return names[power]
