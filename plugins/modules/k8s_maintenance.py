@@ -18,7 +18,8 @@ description:
     controller, and opening deletes nothing but what was made here.
   - Before anything changes, the server is asked by a dry run, so that an admission webhook speaks up first, and it is
     looked whether users will get to see it - the Service has endpoints that are ready, the hosts are those of an
-    Ingress that is there, and no older rule with the same path wins.
+    Ingress that is there, no older rule with the same path, longer path or regular expression wins, and it is served by
+    the same load balancer. The certificates of the application's own Ingress are named in ours, too.
   - Proves nothing by itself. The role P(runbook.ops.maintenance_mode#role) uses it, and asks as users do.
 author:
   - The runbook.ops contributors (@runbook-ops)
@@ -117,11 +118,19 @@ options:
         default: {}
       overrides:
         description:
-          - Whether O(ingress.annotations) give it precedence over a rule with the same host and path, as
-            C(nginx.ingress.kubernetes.io/canary) with a weight of 100 does. Without that the older rule wins, and it is
-            refused.
+          - Whether O(ingress.annotations) give it precedence over rules with the same or longer paths, as
+            C(nginx.ingress.kubernetes.io/canary) with C(canary-weight=100) does for the same path in the same
+            namespace, or C(traefik.ingress.kubernetes.io/router.priority). Without that the older rule wins, or
+            ingress-nginx denies it, and it is refused.
         type: bool
         default: false
+      open_paths:
+        description:
+          - Paths of other Ingresses below O(ingress.paths) that may stay open. The longer path wins, so others are
+            refused.
+        type: list
+        elements: str
+        default: []
   gitops:
     description:
       - What happens when Argo CD or Flux would undo the change of the ConfigMap. V(refuse) fails, V(warn) says so in
@@ -212,8 +221,8 @@ restart_id:
   description:
     - The name of the last change of the flag, for O(runbook.ops.k8s_rollout#module:restart_id) and those who see a flag
       only when they start. So a run that was interrupted before it had restarted them goes on with it.
-    - V(null) with O(ingress), in check mode, and if this module has never changed the ConfigMap. It is in the
-      annotation C(runbook-ops.github.io/changed).
+    - In check mode it is that of the change that would be made. V(null) with O(ingress), and if this module has never
+      changed the ConfigMap. It is in the annotation C(runbook-ops.github.io/changed).
   returned: success
   type: str
 notes:
@@ -254,6 +263,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "ingress_class": {"type": "str"},
         "annotations": {"type": "dict", "default": {}},
         "overrides": {"type": "bool", "default": False},
+        "open_paths": {"type": "list", "elements": "str", "default": []},
     }
     return {
         **kubernetes_argument_spec(),

@@ -166,7 +166,8 @@ restart_id:
   description:
     - The name of the last change that this module made to the Secret, for O(runbook.ops.k8s_rollout#module:restart_id).
       So a run that was interrupted before it had restarted everything goes on with those that are left.
-    - V(null) if it has never made one, and in check mode. It is in the annotation C(runbook-ops.github.io/changed).
+    - In check mode it is that of the change that would be made. V(null) if there was never one. It is in the annotation
+      C(runbook-ops.github.io/changed).
   returned: success
   type: str
 used_by:

@@ -93,9 +93,11 @@ class Barrier:
     ingress_class: Optional[str]
     annotations: Mapping[str, str]
     overrides: bool
+    # Longer paths of others that may stay open.
+    open_paths: Sequence[str]
 
-    def manifest(self, namespace: str) -> Document:
-        """As it is created."""
+    def manifest(self, namespace: str, tls: Sequence[Mapping[str, Any]] = ()) -> Document:
+        """As it is created, with the certificates of the application's own (C(tls_of))."""
         backend = {"service": {"name": self.service, "port": {"number": self.port}}}
         paths = [{"path": path, "pathType": "Prefix", "backend": backend} for path in self.paths]
         spec: Document = {
@@ -103,6 +105,8 @@ class Barrier:
         }
         if self.ingress_class:
             spec["ingressClassName"] = self.ingress_class
+        if tls:
+            spec["tls"] = [dict(each) for each in tls]
         annotations = {**self.annotations, **remembered(MAINTENANCE, {"paths": list(self.paths)})}
         metadata = {"name": self.name, "namespace": namespace, "labels": dict(_MANAGED_BY), "annotations": annotations}
         return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
@@ -130,6 +134,7 @@ def barrier_of(options: Mapping[str, Any]) -> Barrier:
         options["ingress_class"] or None,
         {key: str(value) for key, value in options["annotations"].items()},
         options["overrides"],
+        tuple(options["open_paths"]),
     )
 
 
@@ -144,68 +149,13 @@ def is_as_wanted(ingress: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     annotations = metadata.get("annotations") or {}
     return (
         there.get("rules") == wanted["spec"]["rules"]
+        and (there.get("tls") or []) == wanted["spec"].get("tls", [])
         and (
             "ingressClassName" not in wanted["spec"]
             or there.get("ingressClassName") == wanted["spec"]["ingressClassName"]
         )
         and all(annotations.get(key) == value for key, value in wanted["metadata"]["annotations"].items())
     )
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A path of an Ingress that is not ours."""
-
-    host: str
-    path: str
-    ingress: str
-    ingress_class: str
-
-
-def rules_of(ingresses: Iterable[Mapping[str, Any]]) -> list[Rule]:
-    """The rules of Ingresses that are not ours."""
-    found = []
-    for ingress in ingresses:
-        if is_ours(ingress):
-            continue
-        metadata, spec = ingress["metadata"], ingress.get("spec") or {}
-        shown = f"{metadata.get('namespace')}/{metadata['name']}"
-        given = spec.get("ingressClassName") or (metadata.get("annotations") or {}).get("kubernetes.io/ingress.class")
-        for rule in spec.get("rules") or ():
-            for path in (rule.get("http") or {}).get("paths") or ():
-                found.append(Rule(rule.get("host") or "", path.get("path") or "/", shown, given or ""))
-    return found
-
-
-def barrier_refusal(barrier: Barrier, shown: str, rules: Iterable[Rule]) -> Optional[Refusal]:
-    """Why the barrier would not be what users get to see; None if it would."""
-    rules = list(rules)
-    for host in barrier.hosts:
-        there = [each for each in rules if each.host == host]
-        # A host of its own takes all paths away from a rule for every host, or for *.example.com.
-        if not there:
-            remedy = (
-                "Write it as the application's own Ingress has it, which may be *.example.com or empty, or ask whether"
-                " the traffic comes by another way than an Ingress."
-            )
-            return Refusal(shown, f"no Ingress has the host {host or '(every host)'}", remedy)
-        classes = sorted({each.ingress_class for each in there})
-        if (barrier.ingress_class or "") not in classes:
-            theirs = f"the class {classes[0]}" if classes[0] else "no class"
-            reason = f"the Ingress of {host or 'every host'} has {theirs}, and ours has another"
-            return Refusal(
-                shown, reason, "Say the same in ingress.ingress_class; another controller is not asked by users."
-            )
-        for path in barrier.paths:
-            for each in there:
-                if each.path.rstrip("/") == path.rstrip("/") and not barrier.overrides:
-                    remedy = (
-                        "Name a longer path, close the application by its own flag, or give it precedence by"
-                        " annotations of your controller and say so (overrides)."
-                    )
-                    reason = f"Ingress {each.ingress} has the same path {path} of {host}, and the older one wins"
-                    return Refusal(shown, reason, remedy)
-    return None
 
 
 def service_refusal(

@@ -14,19 +14,17 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.change_mark
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.closing import (
     Barrier,
-    Rule,
     Setting,
     Switch,
     barrier_of,
-    barrier_refusal,
     is_as_wanted,
     is_ours,
-    rules_of,
     service_refusal,
     switch_setting,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import ownership_verdict
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.routes import barrier_refusal, rules_of, tls_of
 
 CLOSED, OPEN = "closed", "open"
 # How often it is looked and decided anew when somebody else was faster.
@@ -56,7 +54,8 @@ def switch_maintenance(params: Mapping[str, Any], *, check_mode: bool) -> dict[s
         try:
             return run()
         except ClusterError as error:
-            if error.kind != "conflict":
+            # Ours was changed, or taken away, by somebody else meanwhile.
+            if error.kind not in {"conflict", "missing"}:
                 raise
     return run()
 
@@ -116,7 +115,7 @@ class _ByFlag(_Run):
                 shown, None, self._facts(None), self._facts(None), Refusal(shown, "it is not there", remedy)
             )
         now = (found.get("data") or {}).get(switch.key)
-        self.mark = None if self.check_mode else mark_of({**found, "kind": "ConfigMap"})
+        self.mark = mark_of({**found, "kind": "ConfigMap"})
         setting = switch_setting(switch, {**found, "kind": "ConfigMap"}, shown, closes=self.closes)
         if setting is None:
             return self.result(shown, None, self._facts(now), self._facts(now))
@@ -126,7 +125,7 @@ class _ByFlag(_Run):
         done = self.cluster.patch(
             "configmap", self.namespace, switch.config_map, setting.patch, dry_run=self.check_mode
         )
-        self.mark = None if self.check_mode else mark_of({**done, "kind": "ConfigMap"})
+        self.mark = mark_of({**done, "kind": "ConfigMap"})
         return self.result(shown, "set", self._facts(setting.before), self._facts(setting.after))
 
     def _refusal(self, found: Mapping[str, Any], shown: str) -> Optional[Refusal]:
@@ -158,8 +157,9 @@ class _ByIngress(_Run):
             return self.result(shown, None, before, before, Refusal(shown, "it was not made by this module", remedy))
         if not self.closes:
             return self._opened(found, shown)
-        wanted = barrier.manifest(self.namespace)
-        refusal = self._refusal(shown)
+        ingresses = self._ingresses()
+        wanted = barrier.manifest(self.namespace, tls_of(ingresses, barrier, self.namespace))
+        refusal = self._refusal(shown) or barrier_refusal(barrier, shown, rules_of(ingresses))
         if refusal:
             return self.result(shown, None, before, before, refusal)
         if found is not None and is_as_wanted(found, wanted):
@@ -173,7 +173,7 @@ class _ByIngress(_Run):
             "resourceVersion": found["metadata"]["resourceVersion"],
             "annotations": wanted["metadata"]["annotations"],
         }
-        body = {"metadata": metadata, "spec": wanted["spec"]}
+        body = {"metadata": metadata, "spec": {"tls": None, **wanted["spec"]}}
         self.cluster.patch("ingress", self.namespace, barrier.name, body, dry_run=True)
         if not self.check_mode:
             self.cluster.patch("ingress", self.namespace, barrier.name, body)
@@ -192,18 +192,18 @@ class _ByIngress(_Run):
         service = self.cluster.find("service", self.namespace, barrier.service)
         selector = f"kubernetes.io/service-name={barrier.service}"
         slices = list(self.cluster.list("endpointslice", self.namespace, label_selector=selector)) if service else []
-        return service_refusal(barrier, shown, service, slices) or barrier_refusal(barrier, shown, self._rules())
+        return service_refusal(barrier, shown, service, slices)
 
-    def _rules(self) -> list[Rule]:
+    def _ingresses(self) -> list[Document]:
         try:
-            return rules_of(self.cluster.list("ingress"))
+            return list(self.cluster.list("ingress"))
         except ClusterError as error:
             if error.kind != "forbidden":
                 raise
             self.notes.append(
                 "Only Ingresses of this namespace were looked at, because those of others must not be listed."
             )
-            return rules_of(self.cluster.list("ingress", self.namespace))
+            return list(self.cluster.list("ingress", self.namespace))
 
     def _facts(self, ingress: Optional[Mapping[str, Any]]) -> dict[str, Any]:
         paths = [f"{host}{path}" for host in self.barrier.hosts for path in self.barrier.paths]

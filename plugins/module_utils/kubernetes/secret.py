@@ -27,6 +27,12 @@ ADD, CHANGE, REMOVE = "add", "change", "remove"
 _TRIES = 3
 _KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _USERS = ("deployment", "statefulset", "daemonset", "cronjob")
+# Those that do not, or not always, make themselves its owner.
+_WRITERS = {
+    "reconcile.external-secrets.io/data-hash": "External Secrets",
+    "cert-manager.io/certificate-name": "Certificate",
+    "secrets-store.csi.k8s.io/managed": "the Secrets Store CSI driver",
+}
 Document = dict[str, Any]
 
 
@@ -47,7 +53,8 @@ def change_secret(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, A
     if not wanted and not gone:
         raise InvalidOption("data", "(nothing)", "at least one key with its value, or absent_keys")
     run = _Change(connect(params), params, check_mode, wanted, gone)
-    hidden = (*_texts(params["data"]), *wanted.values())
+    plain = [base64.b64decode(value).decode("utf-8", "replace") for value in wanted.values()]
+    hidden = (*_texts(params["data"]), *wanted.values(), *plain)
     try:
         return run.run()
     except ClusterError as error:
@@ -70,12 +77,12 @@ def encoded_data(data: Mapping[str, Any], *, encoded: bool) -> dict[str, str]:
             raise InvalidOption(
                 option, "(empty)", "a value. A lookup that found nothing is empty, too; see where it comes from"
             )
-        if encoded:
-            try:
-                base64.b64decode(value, validate=True)
-            except (binascii.Error, ValueError):
-                raise InvalidOption(option, "(given)", "Base64, because encoded is true") from None
-        found[str(key)] = value if encoded else base64.b64encode(value.encode()).decode("ascii")
+        try:
+            # The server writes Base64 anew, without what it leaves open.
+            content = base64.b64decode(value, validate=True) if encoded else value.encode()
+        except (binascii.Error, ValueError):
+            raise InvalidOption(option, "(given)", "Base64, because encoded is true") from None
+        found[str(key)] = base64.b64encode(content).decode("ascii")
     return found
 
 
@@ -85,6 +92,21 @@ def steps_of(present: Mapping[str, str], wanted: Mapping[str, str], gone: Iterab
         key: CHANGE if key in present else ADD for key, value in sorted(wanted.items()) if present.get(key) != value
     }
     return {**steps, **{key: REMOVE for key in gone if key in present}}
+
+
+def writer_of(secret: Mapping[str, Any]) -> Optional[str]:
+    """What writes a Secret again and again, such as C(ExternalSecret db); None if nothing is known to."""
+    metadata = secret.get("metadata") or {}
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller"):
+            return f"{owner.get('kind')} {owner.get('name')}"
+    marks = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
+    for mark, writer in _WRITERS.items():
+        if mark in marks:
+            return f"{writer} {marks[mark]}" if mark.endswith("-name") else writer
+    if secret.get("type") == "kubernetes.io/service-account-token":
+        return "the cluster"
+    return None
 
 
 def users_of(name: str, keys: Iterable[str], workloads: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -172,12 +194,11 @@ class _Change:
                 " this one when nobody refers to it any more."
             )
             return Refusal(self.shown, "it is immutable", remedy)
-        for owner in (found.get("metadata") or {}).get("ownerReferences") or ():
-            if owner.get("controller"):
-                writer = f"{owner.get('kind')} {owner.get('name')}"
-                return Refusal(
-                    self.shown, f"{writer} writes it and would undo this", f"Change what {writer} takes it from."
-                )
+        writer = writer_of(found)
+        if writer:
+            return Refusal(
+                self.shown, f"{writer} writes it and would undo this", f"Change what {writer} takes it from."
+            )
         verdict, self.warnings = ownership_verdict({**found, "kind": "Secret"}, self.shown, self.params["gitops"])
         return verdict
 
@@ -216,7 +237,7 @@ class _Change:
             before=_facts(found),
             after=None if self.check_mode or refusals else _facts(after),
             used_by=used_by,
-            restart_id=None if self.check_mode or refusals else mark_of({**(after or {}), "kind": SECRET}),
+            restart_id=None if refusals else mark_of({**(after or {}), "kind": SECRET}),
             skipped_sections=skipped,
             notes=[*self.warnings, *self._line_breaks()],
             diff={

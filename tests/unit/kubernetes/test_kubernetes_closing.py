@@ -15,11 +15,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.closing imp
     Setting,
     Switch,
     barrier_of,
-    barrier_refusal,
-    rules_of,
+    is_as_wanted,
     service_refusal,
     switch_setting,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.routes import barrier_refusal, rules_of, tls_of
 
 
 def _config(data: dict[str, str], memory: Any = None) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def test_what_nobody_remembers_is_not_guessed() -> None:
 
 OPTIONS = {
     "name": "closed", "hosts": ["a.example.com"], "paths": ["/api/v1"], "service": "down", "port": 80,
-    "ingress_class": "nginx", "annotations": {}, "overrides": False,
+    "ingress_class": "nginx", "annotations": {}, "overrides": False, "open_paths": [],
 }  # fmt: skip
 
 
@@ -92,10 +92,42 @@ def _ingress(host: str, path: str, name: str = "api", **annotations: str) -> dic
     return {"metadata": metadata, "spec": {"rules": [rule], "ingressClassName": "nginx"}}
 
 
+ALB = "alb.ingress.kubernetes.io"
+IN_GROUP = {f"{ALB}/group.name": "shop", f"{ALB}/group.order": "10"}
+
+
 @pytest.mark.parametrize(
     ("ingresses", "options", "reason"),
     [
         ([_ingress("a.example.com", "/")], {}, None),
+        # What is more specific than ours stays open.
+        ([_ingress("a.example.com", "/api/v1/pay")], {}, "Ingress shop/api has /api/v1/pay below /api/v1"),
+        ([_ingress("a.example.com", "/api/v1/pay")], {"open_paths": ["/api/v1/pay"]}, None),
+        ([_ingress("a.example.com", "/api/v10")], {}, None),
+        ([_ingress("a.example.com", "/")], {"paths": ["/"]}, "Ingress shop/api has the same path / of a.example.com"),
+        # ingress-nginx sorts regular expressions by their length.
+        ([_ingress("a.example.com", "/api(/|$)(.*)")], {}, "Ingress shop/api has the regular expression /api(/|$)(.*)"),
+        ([_ingress("a.example.com", "/a(.*)")], {"paths": ["/api/v1/contents"]}, None),
+        ([_ingress("a.example.com", "/shop(/|$)(.*)")], {}, None),
+        # A load balancer for each Ingress, or for each group.
+        ([_ingress("a.example.com", "/", **{f"{ALB}/scheme": "internal"})], {}, "Ingress shop/api has a load balancer"),
+        ([_ingress("a.example.com", "/", **IN_GROUP)], {}, "Ingress shop/api is of the group shop with the order 10"),
+        (
+            [_ingress("a.example.com", "/", **IN_GROUP)],
+            {"annotations": IN_GROUP | {f"{ALB}/group.order": "9"}, "paths": ["/"]},
+            None,
+        ),
+        ([_ingress("a.example.com", "/", **IN_GROUP)], {"annotations": IN_GROUP}, "Ingress shop/api is of the group"),
+        (
+            [_ingress("a.example.com", "/", **{"nginx.org/x": ""})],
+            {},
+            "the controller of Ingress shop/api gives a host",
+        ),
+        (
+            [_ingress("a.example.com", "/")],
+            {"ingress_class": None, "annotations": {"kubernetes.io/ingress.class": "nginx"}},
+            None,
+        ),
         ([_ingress("", "/")], {}, "no Ingress has the host a.example.com"),
         ([_ingress("*.example.com", "/")], {}, "no Ingress has the host a.example.com"),
         ([_ingress("", "/")], {"hosts": [""]}, None),
@@ -129,3 +161,23 @@ def test_who_would_answer(service: dict[str, Any] | None, conditions: list[dict[
     slices = [{"endpoints": [{"conditions": each} for each in conditions]}]
     found = service_refusal(barrier_of(OPTIONS), "Ingress x", service, slices)
     assert (found.reason if found else None) == reason
+
+
+def test_the_certificates_of_the_application() -> None:
+    """Those that are of its host; one without hosts is of all that the Ingress has."""
+    own, other = _ingress("a.example.com", "/"), _ingress("a.example.com", "/x", "other")
+    own["spec"]["tls"] = [
+        {"hosts": ["a.example.com", "b.example.com"], "secretName": "a"},
+        {"hosts": ["*.example.com"], "secretName": "wild"},
+        {"hosts": ["c.example.com"], "secretName": "c"},
+    ]
+    other["metadata"]["namespace"] = "elsewhere"
+    other["spec"]["tls"] = [{"hosts": ["a.example.com"], "secretName": "theirs"}]
+    barrier = barrier_of(OPTIONS)
+    found = tls_of([own, other], barrier, "shop")
+    assert found == [
+        {"hosts": ["a.example.com"], "secretName": "a"}, {"hosts": ["*.example.com"], "secretName": "wild"},
+    ]  # fmt: skip
+    made = barrier.manifest("shop", found)
+    assert (made["spec"]["tls"], "tls" in barrier.manifest("shop")["spec"]) == (found, False)
+    assert (is_as_wanted(made, made), is_as_wanted(made, barrier.manifest("shop"))) == (True, False)
