@@ -79,6 +79,10 @@ def test_a_port_is_no_tag() -> None:
         (ONE, Memory({"web": TWO}, {"web": ONE}, "undone"), ("previous", None), "nothing", ONE, None),
         (ONE, None, ("previous", None), "refuse", ONE, None),
         (ONE, None, ("previous", TWO), "nothing", ONE, None),
+        # What is watched is noted as proven once, and only what this or an earlier run has set.
+        (TWO, Memory({"web": ONE}, {"web": TWO}, "rolling"), ("kept", None), "wait", TWO, ONE),
+        (TWO, Memory({"web": ONE}, {"web": TWO}, "done"), ("kept", None), "nothing", TWO, None),
+        (TWO, None, ("kept", None), "nothing", TWO, None),
     ],
 )
 def test_decisions(
