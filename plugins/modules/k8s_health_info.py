@@ -19,8 +19,8 @@ description:
   - Tells what workloads should be against what is there, those that are expected and missing included; failed, slow and
     late jobs; autoscalers at their ceiling or without figures; claims; the days that certificates have left; services
     without ready endpoints; nodes; warnings, grouped; objects that are written with versions of the API that are gone.
-  - Every kind is listed once, in large pages, and shared by all sections. The default O(sections) take eight
-    requests for a namespace, and one more each where there are StatefulSets, DaemonSets and claims.
+  - Every kind is listed once, in large pages, and shared by all sections. The default O(sections) take ten
+    requests for a namespace, however many pods it has, up to 2,000, and eleven for a whole cluster with its nodes.
   - What cannot be read is in RV(skipped_sections), with the verb and the resource to grant. A cluster that is down
     gives RV(available=false), not a failure.
 author:
@@ -34,14 +34,15 @@ options:
   namespaces:
     description:
       - The namespaces to look at. All, if empty.
-      - Several are read by one listing of the whole cluster, and one by one where that is not allowed.
+      - Several are read by one listing of the whole cluster, and one by one where that is not allowed, or where the
+        cluster has many more objects in others.
     type: list
     elements: str
     default: []
   sections:
     description:
       - What to look at. V(pods), V(workloads), V(jobs), V(autoscalers), V(claims), V(certificates), V(events) and
-        V(nodes), if empty.
+        where O(namespaces) is empty as well V(nodes), if empty.
       - V(services), V(budgets), V(ingresses) and V(version) take one request each, V(usage) two, V(references) two, and
         V(volumes) one for each node with a pod that mounts a claim.
       - V(volumes) asks the kubelets, which needs the verb C(get) on C(nodes/proxy). That allows to read more than
@@ -102,14 +103,14 @@ options:
     default: 300
   pending_after:
     description:
-      - Seconds that a pod may wait for a node.
+      - Seconds that a pod may wait for a node. A cluster that adds nodes by itself takes minutes for that.
     type: int
-    default: 60
+    default: 300
   not_ready_after:
     description:
-      - Seconds that a running pod may be not ready.
+      - Seconds that a running pod may be not ready, as it is while it starts.
     type: int
-    default: 60
+    default: 180
   terminating_after:
     description:
       - Seconds that a pod may be there after its grace period.
@@ -214,6 +215,12 @@ skipped_sections:
     remedy:
       description: What helps, such as the verb and the resource to grant.
       type: str
+    is_absent:
+      description: Whether it is of an add-on that the cluster does not have, which is no fault of its own.
+      type: bool
+    is_partial:
+      description: Whether the rest of the section was read, so that its facts are not V(null).
+      type: bool
 namespaces:
   description: The namespaces of O(namespaces).
   returned: always
@@ -225,6 +232,9 @@ namespaces:
       type: str
     exists:
       description: Whether it is there. V(null) when that cannot be read.
+      type: bool
+    is_terminating:
+      description: Whether it is being deleted, with all that is in it. V(null) when that cannot be read.
       type: bool
 pods:
   description: The pods. V(null) when they could not be listed or are not asked for, as every section.
@@ -415,7 +425,8 @@ workloads:
       description: Whether it is in O(workloads).
       type: bool
     is_missing:
-      description: Whether it is expected and not there. All figures are V(null) then.
+      description:
+        - Whether it is expected and not there. All figures are V(null) then. V(null) when its kind could not be listed.
       type: bool
     desired_count:
       description: How many pods it should have.
@@ -433,7 +444,9 @@ workloads:
       description: How many are lacking.
       type: int
     unexplained_count:
-      description: How many of those are lacking for another reason than its pods' problems in RV(pods), or their start.
+      description:
+        - How many of those are lacking for another reason than its pods' problems in RV(pods), their start, or the end
+          of those that they replace.
       type: int
     broken_pods_count:
       description: How many of its pods are broken.
@@ -449,6 +462,9 @@ workloads:
       type: bool
     is_stuck:
       description: Whether its rollout has made no progress for too long.
+      type: bool
+    waits_for_deletion:
+      description: Whether pods get its newest definition only when somebody deletes them, by its strategy V(OnDelete).
       type: bool
     is_rolled_out:
       description: Whether its newest definition is what runs.
@@ -537,6 +553,9 @@ jobs:
     active_seconds:
       description: For how long.
       type: int
+    is_starved:
+      description: Whether no pod of it was ever made, in a quarter of an hour.
+      type: bool
     succeeded_count:
       description: Pods that ended well.
       type: int
@@ -589,7 +608,7 @@ cron_jobs:
       description: The longest time between two starts by its schedule, such as over a weekend.
       type: int
     success_age_intervals:
-      description: How many such times ago the last success is.
+      description: How many such times, of a quarter of an hour at least, ago the last success is.
       type: float
     late_seconds:
       description: How long ago the first start was due that did not come; 0 where none is due.
@@ -646,11 +665,23 @@ autoscalers:
       description: Whether it is switched off, because what it scales was scaled to nothing.
       type: bool
     is_blind:
-      description: Whether it gets no figures.
+      description:
+        - Whether it has had no figures, or nothing to scale, for five minutes. V(null) when no controller has looked at
+          it in that time.
       type: bool
     blind_reason:
       description: Why not.
       type: str
+    blind_seconds:
+      description: For how long.
+      type: int
+    blind_metrics:
+      description: Those of its figures that it lacks while it scales by the others.
+      type: list
+      elements: str
+    blind_metrics_count:
+      description: How many they are.
+      type: int
     highest_target_percent:
       description: The highest of its figures in percent of their targets.
       type: float
@@ -672,7 +703,7 @@ autoscalers:
           description: The one in percent of the other.
           type: float
 claims:
-  description: PersistentVolumeClaims, where any pod mounts one.
+  description: PersistentVolumeClaims.
   returned: always
   type: list
   elements: dict
@@ -692,6 +723,12 @@ claims:
     age_seconds:
       description: Its age.
       type: int
+    is_unused:
+      description: Whether no pod has it among its volumes. V(null) when not all pods were read.
+      type: bool
+    is_waiting:
+      description: Whether it has no volume yet, and no pod that needs one.
+      type: bool
     storage_class:
       description: Its StorageClass.
       type: str
@@ -753,6 +790,18 @@ certificates:
     days_left:
       description: Days until then, below 0 when it is over.
       type: float
+    lifetime_days:
+      description: Days from its begin to its end.
+      type: float
+    is_short_lived:
+      description: Whether those are fewer than 45, so that days say little.
+      type: bool
+    lifetime_left_percent:
+      description: The share of its lifetime that is left.
+      type: float
+    is_new:
+      description: Whether it was never issued, and is younger than a quarter of an hour.
+      type: bool
     renewal_overdue_seconds:
       description: For how long it should have been renewed; 0 when that is still to come.
       type: int
@@ -813,6 +862,9 @@ nodes:
     not_ready_seconds:
       description: For how long not.
       type: int
+    is_joining:
+      description: Whether it is not ready because it has just come.
+      type: bool
     pressures:
       description: What it is short of, such as V(MemoryPressure).
       type: list
@@ -823,6 +875,9 @@ nodes:
     is_schedulable:
       description: Whether it takes new pods; C(kubectl cordon) closes it.
       type: bool
+    closed_seconds:
+      description: For how long it has been closed, as far as the cluster notes it.
+      type: int
     age_seconds:
       description: Its age.
       type: int
@@ -886,7 +941,7 @@ services:
           Ingresses are known only with V(ingresses) in O(sections).
       type: bool
 usage:
-  description: What workloads take, by a metrics server.
+  description: What workloads take, by a metrics server. V(null) without one, which RV(skipped_sections) says.
   returned: always
   type: list
   elements: dict
@@ -1112,8 +1167,8 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "workloads": {"type": "list", "elements": "dict", "default": [], "options": workload},
         "restart_window": {"type": "int", "default": 3600},
         "starting_after": {"type": "int", "default": 300},
-        "pending_after": {"type": "int", "default": 60},
-        "not_ready_after": {"type": "int", "default": 60},
+        "pending_after": {"type": "int", "default": 300},
+        "not_ready_after": {"type": "int", "default": 180},
         "terminating_after": {"type": "int", "default": 60},
         "event_window": {"type": "int", "default": 3600},
         "max_pods": {"type": "int", "default": 20_000},

@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import parse_moment
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.moments import age_seconds as _age
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_words import (
     Ending,
     describe_probe,
@@ -27,6 +26,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_words i
 
 # A container in these states is on its way; they are a problem only when they last.
 _ON_THE_WAY = frozenset({"ContainerCreating", "PodInitializing", ""})
+# What stands for a text that only events have.
+UNTOLD = "its events say what it waits for"
 _READINESS_GATES = "ReadinessGatesNotReady"
 _OUT_OF_MEMORY = "OOMKilled"
 
@@ -80,6 +81,12 @@ class _Container:
     status: Mapping[str, Any]
     # It must end before the next one starts; a sidecar among the init containers runs along.
     is_init: bool
+    in_init: bool = False
+
+    @property
+    def is_sidecar(self) -> bool:
+        """Whether it runs along from among the init containers, and is ended when the others are done."""
+        return self.in_init and not self.is_init
 
     @property
     def shown(self) -> str:
@@ -142,18 +149,9 @@ def _containers(pod: Mapping[str, Any]) -> Iterator[_Container]:
     for in_spec, in_status in (("initContainers", "initContainerStatuses"), ("containers", "containerStatuses")):
         known = {each["name"]: each for each in status.get(in_status) or ()}
         for each in spec.get(in_spec) or ():
-            is_init = in_spec == "initContainers" and each.get("restartPolicy") != "Always"
-            yield _Container(each["name"], each, known.get(each["name"]) or {}, is_init)
-
-
-def _age(moment: Optional[str], now: dt.datetime) -> Optional[int]:
-    """Whole seconds since a moment; None where it is not known."""
-    if not moment:
-        return None
-    try:
-        return max(0, int((now - parse_moment(moment)).total_seconds()))
-    except InvalidOption:
-        return None
+            in_init = in_spec == "initContainers"
+            is_init = in_init and each.get("restartPolicy") != "Always"
+            yield _Container(each["name"], each, known.get(each["name"]) or {}, is_init, in_init)
 
 
 class _Look:
@@ -181,6 +179,7 @@ class _Look:
             next(iter(waiting), None)
             or self._unscheduled()
             or self._slow_start()
+            or self._not_taken()
             or self._not_ready()
             or self._was_out_of_memory()
         )
@@ -201,6 +200,8 @@ class _Look:
         since = _age((_condition(self._status, "Ready") or {}).get("lastTransitionTime"), self._now)
         ended = [(each, Ending.of(each.state("terminated"))) for each in self._containers]
         bad = [(each, ending) for each, ending in ended if ending is not None and ending.exit_code != 0]
+        # Sidecars are ended when all is over; how they took that is no reason.
+        bad.sort(key=lambda found: found[0].is_sidecar)
         container, ending = bad[0] if bad else (None, None)
         code = ending.exit_code if ending else None
         signal = ending.signal if ending else None
@@ -232,7 +233,7 @@ class _Look:
 
     def _slow_start(self) -> Optional[Problem]:
         """Something that is on its way, and has been for long."""
-        age = _age(self._status.get("startTime") or self._metadata.get("creationTimestamp"), self._now)
+        age = self._waited()
         if age is not None and age < self._times.starting_after:
             return None
         for each in self._containers:
@@ -243,12 +244,35 @@ class _Look:
                     return None
                 shown = duration(since) if since is not None else "long"
                 return Problem("PodInitializing", f"{each.shown} has run for {shown}", each.name, since_seconds=since)
+            if each.is_sidecar and each.state("running") is not None and each.status.get("started") is False:
+                text = f"{each.shown} {describe_probe(each.spec, each.status)}"
+                return Problem("PodInitializing", text, each.name, since_seconds=age)
             if waiting is not None and str(waiting.get("reason") or "") in _ON_THE_WAY:
                 reason = str(waiting.get("reason") or "ContainerCreating")
                 shown = duration(age) if age is not None else "long"
-                text = shortened(waiting.get("message")) or "its events say what it waits for"
+                text = shortened(waiting.get("message")) or UNTOLD
                 return Problem(reason, f"{each.shown} has waited for {shown}: {text}", each.name, since_seconds=age)
         return None
+
+    def _waited(self) -> Optional[int]:
+        """For how long its containers are on their way: those of a node that was started again have come anew."""
+        ready = _condition(self._status, "Ready") or {}
+        moments = [self._status.get("startTime") or self._metadata.get("creationTimestamp")]
+        if ready.get("status") == "False":
+            moments.append(ready.get("lastTransitionTime"))
+        ages = [_age(moment, self._now) for moment in moments]
+        return min((age for age in ages if age is not None), default=None)
+
+    def _not_taken(self) -> Optional[Problem]:
+        """Nobody says anything about it: neither a scheduler nor a kubelet."""
+        placed = _condition(self._status, "PodScheduled") or {}
+        is_told = placed.get("status") == "False" or any(each.status for each in self._containers)
+        age = self._since(placed)
+        if self._status.get("phase") != "Pending" or is_told or (age is not None and age < self._times.starting_after):
+            return None
+        node = self._spec.get("nodeName")
+        who = f"the kubelet of node {node}" if node else f"scheduler {self._spec.get('schedulerName') or ''}".strip()
+        return Problem("Pending", f"{who} has not taken it; look whether it runs", since_seconds=age)
 
     def _not_ready(self) -> Optional[Problem]:
         condition = _condition(self._status, "Ready")
@@ -318,10 +342,19 @@ class _Look:
         )
 
     def _must_not_end(self, container: _Container, ending: Ending) -> bool:
+        if container.is_sidecar and self._is_done:
+            return False
         if ending.exit_code != 0:
             return True
         # Done as it should be, where nobody starts it again.
-        return not container.is_init and self._spec.get("restartPolicy", "Always") == "Always"
+        policy = container.spec.get("restartPolicy") or self._spec.get("restartPolicy") or "Always"
+        return not container.is_init and policy == "Always"
+
+    @property
+    def _is_done(self) -> bool:
+        """Whether all containers that have work to do have ended, so that the sidecars are ended, too."""
+        states = [each.state("terminated") for each in self._containers if not each.in_init]
+        return self._spec.get("restartPolicy") in ("Never", "OnFailure") and all(states)
 
     def _waiting(self, container: _Container, reason: str, waiting: Mapping[str, Any]) -> Problem:
         ending = container.last

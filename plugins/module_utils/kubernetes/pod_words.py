@@ -114,12 +114,12 @@ def describe_probe(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
 
 
 def _probe(probe: Mapping[str, Any]) -> str:
-    if "httpGet" in probe:
+    if probe.get("httpGet"):
         get = probe["httpGet"]
-        return f"GET {get.get('path', '/')} on port {get.get('port')}"
-    if "tcpSocket" in probe:
+        return f"GET {get.get('path') or '/'} on port {get.get('port')}"
+    if probe.get("tcpSocket"):
         return f"TCP on port {probe['tcpSocket'].get('port')}"
-    if "grpc" in probe:
+    if probe.get("grpc"):
         return f"gRPC on port {probe['grpc'].get('port')}"
     # Arguments may carry a password; the program's name does not.
     command = (probe.get("exec") or {}).get("command") or ["?"]

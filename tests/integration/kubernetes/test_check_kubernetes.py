@@ -74,7 +74,7 @@ def test_what_is_not_asked_for_is_not_judged(clip: KubernetesApi, tmp_path: Path
     finally:
         clip.allow()
     assert run.of("unknown") == [
-        (f"kubernetes.autoscaler_{each}", "") for each in ("at_ceiling", "blind", "fixed", "disabled")
+        (f"kubernetes.autoscaler_{each}", "") for each in ("at_ceiling", "blind", "partly_blind", "fixed", "disabled")
     ]
     blind = run.finding("kubernetes.autoscaler_blind", "")["summary"]
     assert "Grant the user the verb list on horizontalpodautoscalers.autoscaling" in blind

@@ -182,7 +182,12 @@ def test_all_sections_and_no_secret(bridge: Look) -> None:
     bridge.api.no_metrics()
     before = bridge.health(storebridge.NAMESPACE, sections=["usage", "nodes"])
     assert [each["section"] for each in before["skipped_sections"]] == ["usage"]
-    assert before["skipped_sections"][0]["reason"] == "the cluster has no metrics server"
+    absent = before["skipped_sections"][0]
+    assert [absent[key] for key in ("reason", "is_absent", "is_partial")] == [
+        "the cluster has no metrics server",
+        True,
+        False,
+    ]
     assert (before["usage"], before["pods"], before["claims"]) == (None, None, None)
     name = next(
         each["metadata"]["name"]
@@ -216,7 +221,7 @@ def test_all_sections_and_no_secret(bridge: Look) -> None:
 def test_certificates_that_are_ready_and_end(clip: Look) -> None:
     result = clip.health(*autoclip.NAMESPACES, sections=[*SECTIONS[:8], "services", "ingresses"])
     # All four namespaces by one listing of each kind.
-    assert len(clip.asked) == len(set(clip.asked)) <= 12, clip.asked
+    assert len(clip.asked) == len(set(clip.asked)) == 13, clip.asked
     assert {each["exists"] for each in result["namespaces"]} == {True}
     days = {each["certificate"]: (int(each["days_left"]), each["is_ready"]) for each in result["certificates"]}
     assert days == {"autoclip-api": (5, True), "n8n": (20, True), "www": (60, True)}
@@ -269,6 +274,39 @@ def test_namespaces_one_by_one(small: Look) -> None:
     ]
 
 
+def test_a_namespace_that_goes_and_a_kind_that_is_not_shown(small: Look) -> None:
+    """What still runs looks well, and nothing can be made any more."""
+    goes = {"metadata": {"name": "shop"}, "status": {"phase": "Terminating"}}
+    small.api.create({"apiVersion": "v1", "kind": "Namespace", **goes})
+    held = pod("web")
+    held["metadata"] |= {"finalizers": ["example.com/hold"], "deletionTimestamp": "2026-01-31T08:00:00Z"}
+    small.api.create(held)
+    small.api.deny("list", "statefulsets.apps")
+    result = small.health("shop", workloads=[{**WORKLOAD, "kind": "statefulset", "name": "db"}])
+    small.api.allow()
+    assert [(each["exists"], each["is_terminating"]) for each in result["namespaces"]] == [(True, True)]
+    # Nobody knows whether it is there; that is no yes, and no no.
+    assert [(each["workload"], each["is_missing"]) for each in result["workloads"]] == [("db", None)]
+    assert [(each["section"], each["is_partial"]) for each in result["skipped_sections"]] == [("workloads", True)]
+
+
+def test_two_namespaces_of_a_crowded_cluster(small: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(9):
+        small.api.create(pod(f"other-{number}", "another"))
+    for namespace in ("shop", "blog"):
+        small.api.create(pod("web", namespace))
+    monkeypatch.setattr(ask, "PAGE", 2)
+    monkeypatch.setattr(ask, "MOST_OTHERS", 3)
+    result = small.health("shop", "blog", sections=["pods"])
+    assert sorted(each["name"] for each in result["namespaces"] if each["exists"]) == ["blog", "shop"]
+    assert result["pods"]["total_count"] == 2
+    # The rest of the others is not read, and of the next kind nothing of them.
+    assert small.asked.count("/api/v1/pods") == 2
+    assert [path for path in small.asked if "jobs" in path] == [
+        f"/apis/batch/v1/namespaces/{namespace}/jobs" for namespace in ("shop", "blog")
+    ]
+
+
 def test_refusals_failures_and_silence_cost_a_section_each(small: Look) -> None:
     small.api.create(pod("web"))
     small.api.deny("list", "horizontalpodautoscalers.autoscaling")
@@ -296,9 +334,10 @@ def test_refusals_failures_and_silence_cost_a_section_each(small: Look) -> None:
     silent = small.health("shop", read_timeout=0.5)
     assert (silent["available"], silent["pods"]["ready_count"], silent["cron_jobs"]) == (True, 1, None)
     unread = {each["section"] for each in silent["skipped_sections"]}
-    assert {"cron_jobs", "workloads", "nodes"} <= unread and "pods" not in unread
+    # The nodes are nobody's namespace, and are looked at by name or with the whole cluster.
+    assert {"cron_jobs", "workloads", "claims"} <= unread and not {"pods", "nodes"} & unread
     assert all("does not answer in time" in each["reason"] for each in silent["skipped_sections"])
-    assert len([path for path in small.asked if "cronjobs" not in path]) == 2, small.asked
+    assert len([path for path in small.asked if "cronjobs" not in path]) == 3, small.asked
     # A kubelet that may not be asked: the figures of its claims are unknown, by name.
     small.api.heal()
     small.api.create({**pod("db"), "spec": {"nodeName": "a", **_CLAIM}})
@@ -335,8 +374,14 @@ def test_two_thousand_pods_in_ten_requests(small: Look, monkeypatch: pytest.Monk
         document = pod(f"web-{number:04}", **(crash if number % 50 == 0 else {}))
         document["metadata"] |= {"ownerReferences": [owner], "labels": {"pod-template-hash": "5c6d7f8b9"}}
         small.api.create(document)
+    # However its pods are run, and whether they keep anything.
+    for kind, version in (("StatefulSet", "apps/v1"), ("DaemonSet", "apps/v1"), ("PersistentVolumeClaim", "v1")):
+        metadata = {"name": "db", "namespace": "shop"}
+        spec = {"resources": {"requests": {"storage": "1Gi"}}} if version == "v1" else {}
+        small.api.create({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec, "status": {}})
     result = small.health("shop")
-    assert len(small.asked) <= 10, small.asked
+    assert len(small.asked) == 10, small.asked
+    assert ([each["kind"] for each in result["workloads"]], len(result["claims"])) == (["daemonset", "statefulset"], 1)
     assert (result["pods"]["total_count"], result["pods"]["unhealthy_count"]) == (2000, 40)
     # Forty pods of one workload are one thing to look at.
     [group] = result["pods"]["groups"]

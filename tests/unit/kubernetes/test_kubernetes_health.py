@@ -12,31 +12,35 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.clai
     budget_facts,
     certificate_facts,
     claim_facts,
-    mounts,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.common import controller_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.common import controller_of, workload_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.deprecated import (
     deprecated_facts,
     snippet_facts,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.events import event_groups, speaks_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.events import event_groups, newest_texts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.jobs import (
     cron_jobs_facts,
     due_times,
     jobs_facts,
     settled_jobs,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.nodes import nodes_facts
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods import Pods, look_at, pods_facts
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.nodes import nodes_facts, requested
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods import (
+    Pods,
+    look_at,
+    pods_facts,
+    with_events,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.services import services_facts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.usage import usage_facts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.volumes import (
     mounted_claims,
+    used_claims,
     volumes_facts,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.workloads import (
     Expected,
-    pointed_at,
     workloads_facts,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state import Times
@@ -193,21 +197,71 @@ def test_exactly_so_many(replicas: int, pods: int, exactly: int | None, is_exact
 def test_missing_workloads_are_told_where_the_kind_was_listed() -> None:
     expected = [Expected("deployment", "shop", "web"), Expected("statefulset", "shop", "db")]
     found = workloads_facts({"deployment": [], "statefulset": None}, None, expected)
-    assert [(each["workload"], each["is_missing"]) for each in found] == [("web", True)]
+    # Where they could not be, nobody knows.
+    assert [(each["workload"], each["is_missing"]) for each in found] == [("web", True), ("db", None)]
 
 
-def test_kinds_that_nothing_points_at_are_not_listed() -> None:
-    seen = look(pod("db-0", ("StatefulSet", "db"))).seen
-    event = thing("e", involvedObject={"kind": "DaemonSet", "name": "agent"})
-    scaled = thing("a", spec={"scaleTargetRef": {"kind": "StatefulSet", "name": "x"}})
-    assert pointed_at("statefulset", seen, (), (), ())
-    assert not pointed_at("daemonset", seen, (), (), ())
-    assert pointed_at("daemonset", (), [event], (), ())
-    assert pointed_at("statefulset", (), (), [scaled], ())
-    assert pointed_at("statefulset", (), (), (), [Expected("statefulset", "shop", "db")])
-    assert speaks_of([event], "daemonset") and not speaks_of([event], "persistentvolumeclaim")
-    claim = {"volumes": [{"persistentVolumeClaim": {"claimName": "data"}}]}
-    assert mounts(look(pod("db-0", spec=claim)).seen) and not mounts(seen)
+def sts(pods: Pods, ready: int = 0, **spec: Any) -> dict[str, Any]:
+    """A StatefulSet of three."""
+    status = {"replicas": len(pods.seen), "readyReplicas": ready, "observedGeneration": 1}
+    document = thing("db", metadata={"generation": 1}, spec={"replicas": 3, **spec}, status={**status, **REVISIONS})
+    [facts] = workloads_facts({"statefulset": [document]}, pods, [])
+    return facts
+
+
+REVISIONS = {"currentRevision": "db-1", "updateRevision": "db-2"}
+STARTS = {"phase": "Pending", "conditions": [], "startTime": ago(20)}
+LEAVES = {"deletionTimestamp": ago(-20)}
+
+
+def test_what_is_on_its_way_is_no_lack() -> None:
+    """Nobody is called at night for a rollout that goes on."""
+    db = ("StatefulSet", "db")
+    # One after the other: the second one is not even made.
+    assert sts(look(pod("db-0", db, status=STARTS)))["unexplained_count"] == 0
+    assert sts(look(pod("db-0", db, status=CRASH)))["unexplained_count"] == 0
+    assert sts(look(pod("db-0", db)), 1, podManagementPolicy="Parallel")["unexplained_count"] == 2
+    assert sts(look())["unexplained_count"] == 3
+    # The old one has until its grace period ends.
+    old = pod("web-1")
+    old["metadata"] |= LEAVES
+    recreated = deployment(1, 0)
+    recreated["spec"]["strategy"] = {"type": "Recreate"}
+    assert one(recreated, look(old))["unexplained_count"] == 0
+    assert one(deployment(1, 0), look(old))["unexplained_count"] == 1
+    # Ready, and not yet for minReadySeconds; or ready since the workload was listed.
+    assert one(deployment(2, 0), look(pod("web-1"), pod("web-2")))["unexplained_count"] == 0
+    # Two that a quota forbids.
+    assert one(deployment(4, 2), look(pod("web-1"), pod("web-2")))["unexplained_count"] == 2
+
+
+def test_a_strategy_is_no_fault() -> None:
+    found = sts(look(), 3, updateStrategy={"type": "OnDelete"})
+    assert (found["waits_for_deletion"], found["is_stuck"]) == (True, False)
+    # One that no node is to have shows nothing.
+    agent = thing("agent", metadata={"generation": 1}, spec={}, status={"observedGeneration": 1})
+    [found] = workloads_facts({"daemonset": [agent]}, look(), [])
+    assert found["is_scaled_to_zero"] is True
+
+
+def test_pods_of_a_node_are_their_own() -> None:
+    document = pod("etcd-node-1", ("Node", "node-1"))
+    assert workload_of(document) == ("pod", "shop", "etcd-node-1")
+
+
+def test_events_tell_what_a_pod_waits_for() -> None:
+    created = {"name": "app", "state": {"waiting": {"reason": "ContainerCreating"}}}
+    waits = {"phase": "Pending", "conditions": [], "startTime": ago(900), "containerStatuses": [created]}
+    events = [
+        event("web-1", "FailedMount", seconds=60) | {"message": 'MountVolume.SetUp failed: secret "tls" not found'},
+        event("web-1", "FailedScheduling", seconds=600) | {"message": "no room"},
+        event("web-1", "Odd") | {"message": None, "involvedObject": None},
+    ]
+    pods = with_events(look(pod("web-1", status=waits), pod("web-2")), newest_texts(events, NOW))
+    told = pods.seen[0].state.problem
+    assert told is not None
+    assert told.detail == 'container app has waited for 15 min: MountVolume.SetUp failed: secret "tls" not found'
+    assert pods.seen[1].state.problem is None
 
 
 def job(name: str, *conditions: dict[str, Any], age: int = 3600, **status: Any) -> dict[str, Any]:
@@ -241,6 +295,16 @@ def test_jobs() -> None:
     assert found["b-2"]["detail"] == "Job has reached the limit; Error: container app ended with exit code 3"
     assert [(each["is_active"], each["active_seconds"]) for each in found.values()][2:] == [(False, None), (True, 3600)]
     assert {name for _kind, _namespace, name in settled_jobs(jobs)} == {"b-0", "b-1", "b-2"}
+    # The job that went well since then is gone; its CronJob remembers it.
+    cron = thing("backup", spec={}, status={"lastSuccessfulTime": ago(30)})
+    assert {each["is_superseded"] for each in jobs_facts([job("b-2", FAILED)], pods, NOW, [cron])} == {True}
+    [found] = cron_jobs_facts([{**cron, "spec": {"schedule": "@daily"}}], [job("b-2", FAILED)], NOW)
+    assert found["is_last_failed"] is False
+    # No pod was ever made of it.
+    starved = [
+        each["is_starved"] for each in jobs_facts([job("b-3"), job("b-4", age=60), job("b-5", active=1)], pods, NOW)
+    ]
+    assert starved == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -259,6 +323,11 @@ def test_jobs() -> None:
         ("0 9 * * mon-fri", None, 23 * 3600, 0, 0, 3 * 86400),
         ("0 0 1 1 *", None, 30 * 86400, 0, 0, 365 * 86400),
         ("every day", None, 60, None, None, None),
+        # What github.com/robfig/cron reads besides.
+        ("@every 1h30m", None, 2 * 3600, 1800, 1, 5400),
+        ("5/15 * * * ?", None, 900, 600, 1, 900),
+        ("TZ=Asia/Seoul 0 2 * * *", None, 39 * 3600, 15 * 3600, 1, 86400),
+        ("@every fortnight", None, 60, None, None, None),
         ("0 2 * * *", "Mars/Base", 60, None, None, None),
     ],
 )
@@ -267,6 +336,24 @@ def test_what_a_schedule_has_missed(
 ) -> None:
     found = due_times(schedule, zone, NOW - dt.timedelta(seconds=last_seconds), NOW)
     assert (found.late_seconds, found.missed_count, found.interval_seconds) == (late, missed, interval)
+
+
+def test_an_hour_that_does_not_exist_is_not_missed() -> None:
+    # On 2026-03-29 the clocks of Berlin go from 02:00 to 03:00.
+    now = dt.datetime(2026, 3, 29, 8, 0, tzinfo=dt.timezone.utc)
+    found = due_times("30 2 * * *", "Europe/Berlin", dt.datetime(2026, 3, 28, 1, 30, tzinfo=dt.timezone.utc), now)
+    assert (found.late_seconds, found.missed_count) == (0, 0)
+
+
+def test_starts_before_a_deadline_or_a_change_are_not_missed() -> None:
+    spec = {"schedule": "0 * * * *", "startingDeadlineSeconds": 200}
+    resumed = {"managedFields": [{"manager": "kubectl", "time": ago(600)}, {"subresource": "status", "time": ago(1)}]}
+    cron = thing("backup", metadata=resumed, spec=spec, status={"lastScheduleTime": ago(9 * 86400)})
+    [found] = cron_jobs_facts([cron], [], NOW)
+    assert (found["late_seconds"], found["missed_count"]) == (0, 1)
+    # A job of every minute may take two.
+    cron = thing("tick", spec={"schedule": "* * * * *"}, status={"lastSuccessfulTime": ago(180)})
+    assert cron_jobs_facts([cron], [], NOW)[0]["success_age_intervals"] == 0.2
 
 
 def test_cron_jobs() -> None:
@@ -305,6 +392,9 @@ def scaler(current: int, utilization: int | None, *conditions: dict[str, Any], l
 BLIND = {"type": "ScalingActive", "status": "False", "reason": "FailedGetResourceMetric", "message": "no metrics."}
 
 
+NO_TARGET = {"type": "AbleToScale", "status": "False", "reason": "FailedGetScale", "lastTransitionTime": ago(900)}
+
+
 @pytest.mark.parametrize(
     ("document", "true_ones"),
     [
@@ -316,12 +406,15 @@ BLIND = {"type": "ScalingActive", "status": "False", "reason": "FailedGetResourc
         (scaler(5, None, true("ScalingLimited", reason="TooManyReplicas")), {"is_at_ceiling", "is_saturated"}),
         (scaler(3, None, true("ScalingLimited", reason="TooFewReplicas")), set()),
         (scaler(3, None, BLIND), {"is_blind"}),
+        # Its pods have just come.
+        (scaler(3, None, {**BLIND, "lastTransitionTime": ago(60)}), set()),
+        (scaler(3, None, true("ScalingActive"), NO_TARGET), {"is_blind"}),
         (scaler(0, None, {**BLIND, "reason": "ScalingDisabled"}), {"is_disabled"}),
         (scaler(5, 50, least=5), {"is_at_ceiling", "is_fixed"}),
     ],
 )
 def test_autoscalers(document: dict[str, Any], true_ones: set[str]) -> None:
-    found = autoscaler_facts(document)
+    found = autoscaler_facts(document, NOW)
     assert {name for name, value in found.items() if value is True} == true_ones
     assert (found["blind_reason"] is not None) == ("is_blind" in true_ones)
 
@@ -335,8 +428,31 @@ def test_metrics_in_quantities() -> None:
     document["status"]["currentMetrics"] = [
         {"type": "External", "external": {"metric": metric, "current": {"averageValue": "45500m"}}}
     ]
-    [found] = autoscaler_facts(document)["metrics"]
+    [found] = autoscaler_facts(document, NOW)["metrics"]
     assert found == {"name": "queue_length", "target": "30", "current": "45500m", "target_percent": 151.7}
+
+
+def test_figures_that_an_autoscaler_lacks() -> None:
+    # Nobody has ever looked at it.
+    assert autoscaler_facts(thing(spec={"maxReplicas": 3}, status=None), NOW)["is_blind"] is None
+    new = thing(metadata={"creationTimestamp": ago(5)}, spec={"maxReplicas": 3, "metrics": None})
+    assert autoscaler_facts(new, NOW)["is_blind"] is False
+    document = scaler(3, 50, true("ScalingActive"))
+    target = {"type": "Value", "value": "30"}
+    document["spec"]["metrics"] += [
+        {"type": "Object", "object": {"metric": {"name": "rate"}, "describedObject": {"name": name}, "target": target}}
+        for name in ("a", "b")
+    ]
+    document["status"]["currentMetrics"] += [
+        {"type": ""},
+        {
+            "type": "Object",
+            "object": {"metric": {"name": "rate"}, "describedObject": {"name": "b"}, "current": {"value": "15"}},
+        },
+    ]
+    found = autoscaler_facts(document, NOW)
+    assert [found[key] for key in ("is_blind", "blind_metrics", "blind_metrics_count")] == [False, ["rate"], 1]
+    assert [each["target_percent"] for each in found["metrics"]] == [71.4, None, 50.0]
 
 
 def node(*conditions: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -371,6 +487,26 @@ def test_nodes() -> None:
     ]
     [found] = nodes_facts([node()], None, NOW)
     assert found["is_ready"] is None
+    joins = node({**gone, "status": "False", "reason": "KubeletNotReady"})
+    joins["metadata"]["creationTimestamp"] = ago(40)
+    [found] = nodes_facts([joins], None, NOW)
+    assert (found["is_ready"], found["is_joining"]) == (False, True)
+    closed = node(true("Ready"), unschedulable=True, taints=[{"key": CLOSED, "timeAdded": ago(7200)}, {"key": "x"}])
+    assert nodes_facts([closed], None, NOW)[0]["closed_seconds"] == 7200
+
+
+CLOSED = "node.kubernetes.io/unschedulable"
+
+
+def test_what_a_pod_asks_for_as_the_scheduler_counts() -> None:
+    def asks(cpu: str, **more: Any) -> dict[str, Any]:
+        return {"name": "x", "resources": {"requests": {"cpu": cpu}, "limits": None}, **more}
+
+    sidecar = asks("100m", restartPolicy="Always")
+    spec = {"initContainers": [sidecar, asks("2")], "containers": [asks("1")], "overhead": {"cpu": "10m"}}
+    assert float(requested(pod("a", spec=spec), "cpu")) == 2.11
+    assert float(requested(pod("a", spec={"initContainers": [sidecar], "containers": [asks("1")]}), "cpu")) == 1.1
+    assert float(requested(pod("a", spec={"containers": None, "resources": {"requests": {"cpu": "3"}}}), "cpu")) == 3
 
 
 def test_claims_budgets_and_certificates() -> None:
@@ -388,6 +524,15 @@ def test_claims_budgets_and_certificates() -> None:
     assert found["resize"].endswith("when a pod mounts it again: Waiting for user to restart a pod")
     pending = claim_facts(thing("data", spec={}, status={"phase": "Pending"}), NOW)
     assert [pending[key] for key in ("phase", "is_growing", "capacity_bytes")] == ["Pending", False, None]
+
+    # A class that waits for a pod gives it no volume before.
+    unused = claim_facts(thing("data", spec={}, status={"phase": "Pending"}), NOW, frozenset())
+    wanted = claim_facts(thing("data", spec={}, status={"phase": "Pending"}), NOW, frozenset({("shop", "data")}))
+    assert [(each["is_unused"], each["is_waiting"]) for each in (pending, unused, wanted)] == [
+        (None, False),
+        (True, True),
+        (False, False),
+    ]
 
     assert budget_facts(thing(status={"expectedPods": 1, "disruptionsAllowed": 0}))["is_blocking"] is True
     assert budget_facts(thing(status={"expectedPods": 0, "disruptionsAllowed": 0}))["is_blocking"] is False
@@ -407,6 +552,16 @@ def test_claims_budgets_and_certificates() -> None:
         False,
         "it was never issued",
     ]
+    short = {"notBefore": ago(86400), "notAfter": ago(-86400), "renewalTime": ago(-3600), "conditions": None}
+    found = certificate_facts(thing(status=short), NOW)
+    assert [found[key] for key in ("lifetime_days", "is_short_lived", "lifetime_left_percent", "is_new")] == [
+        2.0,
+        True,
+        50.0,
+        False,
+    ]
+    new = certificate_facts(thing(metadata={"creationTimestamp": ago(20)}, status={}), NOW)
+    assert (new["is_new"], new["is_short_lived"], new["lifetime_left_percent"]) == (True, False, None)
 
 
 def event(name: str, reason: str, count: int = 1, seconds: int = 60, **more: Any) -> dict[str, Any]:
@@ -496,6 +651,7 @@ def test_volumes() -> None:
     claim = {"volumes": [{"persistentVolumeClaim": {"claimName": "data"}}, {"name": "tmp", "ephemeral": {}}]}
     pods = look(pod("db-0", spec=claim), pod("new", spec={**claim, "nodeName": None}))
     mounted = mounted_claims(pods.seen)
+    assert set(mounted) <= used_claims(pods.seen)
     assert mounted == {("shop", "data"): "node-1", ("shop", "db-0-tmp"): "node-1"}
     said = {"pvcRef": {"namespace": "shop", "name": "data"}, "usedBytes": 9, "capacityBytes": 10, "inodesUsed": 1}
     summary = {"pods": [{"volume": [{**said, "inodes": 4, "availableBytes": 1}, {"name": "token"}]}, {}]}

@@ -55,16 +55,27 @@ def pod(state: dict[str, Any] | None = None, phase: str = "Running", ready: bool
         **more.get("status", {}),
     }
     if "init" in more:
-        sidecar = {"restartPolicy": "Always"} if more.get("sidecar") else {}
+        sidecar: dict[str, Any] = {"restartPolicy": "Always"} if more.get("sidecar") else {}
+        if more.get("startup"):
+            # Fields that a server leaves out may also be null.
+            sidecar["startupProbe"] = {"tcpSocket": None, "httpGet": {"path": None, "port": 80}}
         spec["initContainers"] = [{"name": "migrate", "image": IMAGE, **sidecar}]
         status["initContainerStatuses"] = [
-            {"name": "migrate", "restartCount": 0, "ready": False, "state": more["init"]}
+            {
+                "name": "migrate",
+                "restartCount": 0,
+                "ready": False,
+                "started": not more.get("startup"),
+                "state": more["init"],
+            }
         ]
     metadata = {"name": "web-1", "namespace": "shop", "creationTimestamp": ago(more.get("age", 7200))}
     return {"metadata": {**metadata, **more.get("metadata", {})}, "spec": spec, "status": status}
 
 
 SCHEDULED = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": ago(30)}
+OLD = {"conditions": []}
+FRACTION = "2026-01-31T06:00:00.123456789Z"
 NO_ROOM = "0/3 nodes are available: 3 Insufficient memory"
 
 
@@ -166,7 +177,7 @@ NO_ROOM = "0/3 nodes are available: 3 Insufficient memory"
             "app",
         ),
         (
-            pod(waits("ContainerCreating"), "Pending", False, age=900),
+            pod(waits("ContainerCreating"), "Pending", False, age=900, condition={"lastTransitionTime": ago(900)}),
             "ContainerCreating",
             "container app has waited for 15 min: its events say what it waits for",
             "app",
@@ -245,6 +256,33 @@ NO_ROOM = "0/3 nodes are available: 3 Insufficient memory"
             "app",
         ),
         (pod(ended(4), "Failed", False, policy="Never"), "Error", "container app ended with exit code 4", "app"),
+        # Not that of the sidecar, which was ended afterwards.
+        (
+            pod(ended(4), "Failed", False, policy="Never", init=ended(137), sidecar=True),
+            "Error",
+            "container app ended with exit code 4",
+            "app",
+        ),
+        # The sidecar that does not start, not the container that waits for it.
+        (
+            pod(waits("PodInitializing"), "Pending", False, init=RUNS, sidecar=True, status=OLD, startup=True),
+            "PodInitializing",
+            "container migrate has not started: its startup probe (GET / on port 80) has not succeeded",
+            "migrate",
+        ),
+        # Neither a scheduler nor a kubelet says anything.
+        (
+            {"metadata": {"name": "lost", "creationTimestamp": ago(900)}, "spec": {}, "status": {"phase": "Pending"}},
+            "Pending",
+            "scheduler has not taken it; look whether it runs",
+            None,
+        ),
+        (
+            pod(None, "Pending", False, status={"conditions": None, "containerStatuses": None}),
+            "Pending",
+            "the kubelet of node node-1 has not taken it; look whether it runs",
+            None,
+        ),
         (
             pod(None, "Running", False, status={"reason": "NodeLost", "message": "Node node-1 is unresponsive"}),
             "NodeLost",
@@ -281,6 +319,14 @@ def test_one_problem(document: dict[str, Any], reason: str, detail: str, contain
         (pod(restarts=3, last=ended(137, "OOMKilled", 90_000)), False),
         (pod(restarts=3, last=ended(1, seconds=60)), False),
         (pod(metadata={"deletionTimestamp": ago(10)}, ready=False), False),
+        # Its node was started again, and it with it.
+        (pod(waits("ContainerCreating"), ready=False, age=900_000, condition={"lastTransitionTime": ago(30)}), False),
+        # What a fraction of nine digits says is a moment as well.
+        (pod(restarts=1, last={"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": FRACTION}}), False),
+        # All work is done, and the sidecar is ended.
+        (pod(ended(0, "Completed"), policy="Never", init=ended(143), sidecar=True), False),
+        # A container that is not started again, in a pod whose others are.
+        (pod(ended(0, "Completed"), container={"restartPolicy": "Never"}), False),
         # Nobody has said anything yet.
         (
             {

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster
@@ -16,23 +16,27 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds impor
 Documents = list[dict[str, Any]]
 # Many pods come in few requests; the server is content with that for one who asks once in a while.
 PAGE = 2000
+# So many objects of other namespaces may be read to get at those of several by one listing.
+MOST_OTHERS = 3 * PAGE
 
 
 class Asking:
     """One look at a cluster.
 
     Without namespaces all are looked at. One is asked for itself; several are asked for at once, by one listing of the
-    whole cluster, and one by one where that is not allowed.
+    whole cluster, and one by one where that is not allowed, or where the cluster has very much else.
     """
 
     def __init__(self, cluster: Cluster, namespaces: Sequence[str]) -> None:
         self._cluster = cluster
         self.namespaces = tuple(dict.fromkeys(namespaces))
-        self.skipped: list[dict[str, str]] = []
+        self.skipped: list[dict[str, Any]] = []
         self.truncated: list[str] = []
         self.answered = False
         # Why nothing more is asked: the server is gone.
         self.broken: Optional[ClusterError] = None
+        # The whole cluster has so much else that its listing costs more than those of the namespaces.
+        self._is_crowded = False
         self._known: dict[tuple[str, Optional[str]], Optional[Documents]] = {}
 
     def list(
@@ -83,7 +87,8 @@ class Asking:
     def skip(self, section: str, error: ClusterError) -> None:
         """Remember that a section could not be read."""
         reason, dot, remedy = error.message.partition(". ")
-        self.skipped.append({"section": section, "reason": reason if dot else error.message, "remedy": remedy})
+        told = {"section": section, "reason": reason if dot else error.message, "remedy": remedy}
+        self.skipped.append({**told, "is_absent": False, "is_partial": False})
         if error.is_cluster_wide:
             self.broken = error
 
@@ -114,12 +119,30 @@ class Asking:
             return list(itertools.islice(pages(None), most))
         if len(self.namespaces) == 1:
             return list(itertools.islice(pages(self.namespaces[0]), most))
+        if self._is_crowded:
+            return self._one_by_one(pages, most)
         try:
             wanted = set(self.namespaces)
-            found = (each for each in pages(None) if each["metadata"].get("namespace") in wanted)
-            return list(itertools.islice(found, most))
+            found = list(itertools.islice(self._only(wanted, pages(None)), most))
+            if not self._is_crowded:
+                return found
         except ClusterError as error:
             if error.kind != "forbidden":
                 raise
+        return self._one_by_one(pages, most)
+
+    def _one_by_one(self, pages: Callable[[str], Iterator[dict[str, Any]]], most: Optional[int]) -> Documents:
         each_one = itertools.chain.from_iterable(pages(namespace) for namespace in self.namespaces)
         return list(itertools.islice(each_one, most))
+
+    def _only(self, wanted: set[str], found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Those of the namespaces; ends early where most are others'."""
+        others = 0
+        for each in found:
+            if each["metadata"].get("namespace") in wanted:
+                yield each
+                continue
+            others += 1
+            if others > MOST_OTHERS:
+                self._is_crowded = True
+                return

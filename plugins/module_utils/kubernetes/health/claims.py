@@ -6,26 +6,35 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Container
 from typing import Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.claim import claim_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.common import (
     Document,
     Facts,
-    age_seconds,
     condition,
-    moment_of,
     name_of,
     namespace_of,
+    percent,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods import Seen
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.moments import age_seconds, moment_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_words import shortened
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.quantity import bytes_of
 
+_SHORT_LIVED_DAYS = 45
+_ISSUE_SECONDS = 900
 
-def claim_facts(document: Document, now: dt.datetime) -> Facts:
-    """One PersistentVolumeClaim, and how far its growth is."""
+
+def claim_facts(document: Document, now: dt.datetime, mounted: Optional[Container[tuple[str, str]]] = None) -> Facts:
+    """One PersistentVolumeClaim, and how far its growth is.
+
+    Args:
+        document: The server's document.
+        now: The moment that counts as now.
+        mounted: Namespace and name of the claims that pods use; None where that is not known.
+
+    """
     claim = claim_of(document)
     requested = bytes_of(claim.requested)
     capacity = None if claim.capacity is None else bytes_of(claim.capacity)
@@ -45,6 +54,9 @@ def claim_facts(document: Document, now: dt.datetime) -> Facts:
         "namespace": claim.namespace,
         "claim": claim.name,
         "phase": claim.phase,
+        # It waits for a pod that uses it, as many classes have it.
+        "is_unused": None if mounted is None else (claim.namespace, claim.name) not in mounted,
+        "is_waiting": claim.phase == "Pending" and mounted is not None and (claim.namespace, claim.name) not in mounted,
         "age_seconds": age_seconds(document["metadata"].get("creationTimestamp"), now),
         "storage_class": claim.storage_class,
         "volume": claim.volume,
@@ -55,12 +67,6 @@ def claim_facts(document: Document, now: dt.datetime) -> Facts:
         "resize": resize,
         "is_deleted": claim.is_deleted,
     }
-
-
-def mounts(pods: Iterable[Seen]) -> bool:
-    """Whether any pod has a claim among its volumes."""
-    volumes = (volume for each in pods for volume in (each.document.get("spec") or {}).get("volumes") or ())
-    return any("persistentVolumeClaim" in volume or "ephemeral" in volume for volume in volumes)
 
 
 def budget_facts(document: Document) -> Facts:
@@ -86,6 +92,8 @@ def certificate_facts(document: Document, now: dt.datetime) -> Facts:
     ready = condition(document, "Ready")
     ends, renews = status.get("notAfter"), status.get("renewalTime")
     namespace, name = namespace_of(document), name_of(document)
+    lifetime, left = _days_from(moment_of(status.get("notBefore")), ends), days_between(now, ends)
+    age = age_seconds(document["metadata"].get("creationTimestamp"), now)
     return {
         "name": f"{namespace}/{name}",
         "namespace": namespace,
@@ -96,7 +104,13 @@ def certificate_facts(document: Document, now: dt.datetime) -> Facts:
         "reason": None if ready.get("status") == "True" else shortened(ready.get("message")) or "it was never issued",
         "is_issued": bool(ends),
         "not_after": ends,
-        "days_left": days_between(now, ends),
+        "days_left": left,
+        "lifetime_days": lifetime,
+        # It never has 30 days left for long, and is judged by what is left of its own lifetime.
+        "is_short_lived": lifetime is not None and lifetime < _SHORT_LIVED_DAYS,
+        "lifetime_left_percent": None if left is None or not lifetime else percent(max(0.0, left), lifetime),
+        # Its first issue takes a while.
+        "is_new": not ends and age is not None and age < _ISSUE_SECONDS,
         # For how long it should have been renewed.
         "renewal_overdue_seconds": age_seconds(renews, now) if renews else None,
         "failed_attempts_count": int(status.get("failedIssuanceAttempts") or 0),
@@ -105,5 +119,9 @@ def certificate_facts(document: Document, now: dt.datetime) -> Facts:
 
 def days_between(now: dt.datetime, ends: object) -> Optional[float]:
     """Days until a moment with one decimal, below 0 when it is over; None where it is not known."""
+    return _days_from(now, ends)
+
+
+def _days_from(begin: Optional[dt.datetime], ends: object) -> Optional[float]:
     moment = moment_of(str(ends)) if ends else None
-    return None if moment is None else round((moment - now).total_seconds() / 86400, 1)
+    return None if moment is None or begin is None else round((moment - begin).total_seconds() / 86400, 1)

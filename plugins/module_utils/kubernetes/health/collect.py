@@ -19,14 +19,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.clai
     budget_facts,
     certificate_facts,
     claim_facts,
-    mounts,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.common import Facts, namespace_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.deprecated import (
     deprecated_facts,
     snippet_facts,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.events import event_groups, speaks_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.events import event_groups, newest_texts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.jobs import (
     cron_jobs_facts,
     jobs_facts,
@@ -39,11 +38,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods
     Pods,
     look_at,
     pods_facts,
+    with_events,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.services import services_facts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.usage import node_usage, usage_facts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.volumes import (
     mounted_claims,
+    used_claims,
     volumes_facts,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state import Times
@@ -65,8 +66,9 @@ SECTIONS = (
     "volumes",
     "version",
 )
-# Eight requests for a namespace, and one each for StatefulSets, DaemonSets and claims where there are any.
+# Ten requests for a namespace, and one more for the nodes of a whole cluster, which no namespace has.
 DEFAULT_SECTIONS = SECTIONS[:8]
+OF_NAMESPACES = tuple(section for section in DEFAULT_SECTIONS if section != "nodes")
 # Section -> the keys of the result that come from it.
 _KEYS = {"jobs": ("jobs", "cron_jobs"), "ingresses": ("snippets",)}
 # So many nodes are asked for the figures of their volumes.
@@ -110,7 +112,7 @@ class _Health:
     ) -> None:
         self._cluster = cluster
         self._params = params
-        self._wanted = params["sections"] or DEFAULT_SECTIONS
+        self._wanted = params["sections"] or (OF_NAMESPACES if params["namespaces"] else DEFAULT_SECTIONS)
         self._expected = expected
         self._now = now
         self._ask = Asking(cluster, params["namespaces"])
@@ -136,6 +138,10 @@ class _Health:
         facts["namespaces"] = self._namespaces()
         facts["deprecated"] = deprecated_facts((kind, each) for kind, found in self._listed for each in found)
         ask = self._ask
+        for each in ask.skipped:
+            # What else there is of the section was read, so that its facts alone do not show the gap.
+            held = facts.get(each["section"].partition(".")[0])
+            each["is_partial"] = held is not None and each["section"] != "namespaces" and not each["is_absent"]
         if not ask.answered and ask.skipped:
             reason = (
                 ask.broken.message if ask.broken else f"{ask.skipped[0]['reason']}. {ask.skipped[0]['remedy']}".strip()
@@ -167,6 +173,9 @@ class _Health:
         return found
 
     def _fill(self, facts: Facts) -> None:
+        events = self._events() if self._wants("events") else None
+        if self._pods is not None and events:
+            self._pods = with_events(self._pods, newest_texts(events, self._now))
         jobs = self._list("job", "jobs") if self._wants("jobs", "pods") else None
         if self._pods is not None and self._wants("pods"):
             facts["pods"] = pods_facts(
@@ -177,24 +186,28 @@ class _Health:
             )
         if self._wants("jobs"):
             cron_jobs = self._list("cronjob", "cron_jobs")
-            facts["jobs"] = None if jobs is None else jobs_facts(jobs, self._pods, self._now)
+            facts["jobs"] = None if jobs is None else jobs_facts(jobs, self._all_pods, self._now, cron_jobs or ())
             facts["cron_jobs"] = None if cron_jobs is None else cron_jobs_facts(cron_jobs, jobs or (), self._now)
-        events = self._events() if self._wants("events") else None
         scaled = self._list("horizontalpodautoscaler", "autoscalers") if self._wants("autoscalers") else None
         if scaled is not None:
-            facts["autoscalers"] = _sorted(autoscaler_facts(each) for each in scaled)
+            facts["autoscalers"] = _sorted(autoscaler_facts(each, self._now) for each in scaled)
         if self._wants("workloads"):
-            facts["workloads"] = self._workloads(events or (), scaled or ())
+            facts["workloads"] = self._workloads()
         if events is not None:
             unwell = _unwell(self._pods)
             window = self._params["event_window"]
             facts["events"] = event_groups(events, self._pods, unwell, self._now, window)
-        self._fill_small(facts, events)
+        self._fill_small(facts)
 
-    def _fill_small(self, facts: Facts, events: Optional[Documents]) -> None:
+    @property
+    def _all_pods(self) -> Optional[Pods]:
+        """The pods, where none is left out; what is not among them may be there all the same."""
+        return None if "pod" in self._ask.truncated else self._pods
+
+    def _fill_small(self, facts: Facts) -> None:
         """The sections that need no other."""
         if self._wants("claims"):
-            facts["claims"] = self._claims(events or ())
+            facts["claims"] = self._claims()
         if self._wants("certificates"):
             certificates = self._optional("certificate", "certificates")
             if certificates is not None:
@@ -212,7 +225,7 @@ class _Health:
         if self._wants("nodes"):
             nodes = self._list("node", "nodes")
             # Only the pods of all namespaces say what is asked for of a node.
-            pods = None if self._ask.namespaces or "pod" in self._ask.truncated else self._pods
+            pods = None if self._ask.namespaces else self._all_pods
             facts["nodes"] = None if nodes is None else nodes_facts(nodes, pods, self._now)
         if self._wants("usage"):
             self._fill_usage(facts)
@@ -227,26 +240,17 @@ class _Health:
     def _events(self) -> Optional[Documents]:
         return self._ask.list("event", "events", limit=self._params["max_events"], field_selector="type=Warning")
 
-    def _workloads(
-        self, events: Sequence[Mapping[str, Any]], scaled: Sequence[Mapping[str, Any]]
-    ) -> Optional[list[Facts]]:
-        listed: dict[str, Optional[Documents]] = {"deployment": self._list("deployment", "workloads")}
-        seen = self._pods.seen if self._pods else ()
-        for kind in ("statefulset", "daemonset"):
-            # Where the pods are not known, nothing can be saved.
-            is_needed = self._pods is None or workloads.pointed_at(kind, seen, events, scaled, self._expected)
-            listed[kind] = self._list(kind, "workloads") if is_needed else []
+    def _workloads(self) -> Optional[list[Facts]]:
+        # One without pods is told by no pod, and its events are gone after an hour; so all kinds are listed.
+        listed = {kind: self._list(kind, "workloads") for kind in workloads.KINDS}
         if all(found is None for found in listed.values()):
             return None
-        return workloads.workloads_facts(listed, self._pods, self._expected)
+        return workloads.workloads_facts(listed, self._all_pods, self._expected)
 
-    def _claims(self, events: Sequence[Mapping[str, Any]]) -> Optional[list[Facts]]:
-        seen = self._pods.seen if self._pods else ()
-        # Claims that no pod mounts and no event speaks of are nobody's trouble; their listing can be saved.
-        if self._pods is not None and not mounts(seen) and not speaks_of(events, "persistentvolumeclaim"):
-            return []
+    def _claims(self) -> Optional[list[Facts]]:
         found = self._list("persistentvolumeclaim", "claims")
-        return None if found is None else _sorted(claim_facts(each, self._now) for each in found)
+        used = None if self._all_pods is None else used_claims(self._all_pods.seen)
+        return None if found is None else _sorted(claim_facts(each, self._now, used) for each in found)
 
     def _optional(self, kind: str, section: str) -> Optional[Documents]:
         """Objects of a definition that a cluster need not have: without it there are none."""
@@ -256,6 +260,7 @@ class _Health:
             self._ask.answered = True
             missing = "cert-manager" if kind == "certificate" else "metrics server"
             self._ask.skipped[before]["reason"] = f"the cluster has no {missing}"
+            self._ask.skipped[before]["is_absent"] = True
             self._ask.skipped[before]["remedy"] = f"Install it, or leave {section.rpartition('.')[2]} out of sections."
             return [] if kind == "certificate" else None
         return found
@@ -293,16 +298,28 @@ class _Health:
         return found
 
     def _namespaces(self) -> list[Facts]:
-        """Whether the namespaces that are wanted exist; those with anything in them do."""
-        occupied = {namespace_of(each) for _kind, found in self._listed for each in found}
+        """Whether the namespaces that are wanted exist; those with anything in them that stays do."""
+        occupied = {
+            namespace_of(each)
+            for kind, found in self._listed
+            for each in found
+            if kind != "podmetrics" and not each["metadata"].get("deletionTimestamp")
+        }
         result = []
         for name in self._ask.namespaces:
             exists: Optional[bool] = True
+            is_terminating: Optional[bool] = False
             if name not in occupied:
                 could_ask, found = self._ask.find("namespace", None, name, "namespaces")
                 exists = found is not None if could_ask else None
-            result.append({"name": name, "exists": exists})
+                is_terminating = _is_terminating(found or {}) if could_ask else None
+            result.append({"name": name, "exists": exists, "is_terminating": is_terminating})
         return result
+
+
+def _is_terminating(namespace: Mapping[str, Any]) -> bool:
+    phase = (namespace.get("status") or {}).get("phase")
+    return phase == "Terminating" or bool((namespace.get("metadata") or {}).get("deletionTimestamp"))
 
 
 def _sorted(found: Any) -> list[Facts]:

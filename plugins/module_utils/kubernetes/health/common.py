@@ -1,16 +1,12 @@
 # Copyright: (c) The runbook.ops contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every kind's facts are made with: names, ages, conditions, and who made an object. Pure."""
+"""What every kind's facts are made with: names, conditions, and who made an object. Pure."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Optional
-
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import parse_moment
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 
 Document = Mapping[str, Any]
 Facts = dict[str, Any]
@@ -27,20 +23,6 @@ def name_of(document: Document) -> str:
 def namespace_of(document: Document) -> str:
     """The namespace of an object; empty for one of the whole cluster."""
     return str(document["metadata"].get("namespace") or "")
-
-
-def age_seconds(moment: Optional[str], now: dt.datetime) -> Optional[int]:
-    """Whole seconds since a moment, never below 0; None where it is not known."""
-    found = moment_of(moment)
-    return None if found is None else max(0, int((now - found).total_seconds()))
-
-
-def moment_of(text: Optional[str]) -> Optional[dt.datetime]:
-    """A moment of the server; None for none."""
-    try:
-        return parse_moment(text) if text else None
-    except InvalidOption:
-        return None
 
 
 def condition(document: Document, kind: str) -> Mapping[str, Any]:
@@ -72,7 +54,8 @@ def controller_of(document: Document) -> Optional[tuple[str, str]]:
 def workload_of(pod: Document) -> Reference:
     """The workload that a pod belongs to; the pod itself where nothing made it."""
     kind, name = controller_of(pod) or ("pod", name_of(pod))
-    return kind, namespace_of(pod), name
+    # A node's own pods, such as that of the API server, have nothing in common but the node.
+    return ("pod", namespace_of(pod), name_of(pod)) if kind == "node" else (kind, namespace_of(pod), name)
 
 
 def percent(part: float, whole: float) -> Optional[float]:

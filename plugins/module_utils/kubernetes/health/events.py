@@ -14,9 +14,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.comm
     Document,
     Facts,
     Reference,
-    age_seconds,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods import Pods
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.moments import age_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_words import shortened
 
 # What a Deployment's and a ReplicaSet's pods have behind the workload's name.
@@ -24,9 +24,18 @@ _HASHED = re.compile(r"-[bcdf-hj-np-tv-z0-9]{8,10}-[bcdf-hj-np-tv-z0-9]{5}$")
 _HASH = re.compile(r"-[bcdf-hj-np-tv-z0-9]{8,10}$")
 
 
-def speaks_of(events: Iterable[Document], kind: str) -> bool:
-    """Whether an event is about an object of a kind, in lower case."""
-    return any(str((each.get("involvedObject") or {}).get("kind") or "").lower() == kind for each in events)
+def newest_texts(events: Iterable[Document], now: dt.datetime) -> dict[tuple[str, str], str]:
+    """What the newest warning about each pod says, by namespace and name."""
+    found: dict[tuple[str, str], tuple[float, str]] = {}
+    for event in events:
+        involved, text = event.get("involvedObject") or {}, shortened(event.get("message"))
+        if involved.get("kind") != "Pod" or event.get("type") != "Warning" or not text:
+            continue
+        age = age_seconds(_last(event), now)
+        key = (str(involved.get("namespace") or ""), str(involved.get("name") or ""))
+        entry = (float("inf") if age is None else age, text)
+        found[key] = min(found.get(key, entry), entry)
+    return {key: text for key, (_age, text) in found.items()}
 
 
 def event_groups(

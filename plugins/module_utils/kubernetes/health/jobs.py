@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Sequence
 from typing import Optional
 from zoneinfo import ZoneInfo
@@ -14,15 +15,14 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.comm
     Document,
     Facts,
     Reference,
-    age_seconds,
     condition,
     controller_of,
-    moment_of,
     name_of,
     namespace_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods import Pods
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.moments import age_seconds, moment_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_words import shortened
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.expression import (
     BadExpression,
@@ -30,6 +30,14 @@ from ansible_collections.runbook.ops.plugins.module_utils.schedule.expression im
     parse_expression,
 )
 
+# Of jobs that are due more often, the time between two starts says nothing about how long one may take.
+_SHORTEST_INTERVAL = 900
+# What the controller reads besides (github.com/robfig/cron): a zone in front, other signs, and "@every 1h30m".
+_ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.+)")
+_EVERY = re.compile(r"@every\s+((?:[0-9]+(?:\.[0-9]+)?(?:h|m|s))+)")
+_PART = re.compile(r"([0-9.]+)([hms])")
+_STEP = re.compile(r"(?<![0-9-])([0-9]+)/")
+_LAST = ("59", "23", "31", "12", "6")
 # So many days are looked over for when a schedule was due; a yearly one is further apart.
 _FEW_DAYS, _MANY_DAYS, _DAYS_OF_A_BUSY_ONE = 40, 800, 8
 
@@ -41,12 +49,17 @@ def settled_jobs(jobs: Iterable[Document]) -> frozenset[Reference]:
     )
 
 
-def jobs_facts(jobs: Sequence[Document], pods: Optional[Pods], now: dt.datetime) -> list[Facts]:
+def jobs_facts(
+    jobs: Sequence[Document], pods: Optional[Pods], now: dt.datetime, cron_jobs: Iterable[Document] = ()
+) -> list[Facts]:
     """The section C(jobs).
 
-    A failed job of a CronJob is superseded when a later one of it went well.
+    A failed job of a CronJob is superseded when a later one of it went well, which may be gone by now.
     """
-    best: dict[tuple[str, str], str] = {}
+    best: dict[tuple[str, str], str] = {
+        (namespace_of(each), name_of(each)): str((each.get("status") or {}).get("lastSuccessfulTime") or "")
+        for each in cron_jobs
+    }
     for each in jobs:
         owner = _cron_job(each)
         if owner and _is(each, "Complete"):
@@ -59,6 +72,7 @@ def _job(job: Document, pods: Optional[Pods], now: dt.datetime, best: dict[tuple
     namespace, name, owner, status = namespace_of(job), name_of(job), _cron_job(job), job.get("status") or {}
     failed = condition(job, "Failed") if _is(job, "Failed") else {}
     is_active = not failed and not _is(job, "Complete") and not (job.get("spec") or {}).get("suspend")
+    active_seconds = age_seconds(status.get("startTime") or _created(job), now) if is_active else None
     return {
         "name": f"{namespace}/{name}",
         "namespace": namespace,
@@ -70,10 +84,19 @@ def _job(job: Document, pods: Optional[Pods], now: dt.datetime, best: dict[tuple
         "detail": _why(job, failed, pods) if failed else None,
         "failed_seconds": age_seconds(failed.get("lastTransitionTime"), now) if failed else None,
         "is_active": is_active,
-        "active_seconds": age_seconds(status.get("startTime") or _created(job), now) if is_active else None,
+        "active_seconds": active_seconds,
+        # Nothing of it was ever made: a quota, a webhook, a service account.
+        "is_starved": is_active and pods is not None and _is_starved(job, pods, active_seconds),
         "succeeded_count": int(status.get("succeeded") or 0),
         "failed_count": int(status.get("failed") or 0),
     }
+
+
+def _is_starved(job: Document, pods: Pods, active_seconds: Optional[int]) -> bool:
+    status = job.get("status") or {}
+    counts = [int(status.get(field) or 0) for field in ("active", "succeeded", "failed")]
+    is_late = active_seconds is None or active_seconds > _SHORTEST_INTERVAL
+    return is_late and not any(counts) and not pods.of(("job", namespace_of(job), name_of(job)))
 
 
 def _why(job: Document, failed: Document, pods: Optional[Pods]) -> str:
@@ -100,7 +123,7 @@ def _cron_facts(cron_job: Document, newest: Optional[Document], now: dt.datetime
     created = _created(cron_job)
     is_suspended = spec.get("suspend") is True
     last = status.get("lastScheduleTime")
-    due = due_times(str(spec.get("schedule") or ""), spec.get("timeZone"), moment_of(last or created), now)
+    due = due_times(str(spec.get("schedule") or ""), spec.get("timeZone"), _counted_from(cron_job), now)
     success = status.get("lastSuccessfulTime")
     # What has never gone well has not done so since it is there.
     success_age = age_seconds(success or (created if last else None), now)
@@ -119,12 +142,28 @@ def _cron_facts(cron_job: Document, newest: Optional[Document], now: dt.datetime
         "has_succeeded": success is not None,
         "has_run": last is not None,
         "interval_seconds": interval,
-        "success_age_intervals": round(success_age / interval, 2) if interval and success_age is not None else None,
+        "success_age_intervals": (
+            round(success_age / max(interval, _SHORTEST_INTERVAL), 2) if interval and success_age is not None else None
+        ),
         # For how long a start is due that has not come.
         "late_seconds": 0 if is_suspended else due.late_seconds,
         "missed_count": 0 if is_suspended else due.missed_count,
-        "is_last_failed": None if newest is None else _is(newest, "Failed"),
+        # A job that went well may be gone already.
+        "is_last_failed": None if newest is None else _is(newest, "Failed") and str(success or "") < _created(newest),
     }
+
+
+def _counted_from(cron_job: Document) -> Optional[dt.datetime]:
+    """From when on a start that did not come is missed.
+
+    With startingDeadlineSeconds, those that were due while it was suspended, or had another schedule, are never made up
+    for; when it was changed last says until when that may have been so.
+    """
+    moments = [moment_of((cron_job.get("status") or {}).get("lastScheduleTime") or _created(cron_job))]
+    if (cron_job.get("spec") or {}).get("startingDeadlineSeconds") is not None:
+        changes = cron_job["metadata"].get("managedFields") or ()
+        moments += [moment_of(each.get("time")) for each in changes if each.get("subresource") != "status"]
+    return max((each for each in moments if each is not None), default=None)
 
 
 class Due:
@@ -146,8 +185,14 @@ def due_times(schedule: str, zone: Optional[str], after: Optional[dt.datetime], 
         now: The moment that counts as now.
 
     """
+    every = _EVERY.fullmatch(schedule.strip())
+    if every:
+        return _due_every(every.group(1), after, now)
+    prefixed = _ZONE.fullmatch(schedule.strip())
+    if prefixed:
+        zone, schedule = prefixed.groups()
     try:
-        expression = parse_expression(schedule)
+        expression = parse_expression(_as_cron_writes(schedule))
         place: dt.tzinfo = ZoneInfo(zone) if zone else dt.timezone.utc
     except (BadExpression, KeyError, ValueError, OSError):
         return Due(None, None, None)
@@ -158,9 +203,33 @@ def due_times(schedule: str, zone: Optional[str], after: Optional[dt.datetime], 
     # Starts carry the moment that they were due at; one minute more is the next one.
     begin = after.astimezone(place).replace(tzinfo=None, second=0, microsecond=0) + dt.timedelta(minutes=1)
     begin = max(begin, wall_now - dt.timedelta(days=_FEW_DAYS))
-    missed = [each for each in expression.starts(begin, max(0, (wall_now - begin).days) + 1) if each <= wall_now]
+    starts = expression.starts(begin, max(0, (wall_now - begin).days) + 1)
+    missed = [each for each in starts if each <= wall_now and _exists(each, place)]
     late = int((wall_now - missed[0]).total_seconds()) if missed else 0
     return Due(late, len(missed), interval)
+
+
+def _due_every(text: str, after: Optional[dt.datetime], now: dt.datetime) -> Due:
+    units = {"h": 3600, "m": 60, "s": 1}
+    interval = int(sum(float(number) * units[unit] for number, unit in _PART.findall(text)))
+    if interval < 1 or after is None:
+        return Due(None, None, interval or None)
+    passed = max(0, int((now - after).total_seconds()))
+    return Due(max(0, passed - interval), passed // interval, interval)
+
+
+def _as_cron_writes(schedule: str) -> str:
+    """Five fields without the signs that only the controller's reader has: C(?), and steps from a number on."""
+    fields = schedule.replace("?", "*").split()
+    if len(fields) != len(_LAST):
+        return schedule
+    return " ".join(_STEP.sub(rf"\1-{last}/", field) for field, last in zip(fields, _LAST))
+
+
+def _exists(moment: dt.datetime, place: dt.tzinfo) -> bool:
+    """Whether the clock shows a time at all; it does not in the hour that a summer time leaves out."""
+    there = moment.replace(tzinfo=place).astimezone(dt.timezone.utc).astimezone(place)
+    return there.replace(tzinfo=None) == moment
 
 
 def _interval(expression: Expression, wall_now: dt.datetime) -> Optional[int]:

@@ -13,16 +13,18 @@ from typing import Any, Optional
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.common import (
     Document,
     Facts,
-    age_seconds,
     condition,
     name_of,
     percent,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods import Pods, Seen
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.moments import age_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_words import shortened
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.quantity import parse_quantity
 
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
+_CLOSED = "node.kubernetes.io/unschedulable"
+_JOIN_SECONDS = 300
 
 
 def nodes_facts(nodes: Iterable[Document], pods: Optional[Pods], now: dt.datetime) -> list[Facts]:
@@ -52,16 +54,22 @@ def _node(node: Document, pods: Optional[list[Seen]], now: dt.datetime) -> Facts
     if ready.get("status") != "True":
         text = shortened(ready.get("message")) or "its kubelet says nothing"
         reason = f"{ready.get('reason') or 'NotReady'}: {text}"
+    age = age_seconds(node["metadata"].get("creationTimestamp"), now)
+    taints = spec.get("taints") or ()
+    closed = next((each.get("timeAdded") for each in taints if each.get("key") == _CLOSED), None)
     return {
         "name": name_of(node),
         # None where nobody says, which is no yes.
         "is_ready": {"True": True, "False": False, "Unknown": False}.get(str(ready.get("status"))),
         "reason": reason,
         "not_ready_seconds": None if reason is None else age_seconds(ready.get("lastTransitionTime"), now),
+        # It has just come, and its network is being set up.
+        "is_joining": reason is not None and age is not None and age < _JOIN_SECONDS,
         "pressures": pressures,
         "pressures_count": len(pressures),
         "is_schedulable": not spec.get("unschedulable", False),
-        "age_seconds": age_seconds(node["metadata"].get("creationTimestamp"), now),
+        "closed_seconds": age_seconds(closed, now) if spec.get("unschedulable") else None,
+        "age_seconds": age,
         "kubelet_version": (status.get("nodeInfo") or {}).get("kubeletVersion"),
         "allocatable_cpu_cores": _amount(allocatable.get("cpu")),
         "allocatable_memory_bytes": _amount(allocatable.get("memory")),
@@ -83,11 +91,28 @@ def _requested(allocatable: Mapping[str, Any], pods: Optional[list[Seen]]) -> Fa
 
 
 def requested(pod: Document, resource: str, part: str = "requests") -> Fraction:
-    """What a pod's containers ask for, or are limited to, in cores or bytes."""
-    containers = (pod.get("spec") or {}).get("containers") or ()
-    return sum(
-        (quantity(((each.get("resources") or {}).get(part) or {}).get(resource)) for each in containers), Fraction(0)
-    )
+    """What a pod's containers ask for, or are limited to, in cores or bytes, as the scheduler counts it.
+
+    Sidecars among the init containers run along; the others run one after the other, before the containers do.
+    https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers
+    """
+    spec = pod.get("spec") or {}
+
+    def of(each: Document) -> Fraction:
+        return quantity(((each.get("resources") or {}).get(part) or {}).get(resource))
+
+    along = most = Fraction(0)
+    for each in spec.get("initContainers") or ():
+        if each.get("restartPolicy") == "Always":
+            along += of(each)
+            most = max(most, along)
+        else:
+            most = max(most, along + of(each))
+    total = max(most, along + sum((of(each) for each in spec.get("containers") or ()), Fraction(0)))
+    # What is said for the pod as a whole counts instead.
+    whole = ((spec.get("resources") or {}).get(part) or {}).get(resource)
+    total = total if whole is None else quantity(whole)
+    return total + quantity((spec.get("overhead") or {}).get(resource))
 
 
 def quantity(text: Any) -> Fraction:

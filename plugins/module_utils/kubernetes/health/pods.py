@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.common import (
@@ -18,7 +18,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.comm
     namespace_of,
     workload_of,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state import PodState, Times, state_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state import UNTOLD, PodState, Times, state_of
 
 # What a problem means for who uses the pod: it does not serve, it serves again, or it is a remnant that another pod
 # has taken the place of.
@@ -74,6 +74,25 @@ class Pods:
 def look_at(documents: Iterable[Document], now: dt.datetime, times: Times) -> Pods:
     """Every pod's state."""
     return Pods([Seen(each, state_of(each, now=now, times=times), workload_of(each)) for each in documents])
+
+
+def with_events(pods: Pods, said: Mapping[tuple[str, str], str]) -> Pods:
+    """The same; those of which nobody says what they wait for have the text of their newest warning.
+
+    Args:
+        pods: All of them.
+        said: Text by namespace and name of a pod.
+
+    """
+    return Pods([_with_event(each, said.get((each.workload[1], each.state.name))) for each in pods.seen])
+
+
+def _with_event(seen: Seen, text: Optional[str]) -> Seen:
+    problem = seen.state.problem
+    if problem is None or not text or UNTOLD not in problem.detail:
+        return seen
+    told = replace(problem, detail=problem.detail.replace(UNTOLD, text))
+    return replace(seen, state=replace(seen.state, problem=told))
 
 
 def pods_facts(pods: Pods, *, settled_jobs: frozenset[Reference], restart_window: float, limit: int) -> Facts:

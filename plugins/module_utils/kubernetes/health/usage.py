@@ -33,7 +33,8 @@ def usage_facts(metrics: Iterable[Document], pods: Pods) -> list[Facts]:
         facts["pods_count"] += 1
         specs = {
             spec["name"]: spec.get("resources") or {}
-            for spec in (seen.document.get("spec") or {}).get("containers") or ()
+            for part in ("initContainers", "containers")
+            for spec in (seen.document.get("spec") or {}).get(part) or ()
         }
         for container in each.get("containers") or ():
             _add(

@@ -20,12 +20,29 @@ def mounted_claims(pods: Iterable[Seen]) -> dict[tuple[str, str], str]:
         if not each.is_live or not spec.get("nodeName"):
             continue
         for volume in spec.get("volumes") or ():
-            claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-            if claim is None and "ephemeral" in volume:
-                claim = f"{each.state.name}-{volume['name']}"
+            claim = _claim_of(each, volume)
             if claim:
-                found.setdefault((each.workload[1], str(claim)), str(spec["nodeName"]))
+                found.setdefault((each.workload[1], claim), str(spec["nodeName"]))
     return found
+
+
+def used_claims(pods: Iterable[Seen]) -> frozenset[tuple[str, str]]:
+    """Namespace and name of each claim that a pod wants, also one that has no node yet."""
+    found = set()
+    for each in pods:
+        for volume in (each.document.get("spec") or {}).get("volumes") or () if each.is_live else ():
+            claim = _claim_of(each, volume)
+            if claim:
+                found.add((each.workload[1], claim))
+    return frozenset(found)
+
+
+def _claim_of(pod: Seen, volume: Mapping[str, Any]) -> Optional[str]:
+    if volume.get("ephemeral") is not None:
+        # https://kubernetes.io/docs/concepts/storage/ephemeral-volumes/#persistentvolumeclaim-naming
+        return f"{pod.state.name}-{volume['name']}"
+    name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+    return str(name) if name else None
 
 
 def volumes_facts(

@@ -17,7 +17,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.comm
     name_of,
     namespace_of,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.events import speaks_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods import BROKEN, Pods, Seen, images_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import gitops_owner
@@ -50,7 +49,7 @@ def workloads_facts(
     Args:
         listed: The documents by kind; None for a kind that could not be listed, about which nothing is said.
         pods: All pods; None where they could not be listed.
-        expected: What has to be there.
+        expected: What has to be there; one whose kind could not be listed may be missing, and nobody knows.
 
     """
     wanted = {each.reference: each for each in expected}
@@ -60,8 +59,8 @@ def workloads_facts(
             reference = (kind, namespace_of(document), name_of(document))
             found[reference] = workload_facts(kind, document, pods, wanted.get(reference))
     for each in expected:
-        if each.reference not in found and listed.get(each.kind) is not None:
-            found[each.reference] = _missing(each)
+        if each.reference not in found and each.kind in listed:
+            found[each.reference] = _missing(each, is_known=listed[each.kind] is not None)
     return [facts for _reference, facts in sorted(found.items(), key=lambda item: item[0])]
 
 
@@ -71,11 +70,10 @@ def workload_facts(kind: str, document: Document, pods: Optional[Pods], expected
     rollout = rollout_of(kind, document)
     desired, available = rollout.desired or 0, rollout.ready if rollout.available is None else rollout.available
     lacking = max(0, desired - (available or 0))
+    by_hand = rollout.stuck and (spec.get("updateStrategy") or {}).get("type") == "OnDelete"
     reference = (kind, namespace_of(document), name_of(document))
     own = None if pods is None else pods.of(reference)
     broken = None if own is None else sum(1 for each in own if each.effect == BROKEN)
-    # Not for long enough to be a problem.
-    starting = sum(1 for each in own or () if each.is_live and each.effect is None and not each.state.ready)
     live = None if own is None else sum(1 for each in own if each.is_live)
     exactly = None if expected is None else expected.exactly
     return {
@@ -90,19 +88,20 @@ def workload_facts(kind: str, document: Document, pods: Optional[Pods], expected
         "ready_count": rollout.ready,
         "available_count": available,
         "unavailable_count": lacking,
-        # What the pods' own problems do not explain.
-        "unexplained_count": max(0, lacking - (broken or 0) - starting),
+        "unexplained_count": lacking if own is None else _unexplained(kind, spec, own, desired, lacking),
         "broken_pods_count": broken,
         "live_pods_count": live,
         "is_down": desired > 0 and not available,
         "is_paused": rollout.paused,
-        "is_stuck": rollout.stuck and not rollout.paused,
+        "is_stuck": rollout.stuck and not rollout.paused and not by_hand,
+        # Somebody has to delete each pod; that is meant so, and no fault.
+        "waits_for_deletion": by_hand,
         "is_rolled_out": rollout.done,
         "reason": _reason(document, rollout.reason),
         "generation_lag": _lag(document),
         "revision": rollout.revision,
         "is_parked": PARKED in (metadata.get("annotations") or {}),
-        "is_scaled_to_zero": kind != "daemonset" and desired == 0,
+        "is_scaled_to_zero": desired == 0 and (kind != "daemonset" or rollout.observed),
         "has_exact_count": exactly is not None,
         "exact_count": exactly,
         "is_exact": None if exactly is None else _is_exact(exactly, desired, live),
@@ -110,6 +109,24 @@ def workload_facts(kind: str, document: Document, pods: Optional[Pods], expected
         "gitops_owner": gitops_owner(document),
         "images": images_of(spec.get("template") or {}, own or ()),
     }
+
+
+def _unexplained(kind: str, spec: Mapping[str, Any], own: Sequence[Seen], desired: int, lacking: int) -> int:
+    """How many pods are lacking of which no pod tells: broken ones are told, and those on their way will come.
+
+    A ready pod that is not available yet has to be so for minReadySeconds. A StatefulSet makes one pod after the other,
+    and one that replaces pods waits until the old one has ended.
+    """
+    live = [each for each in own if each.is_live]
+    broken = sum(1 for each in own if each.effect == BROKEN)
+    starting = sum(1 for each in live if each.effect is None and not each.state.ready)
+    ready = sum(1 for each in live if each.state.ready and each.effect != BROKEN)
+    replaces = kind != "deployment" or (spec.get("strategy") or {}).get("type") == "Recreate"
+    leaving = sum(1 for each in own if each.is_deleted and each.state.problem is None) if replaces else 0
+    in_turn = kind == "statefulset" and (spec.get("podManagementPolicy") or "OrderedReady") == "OrderedReady"
+    if in_turn and (broken or starting or leaving):
+        return 0
+    return min(lacking, max(0, desired - ready - broken - starting - leaving))
 
 
 def _is_exact(exactly: int, desired: int, live: Optional[int]) -> bool:
@@ -139,7 +156,7 @@ def _lag(document: Document) -> int:
     return 0 if seen is None else max(0, generation - int(seen))
 
 
-def _missing(expected: Expected) -> Facts:
+def _missing(expected: Expected, *, is_known: bool) -> Facts:
     facts: Facts = dict.fromkeys(
         ("desired_count", "updated_count", "ready_count", "available_count", "unavailable_count", "unexplained_count")
     )
@@ -149,15 +166,16 @@ def _missing(expected: Expected) -> Facts:
         "namespace": expected.namespace,
         "workload": expected.name,
         "is_expected": True,
-        "is_missing": True,
+        "is_missing": True if is_known else None,
         **facts,
         "broken_pods_count": None,
         "live_pods_count": None,
         "is_down": None,
         "is_paused": None,
         "is_stuck": None,
+        "waits_for_deletion": None,
         "is_rolled_out": None,
-        "reason": "it does not exist",
+        "reason": "it does not exist" if is_known else "whether it exists could not be read",
         "generation_lag": None,
         "revision": None,
         "is_parked": None,
@@ -169,22 +187,3 @@ def _missing(expected: Expected) -> Facts:
         "gitops_owner": None,
         "images": [],
     }
-
-
-def pointed_at(
-    kind: str,
-    pods: Sequence[Seen],
-    events: Iterable[Document],
-    scaled: Iterable[Document],
-    expected: Sequence[Expected],
-) -> bool:
-    """Whether anything tells of workloads of a kind: a pod, an event, an autoscaler, or who expects one.
-
-    What nothing points at has no pods, and has not tried to make any; its listing can be saved.
-    """
-    if any(each.workload[0] == kind for each in pods) or any(each.kind == kind for each in expected):
-        return True
-    if speaks_of(events, kind):
-        return True
-    targets = ((each.get("spec") or {}).get("scaleTargetRef") or {} for each in scaled)
-    return any(str(target.get("kind") or "").lower() == kind for target in targets)
