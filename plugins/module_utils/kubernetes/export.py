@@ -13,6 +13,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import I
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import KINDS, Kind
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching import labels_of, matches
 
 Document = dict[str, Any]
 
@@ -110,11 +111,11 @@ def _of_the_cluster(cluster: Cluster, namespaces: Sequence[str], export: Export)
         bindings = [
             _whole(KINDS["clusterrolebinding"], each)
             for each in cluster.list("clusterrolebinding")
-            if any(subject.get("namespace") in namespaces for subject in each.get("subjects") or ())
+            if any(_is_of(subject, namespaces) for subject in each.get("subjects") or ())
         ]
         local = [each for each in export.documents if each["kind"] == "RoleBinding"]
         wanted = {each["roleRef"]["name"] for each in [*bindings, *local] if each["roleRef"]["kind"] == "ClusterRole"}
-        roles = [each for each in cluster.list("clusterrole") if each["metadata"]["name"] in wanted] if wanted else []
+        roles = _with_parts(list(cluster.list("clusterrole")), wanted) if wanted else []
     except ClusterError as error:
         if error.kind != "forbidden":
             raise
@@ -122,6 +123,32 @@ def _of_the_cluster(cluster: Cluster, namespaces: Sequence[str], export: Export)
         export.skipped_sections.append({"section": "clusterrolebinding", "reason": error.message, "remedy": remedy})
         return
     export.documents += [_whole(KINDS["clusterrole"], each) for each in roles] + bindings
+
+
+def _is_of(subject: Mapping[str, Any], namespaces: Sequence[str]) -> bool:
+    """Whether it is an account of these namespaces, by its name, as the user it logs in as, or all of them."""
+    name = str(subject.get("name"))
+    if subject.get("kind") == "ServiceAccount":
+        return subject.get("namespace") in namespaces
+    return any(
+        name == f"system:serviceaccounts:{each}" or name.startswith(f"system:serviceaccount:{each}:")
+        for each in namespaces
+    )
+
+
+def _with_parts(roles: Sequence[Document], wanted: set[str]) -> list[Document]:
+    """These roles, and those that the cluster puts together for an aggregated one, without which it would be empty."""
+    found: dict[str, Document] = {}
+    left = [each for each in roles if each["metadata"]["name"] in wanted]
+    while left:
+        role = left.pop()
+        if role["metadata"]["name"] in found:
+            continue
+        found[role["metadata"]["name"]] = role
+        # What Kubernetes has of its own is left out later, but not what somebody adds to it.
+        selectors = (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()
+        left += [each for each in roles if any(matches(selector, labels_of(each)) for selector in selectors)]
+    return list(found.values())
 
 
 def _custom_kind(cluster: Cluster, name: str) -> Kind:

@@ -48,8 +48,20 @@ _ANNOTATIONS = frozenset(
         "volume.beta.kubernetes.io/storage-provisioner",
     }
 )
-_ANNOTATION_PREFIXES = ("pv.kubernetes.io/",)
-_FINALIZERS = ("kubernetes.io/", "service.kubernetes.io/", "foregroundDeletion", "orphan")
+_ANNOTATION_PREFIXES = ("pv.kubernetes.io/", "autoscaling.alpha.kubernetes.io/c")
+# Of controllers, which write them again. Where they do not run, nobody could delete what has one.
+_FINALIZERS = (
+    "kubernetes.io/",
+    "service.kubernetes.io/",
+    "foregroundDeletion",
+    "orphan",
+    "snapshot.storage.kubernetes.io/",
+    "ingress.k8s.aws/",
+    "elbv2.k8s.aws/",
+    "service.k8s.aws/",
+    "group.ingress.k8s.aws/",
+    "networking.gke.io/",
+)
 _JOB_LABELS = frozenset(
     {"controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"}
 )

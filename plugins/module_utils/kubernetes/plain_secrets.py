@@ -23,14 +23,29 @@ _IN_VALUE = re.compile(
 )
 
 
+# A line of a file in a ConfigMap, or an argument of a program. The word has to be the last of the name.
+_LINE = re.compile(
+    r"""(?:^|[{,])[ \t]*(?:export\s+)?["']?(?:--?)?([\w.-]*(?:passw(?:or)?d|pwd|passphrase|secret|token|api[-_.]?key"""
+    r"""|access[-_.]?key|private[-_.]?key|credentials?))["']?[ \t]*[:=][ \t]*["']?([^\s"',]+)""",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PLACEHOLDER = re.compile(r"[$%{<*|>]|null$|none$|vault:|ref\+", re.IGNORECASE)
+
+
 def plain_secrets(manifest: Mapping[str, Any]) -> list[str]:
     """Where they are, such as C(env DB_PASSWORD of container app in Deployment shop/api)."""
     if manifest.get("kind") == "Secret":
         return []
     if manifest.get("kind") == "ConfigMap":
-        found = [f"key {key}" for key, value in (manifest.get("data") or {}).items() if _is_secret(key, value)]
+        data = (manifest.get("data") or {}).items()
+        found = [f"key {key}" for key, value in data if _is_secret(key, value) or _has_secret(value)]
     else:
         found = list(_of_containers(pod_spec_of(manifest)))
+        if not found and not pod_spec_of(manifest).get("containers"):
+            # Such as an address with a password in a trigger of KEDA.
+            found = [path for path, text in _texts(manifest.get("spec"), "spec") if _IN_VALUE.search(text)]
+    annotations = (manifest.get("metadata") or {}).get("annotations") or {}
+    found += [f"annotation {name}" for name, text in annotations.items() if _IN_VALUE.search(str(text))]
     return [f"{each} in {shown(manifest)}" for each in found]
 
 
@@ -40,6 +55,28 @@ def _of_containers(pod_spec: Mapping[str, Any]) -> Iterator[str]:
             for variable in container.get("env") or ():
                 if _is_secret(str(variable.get("name")), variable.get("value")):
                     yield f"env {variable.get('name')} of container {container.get('name')}"
+            for field in ("command", "args"):
+                if any(_has_secret(each) or _IN_VALUE.search(str(each)) for each in container.get(field) or ()):
+                    yield f"{field} of container {container.get('name')}"
+
+
+def _has_secret(text: Any) -> bool:
+    """Whether a line of it gives a value to a name that tells of a secret."""
+    if not isinstance(text, str):
+        return False
+    found = ((name, value) for name, value in _LINE.findall(text) if not _PLACEHOLDER.match(value))
+    return any(not _PLAIN_WORD.fullmatch(value) for _name, value in found)
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _texts(each, f"{path}.{key}")
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _texts(each, f"{path}[{number}]")
+    elif isinstance(value, str):
+        yield path, value
 
 
 def _is_secret(name: str, value: Any) -> bool:

@@ -302,6 +302,20 @@ def test_without_encryption_no_secret_comes_out(shop: Cluster, run_module: RunMo
     again = back_up(shop, repository, max_age="1h")
     assert (again["changed"], again["after"]) == (False, done["after"])
 
+    # The daily check and the pruning of backups know them as they know dumps.
+    older = archive.with_name("shop-20260101-021500.yaml")
+    older.write_bytes(archive.read_bytes())
+    kept = json.loads(archive.with_name(f"{archive.name}.manifest.json").read_text())
+    kept |= {"name": older.name, "taken_at": "2026-01-01T02:15:00Z"}
+    older.with_name(f"{older.name}.manifest.json").write_text(json.dumps(kept))
+    where = {"repository": str(repository), "name_pattern": PATTERN}
+    found = run_module("backup_info", {**where, "inspect": "newest"})
+    newest = found["inventory"]["newest"]
+    assert (found["inventory"]["count"], newest["name"], newest["inspected"]["complete"]) == (2, archive.name, True)
+    pruned = run_module("backup_prune", {**where, "daily": 1, "min_keep": 1, "rpo": "26h"})
+    assert [each["object"] for each in pruned["actions"]] == [older.name]
+    assert (older.exists(), archive.exists()) == (False, True)
+
 
 def test_a_password_that_is_no_secret_is_refused(shop: Cluster, tmp_path: Path) -> None:
     with KubernetesApi() as api:

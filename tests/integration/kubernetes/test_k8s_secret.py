@@ -20,9 +20,10 @@ from lab.kubernetes.hammer import Hammer
 from lab.play import ansible_playbook
 from lab.process import eventually
 
+from ansible_collections.runbook.ops.plugins.filter import k8s_manifest
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.secret import change_secret
-from ansible_collections.runbook.ops.plugins.modules import k8s_secret
+from ansible_collections.runbook.ops.plugins.modules import k8s_maintenance, k8s_rbac_info, k8s_secret
 
 pytestmark = pytest.mark.xdist_group("kubernetes")
 
@@ -245,6 +246,36 @@ def test_a_new_secret_and_a_killed_run(shop: Shop) -> None:
     shop.assert_silent()
 
 
+def neighbours(shop: Shop, directory: Path) -> list[dict[str, Any]]:
+    """The examples of the filter, of k8s_maintenance and of k8s_rbac_info, with what they need."""
+    backend = {"service": {"name": "api", "port": {"number": 80}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    rule = {"host": "api.autoclip.example", "http": {"paths": paths}}
+    tls = [{"hosts": ["api.autoclip.example"], "secretName": "api-tls"}]
+    named = {"kubernetes.io/service-name": "maintenance"}
+    ready = {"addresses": ["10.9.8.7"], "conditions": {"ready": True}}
+    for api_version, kind, name, more in (
+        ("v1", "ConfigMap", "autoclip-flags", {"data": {"MAINTENANCE_MODE": "false"}}),
+        ("v1", "Service", "maintenance", {"spec": {"ports": [{"port": 80}]}}),
+        ("discovery.k8s.io/v1", "EndpointSlice", "maintenance-1", {"addressType": "IPv4", "endpoints": [ready]}),
+        (
+            "networking.k8s.io/v1",
+            "Ingress",
+            "api",
+            {"spec": {"ingressClassName": "nginx", "rules": [rule], "tls": tls}},
+        ),
+    ):
+        metadata = {"name": name, "namespace": shop.namespace, "labels": named if kind == "EndpointSlice" else {}}
+        shop.api.create({"apiVersion": api_version, "kind": kind, "metadata": metadata, **more})
+    texts = [each.EXAMPLES for each in (k8s_manifest, k8s_maintenance, k8s_rbac_info)]
+    tasks: list[dict[str, Any]] = yaml.safe_load("\n".join(texts).replace("/var/backups", str(directory)))
+    for task in tasks:
+        for options in task.values():
+            if isinstance(options, dict) and "namespace" in options:
+                options["namespace"] = shop.namespace
+    return tasks
+
+
 def test_the_example_changes_the_secret_and_restarts_who_needs_it_once(shop: Shop, tmp_path: Path) -> None:
     """As the documentation has it; users notice nothing, and afterwards every pod has the new value."""
     key = {"secretKeyRef": {"name": "db", "key": "password"}}
@@ -262,12 +293,12 @@ def test_the_example_changes_the_secret_and_restarts_who_needs_it_once(shop: Sho
     eventually(lambda: apps.read_namespaced_deployment("api", shop.namespace).status.ready_replicas == 2, "two pods")
 
     text = k8s_secret.EXAMPLES.replace("storebridge-secrets", "db").replace("storebridge", shop.namespace)
-    tasks = yaml.safe_load(text.replace("DB_PASSWORD", "password"))
+    tasks = yaml.safe_load(text.replace("DB_PASSWORD", "password")) + neighbours(shop, tmp_path)
     login = {"kubeconfig": str(shop.kubeconfig)}
     play = {
         "hosts": "localhost", "gather_facts": False, "tasks": tasks,
         "vars": {"ansible_python_interpreter": sys.executable, "new_password": NEW},
-        "module_defaults": {"group/runbook.ops.k8s": login},
+        "module_defaults": {"group/runbook.ops.k8s": login, "kubernetes.core.k8s_info": login},
     }  # fmt: skip
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
     with Hammer(shop.api.serve(shop.namespace, "api")) as hammer:
@@ -281,4 +312,9 @@ def test_the_example_changes_the_secret_and_restarts_who_needs_it_once(shop: Sho
     changed_at = shop.core.read_namespaced_secret("db", shop.namespace).metadata.annotations
     assert "runbook-ops.github.io/changed" in changed_at
     assert len({each.metadata.owner_references[0].name for each in pods if not each.metadata.deletion_timestamp}) == 1
+    (kept,) = yaml.safe_load((tmp_path / "deployments.yaml").read_text())
+    assert (kept["metadata"]["name"], "status" in kept, "uid" in kept["metadata"]) == ("api", False, False)
+    closed = client.NetworkingV1Api(shop.core.api_client).read_namespaced_ingress("runbook-maintenance", shop.namespace)
+    assert (closed.spec.tls[0].secret_name, closed.spec.ingress_class_name) == ("api-tls", "nginx")
+    assert shop.core.read_namespaced_config_map("autoclip-flags", shop.namespace).data == {"MAINTENANCE_MODE": "true"}
     shop.assert_silent()
