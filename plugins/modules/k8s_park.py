@@ -13,13 +13,13 @@ version_added: 0.7.0
 description:
   - Parking takes a Deployment or a StatefulSet to no replicas and suspends a CronJob. How many replicas it had is
     remembered on the object itself, by the very patch that stops it, so that a run that is killed at any moment loses
-    nothing. Parked once more, it is left alone, and what is remembered is never overwritten.
+    nothing. Parked once more, it is left alone, and what is remembered never becomes less.
   - Bringing back starts what was remembered, all of it or as far as O(stage) goes, and never a number that somebody
     has written into a runbook. Without O(workloads) it brings back everything in the namespace that remembers
     something, so that no workload is forgotten. The memory goes when everything is back and ready.
   - A HorizontalPodAutoscaler is off while its workload has no replicas. While a workload comes back in stages, its
-    bounds are kept at the stage, and are put back with the last one. A ScaledObject of KEDA, which would start it
-    again from zero, is paused by its own annotation.
+    bounds are kept at the stage, and are put back with the last one, unless somebody has set others since. A
+    ScaledObject of KEDA, which would start it again from zero, is paused by its own annotation.
   - Nothing is begun before the server has agreed to all of it by a dry run.
   - Waits until the pods are gone, or until those that were started are ready, and says why they are not.
 author:
@@ -46,7 +46,8 @@ options:
     description:
       - The workloads, in the order in which they are stopped or started, as C(kind/name) with one of the kinds
         V(deployment), V(statefulset) and V(cronjob), or the bare name of a Deployment. Name everything that writes.
-      - With O(state=running) everything that remembers something, if empty.
+      - With O(state=running) everything that remembers something, if empty, what was stopped first as the last. So park
+        what feeds the others, such as a scheduler, first.
     type: list
     elements: str
     default: []
@@ -101,7 +102,10 @@ notes:
     C(pods). For the reason why pods do not come up, C(list) on C(replicasets) and C(events).
   - What is remembered is in the annotation C(runbook-ops.github.io/parked). C(kubectl get deployments,cronjobs -o yaml)
     shows it.
-  - A job that a CronJob has started is not ended. It is waited for.
+  - A job that a CronJob has started is not ended. It is waited for. A CronJob that comes back starts a job at once if
+    one was due meanwhile, unless its C(startingDeadlineSeconds) is over; the result says so in RV(notes).
+  - Pods that are stopped get their C(terminationGracePeriodSeconds), and what they do is cut off then. Pause the queue
+    and let long jobs end before, or give the workload more seconds.
 seealso:
   - module: runbook.ops.k8s_scale
   - module: runbook.ops.redis_queue

@@ -16,8 +16,16 @@ PARKED = f"{PREFIX}parked"
 SCALED = f"{PREFIX}scaled"
 
 
-def memory_of(document: Mapping[str, Any], annotation: str) -> Optional[dict[str, Any]]:
+def memory_of(
+    document: Mapping[str, Any], annotation: str, *, numbers: tuple[str, ...] = (), mappings: tuple[str, ...] = ()
+) -> Optional[dict[str, Any]]:
     """What an object remembers under an annotation; None where it remembers nothing.
+
+    Args:
+        document: The object.
+        annotation: Its name.
+        numbers: The entries that have to be there as whole numbers.
+        mappings: The entries that have to be there as mappings.
 
     Raises:
         RunbookError: somebody has edited it so that it cannot be read.
@@ -31,13 +39,26 @@ def memory_of(document: Mapping[str, Any], annotation: str) -> Optional[dict[str
         found = json.loads(text)
     except ValueError:
         found = None
-    if not isinstance(found, dict):
+    if (
+        not isinstance(found, dict)
+        or not all(_is_number(found.get(each)) for each in numbers)
+        or not all(isinstance(found.get(each), dict) for each in mappings)
+    ):
         shown = f"{document.get('kind', 'object')} {metadata.get('namespace')}/{metadata.get('name')}"
         raise RunbookError(
             f"The annotation {annotation} of {shown} cannot be read. It holds JSON, such as"
-            ' {"replicas": 3}. Correct it with kubectl annotate --overwrite, or remove it.'
+            f" {_sample(numbers, mappings)}. Correct it with kubectl annotate --overwrite, or remove it."
         )
     return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _sample(numbers: tuple[str, ...], mappings: tuple[str, ...]) -> str:
+    sample: dict[str, Any] = {**dict.fromkeys(numbers, 3), **{each: {"replicas": 3} for each in mappings}}
+    return json.dumps(sample or {"replicas": 3})
 
 
 def remembered(annotation: str, memory: Optional[Mapping[str, Any]]) -> dict[str, Optional[str]]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import check_guards, window_refusal
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, check_refusals, outcome
@@ -40,7 +40,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling imp
     Autoscaler,
     Step,
     Target,
-    autoscalers_of,
     target_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import selector_of
@@ -72,10 +71,19 @@ def park_workloads(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, 
         target_of(name, "replicas"): check_replicas("replicas", number) or 0
         for name, number in params["replicas"].items()
     }
+    _check_named(named, targets)
     progress = Progress(params["progress_path"])
     with progress.stoppable():
         scaled = Scaled(connect(params), params["namespace"], params["gitops"])
         return _Parking(scaled, params, stage, named, progress, check_mode).run(targets)
+
+
+def _check_named(named: Mapping[Target, int], targets: Sequence[Target]) -> None:
+    for each in named:
+        if each.kind == "cronjob" or (targets and each not in targets):
+            raise InvalidOption(
+                "replicas", each.key, "Deployments and StatefulSets, of those in workloads if there are any"
+            )
 
 
 class _Parking:
@@ -103,6 +111,8 @@ class _Parking:
         self.plans: list[Plan] = []
         self.clock: Callable[[], float] = time.monotonic
         self.deadline = 0.0
+        self.moments: dict[Target, str] = {}
+        self.notes: list[str] = []
 
     def run(self, targets: Sequence[Target]) -> dict[str, Any]:
         """Plan all of it, let the server agree to all of it, and only then begin."""
@@ -139,14 +149,23 @@ class _Parking:
             for document in self.cluster.list(kind, self.namespace):
                 target = Target(kind, document["metadata"]["name"])
                 if PARKED in (document["metadata"].get("annotations") or {}) or target in paused:
-                    found.append(Writer(target, document, autoscalers_of(target, hpas, keda)))
-        return found
+                    found.append(Writer(target, document, self.scaled.autoscalers_of(target, hpas, keda)))
+        known = {each.target for each in found}
+        self.notes += [
+            f"{each.key} remembers, and {each.target.key} is not there."
+            for each in scalers
+            if PARKED in each.annotations and each.target not in known
+        ]
+        # What was stopped first comes back last: it feeds the others.
+        found.sort(key=lambda each: str((each.memory or {}).get("at") or ""), reverse=True)
+        return found + [self._read(each) for each in self.named if each not in known]
 
     def _read(self, target: Target) -> Writer:
         return Writer(target, *self.scaled.read(target))
 
     def _plan(self, writer: Writer) -> Plan:
-        now = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        # The order of parking can be told from it, also when it is decided on anew.
+        now = self.moments.setdefault(writer.target, datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
         if self.parks:
             return plan_park(writer, now)
         return plan_unpark(writer, self.stage, now, named=self.named.get(writer.target), waits=self.params["wait"])
@@ -175,7 +194,10 @@ class _Parking:
         self.progress.at(len(self.writers))
 
     def _due(self, target: Target) -> Sequence[Step]:
-        return self._plan(self._read(target)).steps
+        plan = self._plan(self._read(target))
+        if plan.refusal:
+            raise NotReached(f"{plan.refusal.object}: {plan.refusal.reason}. {plan.refusal.remedy}")
+        return plan.steps
 
     @property
     def _verb(self) -> str:
@@ -276,7 +298,7 @@ class _Parking:
             after=figures,
             workloads=[each.target.key for each in self.writers],
             diff={"before": before, "after": foreseen},
-            notes=[plan.note for plan in self.plans if plan.note],
+            notes=[*(plan.note for plan in self.plans if plan.note), *self.notes],
             warnings=self.scaled.warnings,
             skipped_sections=self.scaled.skipped,
         )

@@ -17,10 +17,10 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.autoscaler_limits import limited, released
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED, memory_of, remembered
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling import (
     HPA,
-    KEDA_PAUSED,
     Autoscaler,
     Document,
     Step,
@@ -32,8 +32,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling imp
 
 PARK = "park"
 UNPARK = "unpark"
-LIMIT = "limit autoscaler"
-RELEASE = "release autoscaler"
+_GRACE = "terminationGracePeriodSeconds"
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Writer:
     @property
     def memory(self) -> Optional[dict[str, Any]]:
         """What it was before it was parked."""
-        return memory_of(self.document, PARKED)
+        return memory_of(self.document, PARKED, numbers=() if self.is_cronjob else ("replicas",))
 
     @property
     def replicas(self) -> int:
@@ -151,13 +150,18 @@ def plan_park(writer: Writer, now: str) -> Plan:
         patch = merge_patch(writer.document, spec={"suspend": True}, annotations=annotations)
         figures = _figures(writer, memory, stopped=True)
         return Plan((Step(PARK, "cronjob", writer.target.name, patch, was, "suspended", figures),))
-    memory = known or {"at": now, "replicas": writer.replicas}
-    annotations = None if known else remembered(PARKED, memory)
+    # More than what is remembered is no stage of coming back: somebody has asked for it since.
+    memory = known or {"at": now, "replicas": 0}
+    memory = {**memory, "replicas": max(writer.replicas, memory["replicas"])}
+    annotations = None if memory == known else remembered(PARKED, memory)
     patch = merge_patch(writer.document, spec={"replicas": 0}, annotations=annotations)
     step = Step(
         PARK, *_names(writer), patch, counted(writer.replicas), counted(0), _figures(writer, memory, replicas=0)
     )
-    note = ""
+    grace = (((writer.document.get("spec") or {}).get("template") or {}).get("spec") or {}).get(_GRACE)
+    note = (
+        f"{writer.target.key}: what its pods do is cut off after {30 if grace is None else grace} seconds ({_GRACE})."
+    )
     if writer.replicas == 0:
         note = f"{writer.target.key} had no replicas before it was parked, and gets none when it is brought back."
     # The autoscaler first: it must not start again what has just been stopped.
@@ -166,57 +170,7 @@ def plan_park(writer: Writer, now: str) -> Plan:
 
 def _paused(writer: Writer, now: str) -> list[Step]:
     """An ordinary HorizontalPodAutoscaler is off while its workload has no replicas; others are told to be."""
-    return [step for each in writer.autoscalers if each.kind != HPA or each.low == 0 for step in _limited(each, 0, now)]
-
-
-def _limited(scaler: Autoscaler, replicas: int, now: str) -> list[Step]:
-    """The autoscaler does not go beyond a number of replicas; what it was is remembered the first time."""
-    known = memory_of(scaler.document, PARKED)
-    if scaler.kind == HPA:
-        memory = known or {"at": now, "maxReplicas": scaler.high, "minReplicas": scaler.low}
-        low = max(1, min(int(memory["minReplicas"]), replicas))
-        high = max(1, replicas) if replicas else scaler.high
-        if (low, high) == (scaler.low, scaler.high):
-            return []
-        changes: dict[str, Any] = {"spec": {"minReplicas": low, "maxReplicas": high}}
-        was, becomes = f"{scaler.low} to {scaler.high}", f"{low} to {high}"
-        figures: dict[str, Any] = {"min_replicas": low, "max_replicas": high}
-        annotations: dict[str, Any] = {}
-    else:
-        former = scaler.annotations.get(KEDA_PAUSED)
-        memory = known or {"at": now, "paused-replicas": former}
-        if former == str(replicas) and known is not None:
-            return []
-        was, becomes = "not paused" if former is None else f"paused at {former}", f"paused at {replicas}"
-        changes = {}
-        figures = {**scaler.figures(), "paused_replicas": str(replicas)}
-        annotations = {KEDA_PAUSED: str(replicas)}
-    if known is None:
-        annotations.update(remembered(PARKED, memory))
-    patch = merge_patch(scaler.document, spec=changes.get("spec"), annotations=annotations)
-    return [Step(LIMIT, scaler.kind, scaler.name, patch, was, becomes, figures)]
-
-
-def _released(scaler: Autoscaler) -> list[Step]:
-    """The autoscaler is as it was."""
-    memory = memory_of(scaler.document, PARKED)
-    if memory is None:
-        return []
-    annotations: dict[str, Any] = remembered(PARKED, None)
-    spec = None
-    if scaler.kind == HPA:
-        low, high = int(memory["minReplicas"]), int(memory["maxReplicas"])
-        spec = {"minReplicas": low, "maxReplicas": high}
-        was, becomes = f"{scaler.low} to {scaler.high}", f"{low} to {high}"
-        figures: dict[str, Any] = {"min_replicas": low, "max_replicas": high}
-    else:
-        former, now = memory.get("paused-replicas"), scaler.annotations.get(KEDA_PAUSED)
-        annotations[KEDA_PAUSED] = former
-        was = "not paused" if now is None else f"paused at {now}"
-        becomes = "not paused" if former is None else f"paused at {former}"
-        figures = {**scaler.figures(), "paused_replicas": former}
-    patch = merge_patch(scaler.document, spec=spec, annotations=annotations)
-    return [Step(RELEASE, scaler.kind, scaler.name, patch, was, becomes, figures)]
+    return [step for each in writer.autoscalers if each.kind != HPA or each.low == 0 for step in limited(each, 0, now)]
 
 
 def plan_unpark(writer: Writer, stage: Stage, now: str, *, named: Optional[int] = None, waits: bool = True) -> Plan:
@@ -235,19 +189,19 @@ def plan_unpark(writer: Writer, stage: Stage, now: str, *, named: Optional[int] 
     memory = writer.memory
     if memory is None and writer.replicas:
         # It was never parked, or a run was killed when it had only paused the autoscaler.
-        return Plan(tuple(step for each in writer.autoscalers for step in _released(each)))
+        return Plan(tuple(step for each in writer.autoscalers for step in released(each)))
     if named and not writer.replicas and not (memory or {}).get("replicas"):
         memory = {"at": now, **(memory or {}), "replicas": named}
     if memory is None:
         return Plan(refusal=_forgotten(writer))
-    whole = int(memory["replicas"])
+    whole = memory["replicas"]
     wanted = max(writer.replicas, stage.of(whole))
     steps: list[Step] = []
     for each in writer.autoscalers:
         if stage.is_last:
-            steps += _released(each)
+            steps += released(each)
         elif wanted:
-            steps += _limited(each, wanted, now)
+            steps += limited(each, wanted, now)
     forgets = stage.is_last and not waits
     scales = wanted != writer.replicas
     if scales or forgets:
@@ -278,9 +232,18 @@ def _resume(writer: Writer, stage: Stage) -> Plan:
     patch = merge_patch(writer.document, spec={"suspend": suspend}, annotations=remembered(PARKED, None))
     becomes = "suspended" if suspend else "active"
     was = "suspended" if writer.is_suspended else "active"
+    figures = _figures(writer, None, stopped=suspend)
     return Plan(
-        (Step(UNPARK, "cronjob", writer.target.name, patch, was, becomes, _figures(writer, None, stopped=suspend)),)
+        (Step(UNPARK, "cronjob", writer.target.name, patch, was, becomes, figures),),
+        note="" if suspend or not writer.is_suspended else _missed(writer),
     )
+
+
+def _missed(writer: Writer) -> str:
+    """https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#schedule-suspension."""
+    deadline = (writer.document.get("spec") or {}).get("startingDeadlineSeconds")
+    within = "while it was suspended" if deadline is None else f"in the last {deadline} seconds"
+    return f"{writer.target.key}: Kubernetes starts a job at once if one was due {within} (startingDeadlineSeconds)."
 
 
 def _forgotten(writer: Writer) -> Refusal:

@@ -25,6 +25,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling imp
     HPA,
     KEDA,
     KEDA_PAUSED,
+    KEDA_STOPPED,
     Autoscaler,
     Document,
     Step,
@@ -60,7 +61,7 @@ class _Subject:
 
     @property
     def memory(self) -> Optional[dict[str, Any]]:
-        return memory_of(self.document, SCALED)
+        return memory_of(self.document, SCALED, mappings=("former", "set"))
 
     def step(self, action: str, wanted: Mapping[str, Any], memory: Optional[Mapping[str, Any]]) -> Step:
         annotations = remembered(SCALED, memory)
@@ -107,11 +108,11 @@ def plan_restore(writer: Writer) -> Plan:
         memory = subject.memory
         if memory is None:
             continue
-        if memory.get("set") != subject.numbers:
+        if memory["set"] != subject.numbers or set(memory["former"]) != set(subject.numbers):
             namespace = str(writer.document["metadata"].get("namespace") or "")
             reason = (
                 f"{subject.kind}/{subject.name} has {_shown(subject.numbers)}, and was set to"
-                f" {_shown(memory.get('set') or {})}: somebody has changed it since"
+                f" {_shown(memory['set'])}: somebody has changed it since"
             )
             remedy = f"Set what is meant by hand, and remove its annotation {SCALED}."
             return Plan(refusal=Refusal(writer.target.shown(namespace), reason, remedy))
@@ -133,8 +134,11 @@ def _ambiguous(writer: Writer) -> Optional[tuple[str, str]]:
         return f"several autoscalers work against each other on it ({names})", "Delete all but one."
     for each in writer.autoscalers:
         if each.annotations.get(KEDA_PAUSED) is not None:
-            paused = f"{each.key} is paused at {counted(int(each.annotations[KEDA_PAUSED]))}"
+            number = str(each.annotations[KEDA_PAUSED])
+            paused = f"{each.key} is paused at {counted(int(number)) if number.isdigit() else repr(number)}"
             return paused, f"Remove its annotation {KEDA_PAUSED} first."
+        if each.kind == KEDA and str(each.annotations.get(KEDA_STOPPED)).lower() == "true":
+            return f"{each.key} is paused", f"Remove its annotation {KEDA_STOPPED} first."
     return None
 
 
@@ -194,7 +198,7 @@ def _bounds(numbers: Mapping[str, Any]) -> tuple[Any, Any]:
 
 def _shown(numbers: Mapping[str, Any]) -> str:
     if "replicas" in numbers:
-        return counted(int(numbers["replicas"]))
+        return counted(numbers["replicas"])
     low, high = _bounds(numbers)
     return f"{'no lower bound' if low is None else low} to {'no upper bound' if high is None else high} replicas"
 

@@ -21,6 +21,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling imp
     Step,
     Target,
     autoscalers_of,
+    is_of_keda,
 )
 
 # How often an object is read and decided on anew when somebody else changed it in between.
@@ -37,6 +38,7 @@ class Scaled:
         self.done: list[Step] = []
         self.warnings: list[str] = []
         self.skipped: list[dict[str, str]] = []
+        self._unread_keda: Optional[ClusterError] = None
 
     def autoscalers(self) -> tuple[list[Document], list[Document]]:
         """HorizontalPodAutoscalers and ScaledObjects; without KEDA there are none of these."""
@@ -45,6 +47,7 @@ class Scaled:
             return hpas, list(self.cluster.list(KEDA, self.namespace))
         except ClusterError as error:
             if error.kind == "forbidden":
+                self._unread_keda = error
                 # Whether there is KEDA at all is not known then, and most clusters have none.
                 remedy = "Grant it if the cluster has KEDA, which otherwise scales from zero again."
                 skipped = {"section": "scaledobjects", "reason": error.message, "remedy": remedy}
@@ -59,7 +62,15 @@ class Scaled:
         document = self.cluster.read(target.kind, self.namespace, target.name)
         if target.kind == "cronjob":
             return document, ()
-        return document, autoscalers_of(target, *self.autoscalers())
+        return document, self.autoscalers_of(target, *self.autoscalers())
+
+    def autoscalers_of(
+        self, target: Target, hpas: Sequence[Document], keda: Sequence[Document]
+    ) -> tuple[Autoscaler, ...]:
+        """What scales a workload; raises when that is KEDA, which may not be read."""
+        if self._unread_keda and any(is_of_keda(each) and Autoscaler(HPA, each).target == target for each in hpas):
+            raise self._unread_keda
+        return autoscalers_of(target, hpas, keda)
 
     def owners(self, documents: Sequence[tuple[Target, Document]]) -> list[Refusal]:
         """Who would undo the changes to these objects."""

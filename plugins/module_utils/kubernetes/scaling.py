@@ -22,6 +22,8 @@ WRITER_KINDS = (*SCALED_KINDS, "cronjob")
 HPA = "horizontalpodautoscaler"
 KEDA = "scaledobject"
 KEDA_PAUSED = "autoscaling.keda.sh/paused-replicas"
+# The other one: it stops scaling where it is.
+KEDA_STOPPED = "autoscaling.keda.sh/paused"
 Document = Mapping[str, Any]
 
 
@@ -108,11 +110,13 @@ class Autoscaler:
 def autoscalers_of(target: Target, hpas: Iterable[Document], keda: Iterable[Document]) -> tuple[Autoscaler, ...]:
     """What scales a workload. The HPA that KEDA keeps for a ScaledObject follows that and is none of its own."""
     found = [Autoscaler(KEDA, each) for each in keda]
-    for each in hpas:
-        owners = each["metadata"].get("ownerReferences") or ()
-        if not any(owner.get("kind") == "ScaledObject" for owner in owners):
-            found.append(Autoscaler(HPA, each))
+    found += [Autoscaler(HPA, each) for each in hpas if not is_of_keda(each)]
     return tuple(each for each in found if each.target == target)
+
+
+def is_of_keda(hpa: Document) -> bool:
+    """Whether KEDA keeps this HorizontalPodAutoscaler for a ScaledObject."""
+    return any(owner.get("kind") == "ScaledObject" for owner in hpa["metadata"].get("ownerReferences") or ())
 
 
 def replicas_of(workload: Document) -> int:

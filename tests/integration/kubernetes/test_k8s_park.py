@@ -379,6 +379,13 @@ def test_guards_and_what_does_not_become_so(shop: Shop) -> None:
     skipped = shop.here(state="running", workloads=["other"])["skipped_sections"]
     assert [each["section"] for each in skipped] == ["scaledobjects"]
     assert "Grant the user the verb list on scaledobjects.keda.sh in namespace" in skipped[0]["reason"]
+    # Unless it is known that it does.
+    shop.autoscaler("other", 1, 9)
+    owner = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "other", "uid": "1"}
+    patch = {"metadata": {"ownerReferences": [owner]}}
+    shop.api.change("HorizontalPodAutoscaler", shop.namespace, "other", patch)
+    assert "Grant the user the verb list on scaledobjects.keda.sh" in shop.here(workloads=["other"])["msg"]
+    shop.api.delete("HorizontalPodAutoscaler", shop.namespace, "other")
     shop.api.heal()
 
     # Something starts it again as soon as it is parked.
@@ -387,3 +394,18 @@ def test_guards_and_what_does_not_become_so(shop: Shop) -> None:
     assert "was parked, and it has 1 replicas again. Something else decides" in failed["msg"]
     missing = shop.here(workloads=["nobody"])
     assert f"deployments.apps nobody in namespace {shop.namespace} is not there on" in missing["msg"]
+
+
+def test_what_feeds_the_others_comes_back_last(shop: Shop) -> None:
+    """By its name beat would come first, and fill the queues of workers that are not there yet."""
+    for name in ("beat", "worker", "stray"):
+        shop.workload(name, 1)
+        shop.ready(name, 1)
+    shop.here(workloads=["beat", "worker"])
+    # Scaled by hand: a number is as good as a memory.
+    shop.kubectl_scale("stray", 0)
+    back = shop.here(state="running", replicas={"stray": 2})
+    assert back["workloads"] == ["deployment/worker", "deployment/beat", "deployment/stray"]
+    assert (shop.replicas(), shop.memories()) == ({"beat": 1, "worker": 1, "stray": 2}, {})
+    for options in ({"replicas": {"other": 1}, "workloads": ["beat"]}, {"replicas": {"cronjob/nightly": 1}}):
+        assert "Accepted: Deployments and StatefulSets" in shop.here(state="running", **options)["msg"]

@@ -57,7 +57,12 @@ def memories(plan: Plan) -> list[Any]:
     """What each patch does to the memory: nothing is C(-), None forgets it."""
     steps = [*plan.steps, *([plan.ending] if plan.ending else [])]
     found = [each.patch["metadata"].get("annotations", {}).get(PARKED, "-") for each in steps]
-    return [each if each in (None, "-") else {**json.loads(each), "at": ""} for each in found]
+    return [each if each in (None, "-") else without_set({**json.loads(each), "at": ""}) for each in found]
+
+
+def without_set(memory: dict[str, Any]) -> dict[str, Any]:
+    """What autoscalers were set to is in a test of its own."""
+    return {name: value for name, value in memory.items() if name != "set"}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +75,12 @@ def memories(plan: Plan) -> list[Any]:
         (writer(0, {"replicas": 4}), [], []),
         # In the middle of coming back: the memory of four stays.
         (writer(2, {"replicas": 4}), ["park deployment: 2 replicas -> 0 replicas"], ["-"]),
+        # More than were remembered: a deployment meanwhile, or a rollback to a ReplicaSet with an old annotation.
+        (
+            writer(6, {"replicas": 4}),
+            ["park deployment: 6 replicas -> 0 replicas"],
+            [{"at": "", "replicas": 6}],
+        ),
         (writer(0), ["park deployment: 0 replicas -> 0 replicas"], [{"at": "", "replicas": 0}]),
         # Kubernetes itself disables an autoscaler at 0 replicas, but not one that may go to 0.
         (writer(4, None, hpa(2, 10)), ["park deployment: 4 replicas -> 0 replicas"], [{"at": "", "replicas": 4}]),
@@ -132,7 +143,7 @@ def test_parking(found: Writer, actions: list[str], kept: list[Any]) -> None:
                 "limit autoscaler horizontalpodautoscaler: 1 to 1 -> 2 to 2",
                 "unpark deployment: 1 replica -> 2 of 4 replicas",
             ],
-            ["-", "-"],
+            [{"at": "", "minReplicas": 2, "maxReplicas": 10}, "-"],
         ),
         # Its bounds come first: the limit of the last stage would take the replicas away again.
         (
@@ -151,7 +162,7 @@ def test_parking(found: Writer, actions: list[str], kept: list[Any]) -> None:
                 "limit autoscaler scaledobject: paused at 0 -> paused at 1",
                 "unpark deployment: 0 replicas -> 1 of 4 replicas",
             ],
-            ["-", "-"],
+            [{"at": "", "paused-replicas": None}, "-"],
         ),
         (
             writer(4, {"replicas": 4}, keda("4", {"paused-replicas": "7"})),
@@ -192,6 +203,39 @@ def test_what_nobody_remembers_is_refused_until_it_is_said() -> None:
     # What is remembered is not changed by a number.
     plan = plan_unpark(writer(0, {"replicas": 4}), stage_of("100%"), NOW, named=9)
     assert told(plan) == ["unpark deployment: 0 replicas -> 4 replicas"]
+
+
+def test_bounds_that_somebody_has_set_since_are_kept() -> None:
+    limited = plan_unpark(writer(0, {"replicas": 4}, hpa(2, 10)), stage_of("1"), NOW).steps[0]
+    kept = json.loads(limited.patch["metadata"]["annotations"][PARKED])
+    assert kept["set"] == {"minReplicas": 1, "maxReplicas": 1}
+    assert limited.patch["spec"] == {"minReplicas": 1, "maxReplicas": 1}
+    # A deployment brings an autoscaler with other bounds: they come back, and not those before it.
+    deployed = writer(1, {"replicas": 4}, hpa(3, 20, kept))
+    plan = plan_unpark(deployed, stage_of("50%"), NOW)
+    assert memories(plan)[0] == {"at": "", "minReplicas": 3, "maxReplicas": 20}
+    assert told(plan)[0] == "limit autoscaler horizontalpodautoscaler: 3 to 20 -> 2 to 2"
+    released = plan_unpark(deployed, stage_of("100%"), NOW)
+    assert told(released)[0] == "release autoscaler horizontalpodautoscaler: 3 to 20 -> 3 to 20"
+    # Somebody has taken the pause of KEDA away.
+    plan = plan_unpark(
+        writer(1, {"replicas": 4}, keda(None, {"paused-replicas": "7", "set": {"paused-replicas": "1"}})),
+        stage_of("100%"),
+        NOW,
+    )
+    assert told(plan)[0] == "release autoscaler scaledobject: not paused -> not paused"
+
+
+def test_what_comes_to_an_end_is_said() -> None:
+    assert plan_park(writer(4), NOW).note == (
+        "deployment/web: what its pods do is cut off after 30 seconds (terminationGracePeriodSeconds)."
+    )
+    long = {"spec": {"terminationGracePeriodSeconds": 600}}
+    found = Writer(Target("deployment", "web"), document(replicas=4, template=long))
+    assert "cut off after 600 seconds" in plan_park(found, NOW).note
+    said = plan_unpark(cronjob(True, {"suspend": False}), stage_of("100%"), NOW).note
+    assert said.startswith("cronjob/web: Kubernetes starts a job at once if one was due while it was suspended")
+    assert plan_unpark(cronjob(True, {"suspend": True}), stage_of("100%"), NOW).note == ""
 
 
 def cronjob(suspend: bool | None, memory: dict[str, Any] | None = None) -> Writer:
@@ -243,6 +287,17 @@ def test_a_memory_that_somebody_edited() -> None:
     found = Writer(Target("deployment", "web"), document({PARKED: "three"}, replicas=0))
     with pytest.raises(RunbookError, match=r"annotation runbook-ops.github.io/parked of .* cannot be read"):
         plan_park(found, NOW)
+
+
+@pytest.mark.parametrize("memory", [{"at": NOW}, {"replicas": "4"}, {"replicas": -1}, {"replicas": True}])
+def test_a_memory_without_a_number(memory: dict[str, Any]) -> None:
+    for plan in (
+        lambda: plan_park(writer(0, memory), NOW),
+        lambda: plan_unpark(writer(0, memory), stage_of("1"), NOW),
+        lambda: plan_unpark(writer(1, {"replicas": 2}, hpa(1, 1, memory)), stage_of("1"), NOW),
+    ):
+        with pytest.raises(RunbookError, match=r"annotation runbook-ops.github.io/parked of .* cannot be read"):
+            plan()
 
 
 def test_the_autoscaler_that_keda_makes_is_not_counted_twice() -> None:

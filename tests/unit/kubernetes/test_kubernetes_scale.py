@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED, SCALED
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.parking import Plan, Writer
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scale_plan import Wish, plan_restore, plan_scale
@@ -14,6 +15,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling imp
     HPA,
     KEDA,
     KEDA_PAUSED,
+    KEDA_STOPPED,
     Autoscaler,
     Target,
 )
@@ -93,6 +95,9 @@ def test_scaling(found: Writer, wish: Wish, steps: list[Any]) -> None:
             "several autoscalers work against each other on it (horizontalpodautoscaler/web, scaledobject/web)",
         ),
         (writer(2, keda(1, 4, **{KEDA_PAUSED: "2"})), Wish(5, None, 9), "scaledobject/web is paused at 2 replicas"),
+        (writer(2, keda(1, 4, **{KEDA_PAUSED: "two"})), Wish(5, None, 9), "scaledobject/web is paused at 'two'"),
+        (writer(2, keda(1, 4, **{KEDA_STOPPED: "true"})), Wish(5, None, 9), "scaledobject/web is paused"),
+        (writer(2, keda(1, 9, **{KEDA_STOPPED: "false"})), Wish(5, None, 9), ""),
         # The ceiling is its owner's as long as it stays.
         (writer(2, hpa(1, 20)), Wish(5, None, 9), ""),
         (writer(2, hpa(1, 4)), Wish(5, 20, 9), "20 replicas are more than max_replicas_limit, which is 9"),
@@ -139,3 +144,14 @@ def test_a_bound_that_was_not_there_is_not_there_again() -> None:
     [step] = plan_restore(writer(3, keda(3, 4, **{SCALED: known}))).steps
     assert step.patch["spec"] == {"minReplicaCount": None}
     assert plan_restore(writer(3, keda(3, 4))) == Plan()
+
+
+@pytest.mark.parametrize("memory", [{"former": 2}, {"set": {"replicas": 2}}, {"former": {"replicas": 2}, "set": None}])
+def test_a_memory_that_somebody_edited(memory: dict[str, Any]) -> None:
+    with pytest.raises(RunbookError, match=r"annotation runbook-ops.github.io/scaled of .* cannot be read"):
+        plan_restore(writer(2, **{SCALED: memory}))
+
+
+def test_a_memory_of_another_object_is_not_put_back() -> None:
+    copied = {"former": {"minReplicas": 1, "maxReplicas": 4}, "set": {"replicas": 2}}
+    assert plan_restore(writer(2, **{SCALED: copied})).refusal is not None
