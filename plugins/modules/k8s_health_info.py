@@ -475,6 +475,9 @@ workloads:
     generation_lag:
       description: How many changes its controller has not looked at.
       type: int
+    is_settling:
+      description: Whether it was made, scaled or changed within the last minute.
+      type: bool
     revision:
       description: Its revision.
       type: str

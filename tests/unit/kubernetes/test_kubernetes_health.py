@@ -158,7 +158,7 @@ def deployment(replicas: int = 2, available: int = 2, **more: Any) -> dict[str, 
 
 def one(document: dict[str, Any], pods: Pods | None = None, exactly: int | None = None) -> dict[str, Any]:
     expected = [Expected("deployment", "shop", "web", exactly)] if exactly is not None else []
-    [facts] = workloads_facts({"deployment": [document]}, pods, expected)
+    [facts] = workloads_facts({"deployment": [document]}, pods, expected, NOW)
     return facts
 
 
@@ -196,7 +196,7 @@ def test_exactly_so_many(replicas: int, pods: int, exactly: int | None, is_exact
 
 def test_missing_workloads_are_told_where_the_kind_was_listed() -> None:
     expected = [Expected("deployment", "shop", "web"), Expected("statefulset", "shop", "db")]
-    found = workloads_facts({"deployment": [], "statefulset": None}, None, expected)
+    found = workloads_facts({"deployment": [], "statefulset": None}, None, expected, NOW)
     # Where they could not be, nobody knows.
     assert [(each["workload"], each["is_missing"]) for each in found] == [("web", True), ("db", None)]
 
@@ -205,7 +205,7 @@ def sts(pods: Pods, ready: int = 0, **spec: Any) -> dict[str, Any]:
     """A StatefulSet of three."""
     status = {"replicas": len(pods.seen), "readyReplicas": ready, "observedGeneration": 1}
     document = thing("db", metadata={"generation": 1}, spec={"replicas": 3, **spec}, status={**status, **REVISIONS})
-    [facts] = workloads_facts({"statefulset": [document]}, pods, [])
+    [facts] = workloads_facts({"statefulset": [document]}, pods, [], NOW)
     return facts
 
 
@@ -231,6 +231,14 @@ def test_what_is_on_its_way_is_no_lack() -> None:
     assert one(deployment(1, 0), look(old))["unexplained_count"] == 1
     # Ready, and not yet for minReadySeconds; or ready since the workload was listed.
     assert one(deployment(2, 0), look(pod("web-1"), pod("web-2")))["unexplained_count"] == 0
+    # An autoscaler has asked for more since the pods were listed.
+    scaled = deployment(metadata={"managedFields": [{"subresource": "scale", "time": ago(2)}]})
+    told = deployment(metadata={"managedFields": [{"subresource": "status", "time": ago(2)}]})
+    assert [one(each)["is_settling"] for each in (scaled, told, deployment(metadata={"managedFields": None}))] == [
+        True,
+        False,
+        False,
+    ]
     # Two that a quota forbids.
     assert one(deployment(4, 2), look(pod("web-1"), pod("web-2")))["unexplained_count"] == 2
 
@@ -240,7 +248,7 @@ def test_a_strategy_is_no_fault() -> None:
     assert (found["waits_for_deletion"], found["is_stuck"]) == (True, False)
     # One that no node is to have shows nothing.
     agent = thing("agent", metadata={"generation": 1}, spec={}, status={"observedGeneration": 1})
-    [found] = workloads_facts({"daemonset": [agent]}, look(), [])
+    [found] = workloads_facts({"daemonset": [agent]}, look(), [], NOW)
     assert found["is_scaled_to_zero"] is True
 
 

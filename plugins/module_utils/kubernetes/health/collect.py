@@ -245,7 +245,7 @@ class _Health:
         listed = {kind: self._list(kind, "workloads") for kind in workloads.KINDS}
         if all(found is None for found in listed.values()):
             return None
-        return workloads.workloads_facts(listed, self._all_pods, self._expected)
+        return workloads.workloads_facts(listed, self._all_pods, self._expected, self._now)
 
     def _claims(self) -> Optional[list[Facts]]:
         found = self._list("persistentvolumeclaim", "claims")

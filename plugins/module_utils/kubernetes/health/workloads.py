@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -19,10 +20,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.comm
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods import BROKEN, Pods, Seen, images_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.moments import age_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import gitops_owner
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_words import shortened
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import rollout_of
 
+_SETTLE_SECONDS = 60
 KINDS = ("deployment", "statefulset", "daemonset")
 
 
@@ -42,7 +45,10 @@ class Expected:
 
 
 def workloads_facts(
-    listed: Mapping[str, Optional[Iterable[Document]]], pods: Optional[Pods], expected: Sequence[Expected]
+    listed: Mapping[str, Optional[Iterable[Document]]],
+    pods: Optional[Pods],
+    expected: Sequence[Expected],
+    now: dt.datetime,
 ) -> list[Facts]:
     """The section C(workloads), those that are missing among it.
 
@@ -50,6 +56,7 @@ def workloads_facts(
         listed: The documents by kind; None for a kind that could not be listed, about which nothing is said.
         pods: All pods; None where they could not be listed.
         expected: What has to be there; one whose kind could not be listed may be missing, and nobody knows.
+        now: The moment that counts as now.
 
     """
     wanted = {each.reference: each for each in expected}
@@ -57,14 +64,16 @@ def workloads_facts(
     for kind, documents in listed.items():
         for document in documents or ():
             reference = (kind, namespace_of(document), name_of(document))
-            found[reference] = workload_facts(kind, document, pods, wanted.get(reference))
+            found[reference] = workload_facts(kind, document, pods, wanted.get(reference), now)
     for each in expected:
         if each.reference not in found and each.kind in listed:
             found[each.reference] = _missing(each, is_known=listed[each.kind] is not None)
     return [facts for _reference, facts in sorted(found.items(), key=lambda item: item[0])]
 
 
-def workload_facts(kind: str, document: Document, pods: Optional[Pods], expected: Optional[Expected]) -> Facts:
+def workload_facts(
+    kind: str, document: Document, pods: Optional[Pods], expected: Optional[Expected], now: dt.datetime
+) -> Facts:
     """One workload."""
     spec, metadata = document.get("spec") or {}, document["metadata"]
     rollout = rollout_of(kind, document)
@@ -99,6 +108,7 @@ def workload_facts(kind: str, document: Document, pods: Optional[Pods], expected
         "is_rolled_out": rollout.done,
         "reason": _reason(document, rollout.reason),
         "generation_lag": _lag(document),
+        "is_settling": _is_settling(document, now),
         "revision": rollout.revision,
         "is_parked": PARKED in (metadata.get("annotations") or {}),
         "is_scaled_to_zero": desired == 0 and (kind != "daemonset" or rollout.observed),
@@ -156,6 +166,17 @@ def _lag(document: Document) -> int:
     return 0 if seen is None else max(0, generation - int(seen))
 
 
+def _is_settling(document: Document, now: dt.datetime) -> bool:
+    """Whether it was made, scaled or changed just now, so that what it has is not yet what it should have."""
+    metadata = document["metadata"]
+    changes = (each for each in metadata.get("managedFields") or () if each.get("subresource") != "status")
+    ages = [
+        age_seconds(moment, now)
+        for moment in (metadata.get("creationTimestamp"), *(each.get("time") for each in changes))
+    ]
+    return any(age is not None and age < _SETTLE_SECONDS for age in ages)
+
+
 def _missing(expected: Expected, *, is_known: bool) -> Facts:
     facts: Facts = dict.fromkeys(
         ("desired_count", "updated_count", "ready_count", "available_count", "unavailable_count", "unexplained_count")
@@ -177,6 +198,7 @@ def _missing(expected: Expected, *, is_known: bool) -> Facts:
         "is_rolled_out": None,
         "reason": "it does not exist" if is_known else "whether it exists could not be read",
         "generation_lag": None,
+        "is_settling": None,
         "revision": None,
         "is_parked": None,
         "is_scaled_to_zero": None,
