@@ -232,8 +232,11 @@ def test_the_playbook_closes_parks_proves_and_opens(clip: Clip, tmp_path: Path) 
     def worker() -> int:
         return int(clip.apps.read_namespaced_deployment("worker", clip.namespace).spec.replicas)
 
-    lacking = play(clip, tmp_path, "on", "--check", maintenance_mode_drivers=[{"kubernetes_flag": {"key": "x"}}])
-    assert "kubernetes_flag needs namespace, kubernetes_flag needs config_map. Nothing was switched." in lacking.stdout
+    barrier = {"kubernetes_ingress": {"namespace": clip.namespace, **BARRIER}}
+    drivers = [{"kubernetes_flag": {"key": "x"}}, barrier, barrier]
+    lacking = play(clip, tmp_path, "on", "--check", maintenance_mode_drivers=drivers)
+    twice = f"two of kubernetes_ingress are {clip.namespace}/runbook-maintenance, each needs a name of its own"
+    assert f"{twice}, kubernetes_flag needs namespace, kubernetes_flag needs config_map. Nothing" in lacking.stdout
     done = play(clip, tmp_path, "on")
     assert done.returncode == 0, done.stdout
     assert clip.seen() == {"/api/v1/contents": 503, "/api/v1/users": 503, "/shop": 200, "/shop/cart": 200}
@@ -260,14 +263,26 @@ def test_the_playbook_closes_parks_proves_and_opens(clip: Clip, tmp_path: Path) 
     assert clip.apps.read_namespaced_deployment("web", clip.namespace).metadata.generation == 3
 
 
-def test_what_users_do_not_see_is_taken_back(clip: Clip, tmp_path: Path) -> None:
-    """A flag that nobody reads: the page is as it was, so the flag is put back, and those who write come back."""
+@pytest.mark.parametrize("is_stuck", [False, True])
+def test_what_users_do_not_see_is_taken_back(clip: Clip, tmp_path: Path, is_stuck: bool) -> None:
+    """A flag that nobody reads: the page is as it was, so the flag is put back, and those who write come back.
+
+    What cannot be taken back, because the Ingress must not be deleted, is said, and keeps nothing else from it.
+    """
     clip.plant("v1", "ConfigMap", "unread", data={"MAINTENANCE_MODE": "false"})
-    driver = {"kubernetes_flag": {"namespace": clip.namespace, **FLAG, "config_map": "unread", "writers": ["worker"]}}
-    done = play(clip, tmp_path, "on", maintenance_mode_drivers=[driver], maintenance_mode_delay=0.1)
+    flag = {"kubernetes_flag": {"namespace": clip.namespace, **FLAG, "config_map": "unread", "writers": ["worker"]}}
+    drivers = [flag, {"kubernetes_ingress": {"namespace": clip.namespace, **BARRIER}}]
+    if is_stuck:
+        clip.api.fail("DELETE", f"*/namespaces/{clip.namespace}/ingresses/*", 403, None)
+    try:
+        done = play(clip, tmp_path, "on", maintenance_mode_drivers=drivers, maintenance_mode_delay=0.1)
+    finally:
+        clip.api.heal()
     assert done.returncode != 0
     assert "maintenance on is not proven" in done.stdout, done.stdout
-    assert "maintenance was switched off again, because it was not proven" in done.stdout
+    assert ("maintenance was switched off again, because it was not proven" in done.stdout) is not is_stuck
+    assert ("kubernetes_ingress could not be switched off again" in done.stdout) is is_stuck, done.stdout
+    assert ("runbook-maintenance" in clip.ingresses()) is is_stuck
     found = clip.core.read_namespaced_config_map("unread", clip.namespace)
     assert (found.data, list(found.metadata.annotations)) == ({"MAINTENANCE_MODE": "false"}, [CHANGED])
     assert clip.apps.read_namespaced_deployment("worker", clip.namespace).spec.replicas == 1
