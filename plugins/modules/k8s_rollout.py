@@ -91,7 +91,7 @@ options:
   gitops:
     description:
       - What happens to a workload that Argo CD or Flux puts back to what a Git repository says. V(refuse) changes
-        nothing, V(warn) does it and says so, V(ignore) does it.
+        nothing, V(warn) does it and says so, V(ignore) does it. Not for a restart, whose annotation they leave alone.
     type: str
     choices: [refuse, warn, ignore]
     default: refuse
@@ -109,8 +109,8 @@ options:
     default: true
   wait_timeout:
     description:
-      - Seconds to wait, and once more for going back. An API server that is busy or silent is asked again meanwhile; a
-        request that hangs ends by O(read_timeout), so that it may take longer by that.
+      - Seconds to wait, and once more for going back. An API server that is busy or silent is asked again meanwhile.
+        A request that hangs ends with it.
     type: float
     default: 600
   wait_sleep:
@@ -118,6 +118,13 @@ options:
       - Seconds between two looks.
     type: float
     default: 2
+  settle:
+    description:
+      - Seconds that a rollout has to stay done, with no container started again, before it counts as done. Only for
+        pods with a container that has no readiness probe, because these are ready as soon as they run, and crash
+        later; not where C(minReadySeconds) is as long.
+    type: float
+    default: 10
   progress_path:
     description:
       - File that the module keeps up to date with where it is. The collection's action sets it, in order to print

@@ -9,6 +9,7 @@ Objects are the API server's own documents. Nothing is discovered: the kinds tha
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import traceback
@@ -79,6 +80,16 @@ class Cluster:
         self._secrets = secrets
         self._timeouts = timeouts
         self.name = name
+
+    def within(self, seconds: float) -> Cluster:
+        """The same cluster for requests that must not take longer than this, a second at least.
+
+        Half of it each, because a request without an answer is sent a second time.
+        """
+        bounded = copy.copy(self)
+        most = max(1.0, seconds) / 2
+        bounded._timeouts = (min(self._timeouts[0], most), min(self._timeouts[1], most))
+        return bounded
 
     # --- reading
     def read(self, kind: str, namespace: str | None, name: str) -> Document:

@@ -47,7 +47,7 @@ class Revision:
 
 def template_of(document: Mapping[str, Any]) -> dict[str, Any]:
     """The pod template of a workload or of a ReplicaSet, without the label that tells ReplicaSets apart."""
-    template = dict((document.get("spec") or {}).get("template") or {})
+    template: dict[str, Any] = _without_nulls((document.get("spec") or {}).get("template") or {})
     metadata = dict(template.get("metadata") or {})
     labels = {key: value for key, value in (metadata.get("labels") or {}).items() if key != _HASH}
     if "labels" in metadata:
@@ -57,6 +57,13 @@ def template_of(document: Mapping[str, Any]) -> dict[str, Any]:
     if metadata or "metadata" in template:
         template["metadata"] = metadata
     return template
+
+
+def _without_nulls(value: Any) -> Any:
+    """A ControllerRevision is kept as it was written, with nulls that newer API servers leave out elsewhere."""
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
 def digest_of(template: Mapping[str, Any]) -> str:

@@ -13,6 +13,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import 
 # https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/
 _ARGO_TRACKING = "argocd.argoproj.io/tracking-id"
 _ARGO_INSTANCE = "argocd.argoproj.io/instance"
+# Its default until version 3. Others set it as well, so that it counts with the name that Argo CD writes under.
+_COMMON_INSTANCE = "app.kubernetes.io/instance"
+_ARGO_MANAGERS = ("argocd-controller", "argocd-application-controller")
 # https://fluxcd.io/flux/components/kustomize/kustomizations/ and .../helm/helmreleases/
 _FLUX = (("kustomize.toolkit.fluxcd.io", "Flux Kustomization"), ("helm.toolkit.fluxcd.io", "Flux HelmRelease"))
 # Flux leaves such an object as it is.
@@ -35,12 +38,18 @@ def gitops_owner(object: Mapping[str, Any]) -> Optional[str]:
         return f"Argo CD application {tracking.partition(':')[0]}"
     if not tracking and (labels.get(_ARGO_INSTANCE) or annotations.get(_ARGO_INSTANCE)):
         return f"Argo CD application {labels.get(_ARGO_INSTANCE) or annotations.get(_ARGO_INSTANCE)}"
+    if not tracking and labels.get(_COMMON_INSTANCE) and _is_written_by(metadata, _ARGO_MANAGERS):
+        return f"Argo CD application {labels[_COMMON_INSTANCE]}"
     for prefix, shown in _FLUX:
         name = labels.get(f"{prefix}/name")
         if name and str(annotations.get(_FLUX_RECONCILE)).lower() != "disabled":
             namespace = labels.get(f"{prefix}/namespace")
             return f"{shown} {namespace}/{name}" if namespace else f"{shown} {name}"
     return None
+
+
+def _is_written_by(metadata: Mapping[str, Any], managers: tuple[str, ...]) -> bool:
+    return any(each.get("manager") in managers for each in metadata.get("managedFields") or ())
 
 
 def _is_about(tracking: str, object: Mapping[str, Any]) -> bool:

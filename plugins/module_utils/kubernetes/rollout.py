@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,6 +59,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_sta
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wait import wait_for_rollout
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import selector_of
 
+# The wait is over; what the workload is like at the end is worth no more than this.
+_LAST_LOOK_SECONDS = 10.0
 _DOING = {RESTARTED: "restart", UNDONE: "undo", PAUSED: "pause", RESUMED: "resume"}
 
 
@@ -144,7 +147,17 @@ class _Run:
         return self._result()
 
     def _persist(self, attempt: Any, timeout: float) -> Any:
-        return persist(attempt, timeout=timeout, sleep=self.params["wait_sleep"], pause=self.progress.wait)
+        until, whole = time.monotonic() + timeout, self.cluster
+
+        def bounded() -> Any:
+            # A request that hangs must not outlast the wait.
+            self.cluster = whole.within(until - time.monotonic()) if timeout else whole
+            return attempt()
+
+        try:
+            return persist(bounded, timeout=timeout, sleep=self.params["wait_sleep"], pause=self.progress.wait)
+        finally:
+            self.cluster = whole
 
     # --- deciding and doing
     def _do(self) -> None:
@@ -169,7 +182,9 @@ class _Run:
         plan = plan_of(self.wish, workload, self._revisions(workload) if self.wish.state == UNDONE else [])
         if plan.step != CHANGE:
             return plan
-        refusal, self.warnings = ownership_verdict(workload, self._named, self.params["gitops"])
+        # Nothing of a restart is in a repository, or in a chart, so that nobody takes it back.
+        gitops = "ignore" if self.wish.state == RESTARTED else self.params["gitops"]
+        refusal, self.warnings = ownership_verdict(workload, self._named, gitops)
         if refusal is not None:
             return Plan(REFUSE, refusal=refusal, template=template_of(workload))
         gap = gap_warning(self.wish, workload)
@@ -190,10 +205,13 @@ class _Run:
         return self.cluster.read(self.wish.kind, self.params["namespace"], self.params["name"])
 
     def _look_again(self) -> None:
+        whole, self.cluster = self.cluster, self.cluster.within(_LAST_LOOK_SECONDS)
         try:
             self.workload = self._read()
         except ClusterError as error:
             self._skip("after", error, "Run the task again; it finds out.")
+        finally:
+            self.cluster = whole
 
     def _skip(self, section: str, error: ClusterError, remedy: str) -> None:
         self.skipped.append({"section": section, "reason": error.message, "remedy": remedy})
@@ -250,6 +268,7 @@ class _Run:
             self.params["name"],
             timeout=self.params["wait_timeout"],
             sleep=self.params["wait_sleep"],
+            settle=self.params["settle"],
             progress=self._say,
             pause=lambda seconds: self.progress.wait(seconds, self.note),
         )
@@ -281,7 +300,11 @@ class _Run:
 
     def _revert(self) -> str | None:
         """Once: read, decide, patch; why there is nothing to take back, or None when it was."""
-        workload = self._read()
+        workload, failed = self._read(), self.rollout
+        now = rollout_of(self.wish.kind, workload)
+        if now.done and not self.is_reverting and failed is not None and not failed.stuck:
+            # Nobody answered for so long, or it was slower than the wait.
+            return f"it is done by now ({now.line})"
         plan = revert_of(self.wish, workload, self._revisions(workload))
         if isinstance(plan, str):
             if not self.is_reverting:

@@ -28,6 +28,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history imp
     numbered,
     previous,
     template_of,
+    without_restart,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX, memory_of, remembered
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.merge import difference
@@ -111,7 +112,13 @@ def _restart(wish: Wish, workload: Mapping[str, Any], _revisions: Sequence[Revis
     if annotations.get(RESTARTED_AT) == at:
         # Two restarts within one second would be one.
         at = wish.now.strftime("%Y-%m-%dT%H:%M:%S.000001Z")
-    memory = {"id": wish.run_id, "at": at, "before": annotations.get(RESTARTED_AT)}
+    after = _with_annotation(template, RESTARTED_AT, at)
+    memory = {
+        "id": wish.run_id,
+        "at": at,
+        "before": annotations.get(RESTARTED_AT),
+        "template": digest_of(after),
+    }
     return Plan(
         CHANGE,
         {"action": "restart", "object": named(wish, workload)},
@@ -119,7 +126,7 @@ def _restart(wish: Wish, workload: Mapping[str, Any], _revisions: Sequence[Revis
             "metadata": {"annotations": remembered(RESTART, memory)},
             "spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: at}}}},
         },
-        template=_with_annotation(template, RESTARTED_AT, at),
+        template=after,
     )
 
 
@@ -143,7 +150,7 @@ def _is_young(restarted_at: Any, wish: Wish) -> bool:
 
 def _undo(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revision]) -> Plan:
     template, current = template_of(workload), current_of(revisions)
-    if _is_undone(wish, memory_of(workload, UNDO), template, current):
+    if _is_undone(wish, memory_of(workload, UNDO), template, revisions):
         return Plan(NOTHING, template=template)
     target = numbered(revisions, wish.revision) if wish.revision else previous(revisions, template)
     if target is None:
@@ -165,6 +172,7 @@ def _undo(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revision]
         "revision": wish.revision,
         "to": target.name,
         "template": digest_of(target.template),
+        "version": digest_of(without_restart(target.template)),
         # The number that its controller is going to give it.
         "number": max(each.number for each in revisions) + 1,
         "from": current.name if current else None,
@@ -190,23 +198,30 @@ def _undo(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revision]
 
 
 def _is_undone(
-    wish: Wish, memory: Optional[Mapping[str, Any]], template: Mapping[str, Any], current: Optional[Revision]
+    wish: Wish, memory: Optional[Mapping[str, Any]], template: Mapping[str, Any], revisions: Sequence[Revision]
 ) -> bool:
     """Whether what is asked for was done by an earlier run, and nothing else was rolled out since.
 
-    Without that, "the revision before" would lead back to the one that was left.
+    Without that, "the revision before" would lead back to the one that was left. A restart is nothing else.
     """
     if memory is None or wish.revision not in (0, memory.get("revision")):
         return False
-    number = memory.get("number")
-    later = current is not None and isinstance(number, int) and current.number > number
-    return memory.get("template") == digest_of(template) and not later
+    number, version = memory.get("number"), memory.get("version")
+    later = [each for each in revisions if isinstance(number, int) and each.number > number]
+    return version == digest_of(without_restart(template)) and all(
+        version == digest_of(without_restart(each.template)) for each in later
+    )
 
 
 def _no_revision(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revision]) -> str:
     who = named(wish, workload)
     if wish.revision == 0:
-        return f"{who} has no revision before the current one. There is nothing to go back to; deploy an older image."
+        is_forgetful = (workload.get("spec") or {}).get("revisionHistoryLimit") == 0
+        kept = " It keeps none, because spec.revisionHistoryLimit is 0." if is_forgetful else ""
+        missing = (
+            f"{who} has no revision before the current one. There is nothing to go back to; deploy an older image."
+        )
+        return f"{missing}{kept}"
     there = listed(revisions) or "none"
     return (
         f"{who} has no revision {wish.revision}. There are: {there}. Numbers that are missing were used once more"
@@ -240,17 +255,15 @@ def revert_of(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revis
     if memory is None:
         return "nothing is remembered that could be taken back"
     action = {"action": "revert", "object": named(wish, workload)}
+    if digest_of(template) != memory.get("template"):
+        return "it was changed by somebody else since"
     if wish.state == RESTARTED:
-        if ((template.get("metadata") or {}).get("annotations") or {}).get(RESTARTED_AT) != memory.get("at"):
-            return "it was changed by somebody else since"
         before = memory.get("before")
         patch: dict[str, Any] = {
             "metadata": {"annotations": remembered(name, None)},
             "spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: before}}}},
         }
         return Plan(CHANGE, action, patch, template=_with_annotation(template, RESTARTED_AT, before))
-    if digest_of(template) != memory.get("template"):
-        return "it was changed by somebody else since"
     target = next((each for each in revisions if each.name == memory.get("from")), None)
     if target is None:
         return "the revision that it came from is gone"

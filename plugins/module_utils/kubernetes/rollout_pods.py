@@ -65,7 +65,7 @@ def gap_warning(wish: Wish, workload: Mapping[str, Any]) -> Optional[str]:
     least = (strategy.get("rollingUpdate") or {}).get("maxUnavailable")
     if wish.kind == "statefulset" and replicas == 1:
         return f"{who} has one pod: nobody serves while that is replaced."
-    if str(least) in ("100%", str(replicas)):
+    if least == "100%" or (isinstance(least, int) and least >= replicas):
         return f"{who} may have all of its pods replaced at once (maxUnavailable {least}): nobody may serve meanwhile."
     return None
 

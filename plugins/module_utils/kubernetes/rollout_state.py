@@ -146,7 +146,9 @@ def _statefulset(base: Rollout, spec: Mapping[str, Any], status: Mapping[str, An
     same = status.get("updateRevision") == status.get("currentRevision")
     updated = _count(status, "replicas") if same else _count(status, "updatedReplicas")
     due = max(0, desired - partition)
-    done = base.observed and not ready < desired and (updated >= due if partition else same)
+    # Nothing but a rolling update makes the new revision the current one.
+    by_count = partition or strategy.get("type") == "OnDelete"
+    done = base.observed and not ready < desired and (updated >= due if by_count else same)
     found = replace(
         base,
         done=done,
@@ -157,7 +159,7 @@ def _statefulset(base: Rollout, spec: Mapping[str, Any], status: Mapping[str, An
         available=status.get("availableReplicas"),
         old=max(0, _count(status, "replicas") - updated),
     )
-    return _by_hand(found, strategy) if not done and base.observed and not same else found
+    return _by_hand(found, strategy) if base.observed and not same and updated < due else found
 
 
 def _daemonset(base: Rollout, spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout:
@@ -181,6 +183,30 @@ def _by_hand(found: Rollout, strategy: Mapping[str, Any]) -> Rollout:
         return found
     reason = "its update strategy is OnDelete: a pod gets the new template only when somebody deletes it"
     return replace(found, stuck=True, reason=reason)
+
+
+def needs_settling(kind: str, workload: Mapping[str, Any], seconds: float) -> bool:
+    """Whether nothing but time tells that the pods go on running: no probe, and no minReadySeconds."""
+    spec = workload.get("spec") or {}
+    if int(spec.get("minReadySeconds") or 0) >= seconds or (kind != "daemonset" and not _replicas(spec)):
+        return False
+    containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()
+    return not all(each.get("readinessProbe") for each in containers)
+
+
+def restarts_of(pods: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How often containers of each pod were started again."""
+    return {
+        str(pod["metadata"].get("uid") or pod["metadata"]["name"]): sum(
+            int(each.get("restartCount") or 0) for each in (pod.get("status") or {}).get("containerStatuses") or ()
+        )
+        for pod in pods
+    }
+
+
+def restarted_since(before: Mapping[str, int], pods: Iterable[Mapping[str, Any]]) -> int:
+    """Of how many pods, new ones among them, a container was started again since."""
+    return sum(count > before.get(pod, 0) for pod, count in restarts_of(pods).items())
 
 
 def condition(status: Mapping[str, Any], kind: str) -> Optional[Mapping[str, Any]]:

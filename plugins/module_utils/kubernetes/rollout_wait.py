@@ -17,6 +17,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_sta
     REVISION,
     Rollout,
     explained,
+    needs_settling,
+    restarted_since,
+    restarts_of,
     rollout_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import selector_of
@@ -35,14 +38,18 @@ def wait_for_rollout(
     *,
     timeout: float,
     sleep: float,
+    settle: float = 0,
     progress: Callable[[str], None] | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> Rollout:
     """Wait until a workload's newest change is rolled out, cannot be, or the time is over.
 
     Nothing is raised for a rollout that is stuck: C(done) is false then, and C(reason) says why. An API server that
-    is busy or silent is asked again until the time is over, and is the reason then. A request that hangs ends by the
-    cluster's read_timeout, so that the wait may be longer by that.
+    is busy or silent is asked again until the time is over, and is the reason then. A request that hangs ends with the
+    wait, or by the cluster's own timeouts.
+
+    Pods without a readiness probe are ready as soon as they run, and may crash a moment later. With C(settle) a rollout
+    is done only when it stayed done for so long, and no container of it was started again meanwhile.
 
     Args:
         cluster: Where.
@@ -51,11 +58,12 @@ def wait_for_rollout(
         name: The workload's name.
         timeout: Seconds to wait; with 0 there is one look.
         sleep: Seconds between two looks.
+        settle: Seconds, beyond the timeout if need be; nothing is watched where the pods' probes or minReadySeconds do.
         progress: Gets a line whenever it differs from the one before; what it raises ends the waiting.
         pause: Spends the seconds between two looks; what it raises ends the waiting, too.
 
     """
-    return _Wait(cluster, kind, namespace, name, progress, pause).run(timeout, sleep)
+    return _Wait(cluster, kind, namespace, name, progress, pause, settle=settle).run(timeout, sleep)
 
 
 def explain_rollout(cluster: Cluster, kind: str, workload: Mapping[str, Any], rollout: Rollout) -> Rollout:
@@ -110,7 +118,12 @@ class _Wait:
     progress: Optional[Callable[[str], None]]
     sleep: Callable[[float], None]
     clock: Callable[[], float] = time.monotonic
+    settle: float = 0
     said: Optional[str] = None
+    # Since when it is done, and what the pods' containers had restarted by then.
+    done_since: Optional[float] = None
+    restarts: Optional[Mapping[str, int]] = None
+    until: float = 0
     workload: Optional[Mapping[str, Any]] = None
     last: Rollout = field(init=False)
 
@@ -119,26 +132,60 @@ class _Wait:
 
     def run(self, timeout: float, pause: float) -> Rollout:
         begun = moved = self.clock()
+        self.until = begun + timeout
         while True:
             before, trouble = self.last.line, self._look()
             now = self.clock()
+            if not self.last.done:
+                self.done_since = None
+            is_settling = self.last.done and (trouble is not None or self._is_settling(now))
             is_stale = self.last.late and now - begun < min(_STALE_SECONDS, timeout)
-            if self.last.done or (self.last.stuck and not is_stale):
+            if not is_settling and (self.last.done or (self.last.stuck and not is_stale)):
                 return self._ended()
             if self.last.line != before:
                 moved = now
-            if now - begun >= timeout:
+            if now >= self.until:
                 return self._too_late(trouble)
             if trouble is None and now - moved >= _EXPLAIN_AFTER_SECONDS:
                 self._explain()
                 moved = now
             self._say(trouble)
-            self.sleep(max(0.0, min(pause, begun + timeout - self.clock())))
+            self.sleep(max(0.0, min(pause, self.until - self.clock())))
+
+    @property
+    def _bounded(self) -> Cluster:
+        """For requests that must not outlast the wait."""
+        return self.cluster.within(self.until - self.clock())
+
+    def _is_settling(self, now: float) -> bool:
+        """Whether what is done has to prove itself for longer; it is stuck when its containers crash meanwhile."""
+        if self.workload is None or not needs_settling(self.kind, self.workload, self.settle):
+            return False
+        if self.done_since is None:
+            self.done_since, self.restarts = now, restarts_of(self._pods())
+            self.until = max(self.until, now + self.settle)
+        if now - self.done_since < self.settle:
+            return True
+        pods = self._pods()
+        crashed = restarted_since(self.restarts or {}, pods)
+        if self.restarts is not None and crashed:
+            reason = f"containers of {crashed} pods ended within {self.settle:g} seconds after these were ready"
+            doubtful = replace(self.last, done=False, stuck=True, reason=reason)
+            self.last = explained(doubtful, self.workload, pods, now=utc_now())
+        return False
+
+    def _pods(self) -> list[Mapping[str, Any]]:
+        selector = selector_of(self.workload or {})
+        try:
+            return list(self._bounded.list("pod", self.namespace, label_selector=selector)) if selector else []
+        except ClusterError:
+            # What cannot be seen is not held against it: the workload's own figures say that it is done.
+            return []
 
     def _look(self) -> str | None:
         """Read the workload; what is in the way of that, if it may be over in a moment."""
         try:
-            self.workload = self.cluster.read(self.kind, self.namespace, self.name)
+            self.workload = self._bounded.read(self.kind, self.namespace, self.name)
         except ClusterError as error:
             if error.kind in PASSING:
                 return error.message.rstrip(".")
@@ -153,14 +200,14 @@ class _Wait:
         return None
 
     def _ended(self) -> Rollout:
-        if not self.last.done:
+        if not self.last.done and self.done_since is None:
             self._explain()
         self._say(None)
         return self.last
 
     def _too_late(self, trouble: str | None) -> Rollout:
         if trouble is not None:
-            self.last = replace(self.last, reason=trouble)
+            self.last = replace(self.last, done=False, reason=trouble)
         else:
             self._explain()
         self._say(None)
@@ -171,7 +218,7 @@ class _Wait:
             return
         fresh = rollout_of(self.kind, self.workload)
         try:
-            self.last = explain_rollout(self.cluster, self.kind, self.workload, fresh)
+            self.last = explain_rollout(self._bounded, self.kind, self.workload, fresh)
         except ClusterError as error:
             known = f"{fresh.reason}; " if fresh.reason else ""
             self.last = replace(fresh, reason=f"{known}why is not known: {error.message.rstrip('.')}")

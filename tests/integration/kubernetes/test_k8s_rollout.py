@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
 from lab.kubernetes.hammer import Hammer
@@ -20,7 +21,7 @@ from lab.process import eventually
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout import roll
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_look import look_at_rollout
-from ansible_collections.runbook.ops.plugins.modules import k8s_rollout
+from ansible_collections.runbook.ops.plugins.modules import k8s_rollout, k8s_rollout_info
 
 # One API server for all of them.
 pytestmark = pytest.mark.xdist_group("kubernetes")
@@ -84,7 +85,7 @@ class Shop:
     # --- ours
     def options(self, **options: Any) -> dict[str, Any]:
         login = {"kubeconfig": str(self.kubeconfig), "namespace": self.namespace, "name": "web"}
-        return {**login, "wait_sleep": 0.1, "wait_timeout": 240, **options}
+        return {**login, "wait_sleep": 0.1, "wait_timeout": 240, "settle": 0, **options}
 
     def roll(self, state: str, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         return self._run("k8s_rollout", self.options(state=state, **options), check_mode=check_mode)
@@ -226,6 +227,14 @@ def test_undo_under_load(shop: Shop) -> None:
     assert shop.here("undone", schema_compatible=True)["changed"] is True
     assert shop.image() == f"{WEB}:1"
 
+    # The examples of the documentation, one after the other.
+    shop.set_image(f"{WEB}:6", "sixth")
+    seen = []
+    for task in yaml.safe_load(k8s_rollout.EXAMPLES):
+        given = {**task["runbook.ops.k8s_rollout"], "namespace": shop.namespace, "name": "web"}
+        seen.append((shop.here(**given)["changed"], shop.image(), bool(shop.deployment().spec.paused)))
+    assert seen == [(True, f"{WEB}:6", False), (True, f"{WEB}:1", False), (True, f"{WEB}:1", True)]
+
 
 MISSING = {"env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "shop-keys", "key": "API_KEY"}}}]}
 
@@ -322,8 +331,13 @@ def test_an_api_server_in_trouble(shop: Shop) -> None:
         shop.api.fail("GET", path, 500, None)
         lost = shop.here("restarted", restart_id="OPS-3", wait_timeout=1)
         assert "HTTP status 500" in lost["msg"]
+        # A hang ends with the wait, and not with the read_timeout of 20 seconds, twice for each request.
         shop.api.heal()
-        assert shop.here("restarted", restart_id="OPS-3")["rollout"]["done"] is True
+        shop.api.fail("GET", path, "hang", None)
+        silent = shop.here("restarted", restart_id="OPS-3", wait_timeout=1, read_timeout=900)
+        assert "does not answer in time when asked to get deployments.apps web" in silent["msg"]
+        shop.api.heal()
+        assert shop.here("restarted", restart_id="OPS-3", settle=1)["rollout"]["done"] is True
         hammer.more()
     assert hammer.errors == 0
     # Reading says it as data.
@@ -401,7 +415,8 @@ def test_what_others_decide(shop: Shop) -> None:
     shop.apps.patch_namespaced_deployment("web", shop.namespace, {"metadata": {"annotations": tracking}})
     assert shop.look()["gitops_owner"] == "Argo CD application shop-web"
     shop.api.requests.clear()
-    owned = shop.here("restarted", check_mode=True)
+    assert shop.here("restarted", check_mode=True)["warnings"][0].startswith("HorizontalPodAutoscaler web is at its")
+    owned = shop.here("undone", check_mode=True, schema_compatible=True)
     assert "it belongs to Argo CD application shop-web, which undoes what is changed here." in owned["msg"]
     assert (owned["changed"], shop.writes(), owned["refused"][0]["object"][:10]) == (False, [], "Deployment")
     warned = shop.here("undone", gitops="warn", schema_compatible=True)
@@ -417,10 +432,14 @@ def test_beside_what_is_there(shop: Shop, tmp_path: Path) -> None:
         shop.set_image(f"{WEB}:2", "second", name=name)
     theirs = {**login, "name": "theirs", "api_version": "apps/v1", "kind": "Deployment"}
     ours = {**login, "name": "web", "state": "undone", "schema_compatible": True, "wait_timeout": 3}
+    look, say = yaml.safe_load(k8s_rollout_info.EXAMPLES)
     tasks = [
         {"kubernetes.core.k8s_rollback": theirs},
         {"runbook.ops.k8s_rollout": ours, "register": "undo", "ignore_errors": True},
         {"ansible.builtin.debug": {"var": "undo.msg"}},
+        # The documentation's, of this Deployment.
+        {**look, "runbook.ops.k8s_rollout_info": {**login, "name": "web"}},
+        say,
     ]
     book = tmp_path / "undo.yml"
     book.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
@@ -438,6 +457,7 @@ def test_beside_what_is_there(shop: Shop, tmp_path: Path) -> None:
     assert "0 failed" in out.replace("failed=0", "0 failed"), out
     assert "web: the undo is not rolled out (1 of 2 updated, 2 available, 2 old): pod web-" in out
     assert "which runs (2 of 2 updated, 2 available)." in out
+    assert "2 of 2 updated, 2 available; deployed 20" in out
     assert shop.deployment().spec.template.spec.containers[0].image == f"{WEB}:2"
     assert shop.own_annotations() == {**OWN, CAUSE: "second"}
     left = shop.apps.read_namespaced_deployment("theirs", shop.namespace)

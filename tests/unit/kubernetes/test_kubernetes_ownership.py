@@ -53,6 +53,13 @@ def test_owners(annotations: dict[str, str] | None, labels: dict[str, str] | Non
     assert gitops_owner(deployment(annotations, labels)) == owner
 
 
+def test_the_common_label_counts_with_who_wrote_it() -> None:
+    found = deployment(None, {"app.kubernetes.io/instance": "shop"})
+    for manager, owner in (("helm", None), ("argocd-server", None), ("argocd-controller", "Argo CD application shop")):
+        found["metadata"]["managedFields"] = [{"manager": "kubectl"}, {"manager": manager}]
+        assert gitops_owner(found) == owner
+
+
 def test_what_is_done_about_owners() -> None:
     owned = deployment({TRACKING: "shop:apps/Deployment:shop/api", **HELM})
     refusal, warnings = ownership_verdict(owned, "Deployment shop/api", "refuse")

@@ -99,7 +99,8 @@ def test_history() -> None:
     revision = {
         "metadata": {"name": "web-1", "ownerReferences": [{"controller": True, "uid": "u1"}]},
         "revision": 3,
-        "data": {"spec": {"template": {**template("web:e"), "$patch": "replace"}}},
+        # As an older API server wrote it.
+        "data": {"spec": {"template": {**template("web:e"), "$patch": "replace", "volumes": None}}},
     }
     assert [each.current for each in revisions_of("statefulset", deployment("web:e"), [revision])] == [True]
 
@@ -118,6 +119,9 @@ def test_a_restart_is_no_other_version() -> None:
     assert plan.action["to_revision"] == 1
     with pytest.raises(RunbookError, match="has no revision before the current one"):
         plan_of(wish("undone"), restarted, found[1:])
+    restarted["spec"]["revisionHistoryLimit"] = 0
+    with pytest.raises(RunbookError, match=r"It keeps none, because spec\.revisionHistoryLimit is 0\."):
+        plan_of(wish("undone"), restarted, found[1:])
 
 
 @pytest.mark.parametrize(
@@ -128,6 +132,7 @@ def test_a_restart_is_no_other_version() -> None:
         ("deployment", {"replicas": 0, "strategy": {"type": "Recreate"}}, None),
         ("deployment", {"replicas": 1, "strategy": {"rollingUpdate": {"maxUnavailable": 1}}}, "(maxUnavailable 1)"),
         ("deployment", {"replicas": 3, "strategy": {"rollingUpdate": {"maxUnavailable": "100%"}}}, "100%"),
+        ("deployment", {"replicas": 2, "strategy": {"rollingUpdate": {"maxUnavailable": 5}}}, "(maxUnavailable 5)"),
         ("statefulset", {"replicas": 1}, "has one pod: nobody serves"),
         ("statefulset", {"replicas": 2}, None),
     ],
@@ -185,6 +190,13 @@ def test_an_undo_is_remembered_until_something_else_is_rolled_out() -> None:
     later = [replica_set(8, "web:d", history="4,6"), replica_set(7, "web:f"), *SETS[:2]]
     plan = plan_of(wish("undone", schema_compatible=True), undone, revisions_of("deployment", undone, later))
     assert (plan.step, plan.action["to_revision"]) == (CHANGE, 7)
+    # A restart since is nothing else; kubectl would lead back to what was left.
+    restarted = merged(undone, plan_of(wish("restarted"), undone, []).patch)
+    newest = replica_set(7, "web:f")
+    newest["spec"]["template"] = restarted["spec"]["template"]
+    found = revisions_of("deployment", restarted, [newest, *sets])
+    assert [each.current for each in found] == [False, False, False, True]
+    assert plan_of(wish("undone"), restarted, found).step == NOTHING
     # Taken back, with everything that belongs to it.
     back = revert_of(wish("undone"), undone, revisions_of("deployment", undone, sets))
     assert isinstance(back, Plan)
@@ -206,6 +218,9 @@ def test_a_restart_is_remembered() -> None:
     back = revert_of(wish("restarted"), again, [])
     assert isinstance(back, Plan)
     assert merged(again, back.patch)["spec"] == restarted["spec"]
+    # What was rolled out since keeps the annotation, and is not what this restart did.
+    deployed = merged(again, {"spec": {"template": {"spec": template("web:f")["spec"]}}})
+    assert revert_of(wish("restarted"), deployed, []) == "it was changed by somebody else since"
     by_hand = copy.deepcopy(restarted)
     by_hand["metadata"]["annotations"]["runbook-ops.github.io/restart"] = "yes"
     with pytest.raises(RunbookError, match=r"restart of Deployment shop/web cannot be read"):
@@ -268,6 +283,9 @@ class LostAnswer:
     def __init__(self) -> None:
         self.document = deployment("web:e")
         self.patches = 0
+
+    def within(self, _seconds: float) -> LostAnswer:
+        return self
 
     def read(self, *_: Any) -> Document:
         return copy.deepcopy(self.document)

@@ -99,6 +99,23 @@ REVISIONS = {"currentRevision": "web-1", "updateRevision": "web-2"}
             True,
             "0 of 3 updated, 3 available, 3 old",
         ),
+        # All were deleted by hand; its controller does not make the new revision the current one.
+        (
+            "statefulset",
+            {"replicas": 3, **ON_DELETE},
+            counts(3, 3, 3, **REVISIONS),
+            True,
+            False,
+            "3 of 3 updated, 3 available",
+        ),
+        (
+            "statefulset",
+            {"replicas": 3, **ON_DELETE},
+            counts(3, 3, 2, **REVISIONS),
+            False,
+            False,
+            "3 of 3 updated, 2 available",
+        ),
         ("statefulset", {"replicas": 3, **ON_DELETE}, counts(3, 3, 3), True, False, "3 of 3 updated, 3 available"),
         (
             "daemonset",

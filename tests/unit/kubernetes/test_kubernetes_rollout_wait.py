@@ -16,7 +16,7 @@ def web(updated: int, *, late: bool = False, paused: bool = False) -> dict[str, 
     status = {"observedGeneration": 1, "replicas": 2, "availableReplicas": 2, "updatedReplicas": updated}
     return {
         "metadata": {"name": "web", "namespace": "shop", "generation": 1},
-        "spec": {"replicas": 2, "paused": paused},
+        "spec": {"replicas": 2, "paused": paused, "selector": {"matchLabels": {"app": "web"}}},
         "status": {**status, "conditions": [LATE] if late else []},
     }
 
@@ -31,15 +31,38 @@ class Script:
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
         self.now = 0.0
+        self.bounds = list[float]()
+        self.restarts = [0]
+        # A probe, so that nothing has to settle.
+        self.spec: dict[str, Any] = {}
+
+    def within(self, seconds: float) -> Script:
+        self.bounds.append(seconds)
+        return self
 
     def read(self, *_: Any) -> dict[str, Any]:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, ClusterError):
             raise answer
-        return dict(answer)
+        return {**answer, "spec": {**answer["spec"], **self.spec}}
 
     def list(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
-        return []
+        return [
+            {
+                "metadata": {"name": "web-1", "uid": "u1"},
+                "status": {
+                    "phase": "Running",
+                    "containerStatuses": [
+                        {
+                            "name": "app",
+                            "ready": True,
+                            "restartCount": self.restarts.pop(0) if len(self.restarts) > 1 else self.restarts[0],
+                            "state": {"running": {}},
+                        }
+                    ],
+                },
+            }
+        ]
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -84,3 +107,51 @@ def test_waits(answers: list[Any], done: bool, reason: str | None, lines: list[s
     assert len(said) == len(lines), said
     assert all(line.startswith(start) for line, start in zip(said, lines, strict=True)), said
     assert script.now == seconds
+    # No request may outlast the wait.
+    assert script.bounds[0] == 10
+    assert max(script.bounds) == 10
+
+
+PROBED = {"containers": [{"name": "app", "readinessProbe": {"tcpSocket": {"port": 80}}}]}
+
+
+@pytest.mark.parametrize(
+    ("template", "more", "answers", "restarts", "done", "reason", "seconds"),
+    [
+        (PROBED, {}, [web(2)], [0], True, None, 0),
+        ({"containers": [{"name": "app"}]}, {"minReadySeconds": 5}, [web(2)], [0], True, None, 0),
+        ({"containers": [{"name": "app"}]}, {"replicas": 0}, [web(2)], [0], True, None, 0),
+        ({"containers": [{"name": "app"}]}, {}, [web(2)], [3], True, None, 5),
+        # Ready at once, and crashed a moment later.
+        ({"containers": [{"name": "app"}]}, {}, [web(2)], [0, 1], False, "containers of 1 pods ended within 5 sec", 5),
+        # The time starts anew.
+        ({"containers": [{"name": "app"}]}, {}, [web(2), web(2), web(1), web(2)], [0, 0, 0], True, None, 8),
+        # Nobody knows whether it stayed so.
+        ({"containers": [{"name": "app"}]}, {}, [web(2), failure("busy")], [0], False, "the server is busy", 10),
+    ],
+)
+def test_what_is_ready_at_once_has_to_stay_so(
+    template: dict[str, Any],
+    more: dict[str, Any],
+    answers: list[Any],
+    restarts: list[int],
+    done: bool,
+    reason: str | None,
+    seconds: float,
+) -> None:
+    script = Script(*answers)
+    script.restarts = restarts
+    script.spec = {"template": {"spec": template}, **more}
+    wait = _Wait(
+        script,  # type: ignore[arg-type]
+        "deployment",
+        "shop",
+        "web",
+        None,
+        script.sleep,
+        lambda: script.now,
+        settle=5,
+    )
+    found = wait.run(10, 1)
+    assert (found.done, script.now) == (done, seconds)
+    assert (found.reason is None) if reason is None else str(found.reason).startswith(reason)
