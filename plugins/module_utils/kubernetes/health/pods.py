@@ -18,7 +18,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.comm
     namespace_of,
     workload_of,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state import UNTOLD, PodState, Times, state_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state import (
+    UNTOLD,
+    PodState,
+    Problem,
+    Times,
+    state_of,
+)
 
 # What a problem means for who uses the pod: it does not serve, it serves again, or it is a remnant that another pod
 # has taken the place of.
@@ -113,15 +119,13 @@ def pods_facts(pods: Pods, *, settled_jobs: frozenset[Reference], restart_window
         "completed_count": sum(1 for each in pods.seen if each.state.completed),
         "by_phase": dict(sorted(Counter(each.state.phase for each in pods.seen).items())),
         "unhealthy_count": len(unwell),
-        "unhealthy": [_facts(each) for each in unwell[:limit]],
+        "unhealthy": [_facts(each, each.state.problem) for each in unwell[:limit] if each.state.problem],
         "groups": _groups(unwell, pods),
         "restarted": _restarted(pods, unwell, restart_window),
     }
 
 
-def _facts(seen: Seen) -> Facts:
-    problem = seen.state.problem
-    assert problem is not None
+def _facts(seen: Seen, problem: Problem) -> Facts:
     kind, namespace, name = seen.workload
     return {
         "name": seen.state.name,
@@ -145,7 +149,9 @@ def _facts(seen: Seen) -> Facts:
 def _groups(unwell: Sequence[Seen], pods: Pods) -> list[Facts]:
     groups: dict[tuple[Reference, str, str], list[Facts]] = {}
     for each in unwell:
-        facts = _facts(each)
+        if each.state.problem is None:
+            continue
+        facts = _facts(each, each.state.problem)
         groups.setdefault((each.workload, facts["reason"], facts["effect"]), []).append(facts)
     return [_group(workload, members, pods) for (workload, _reason, _effect), members in sorted(groups.items())]
 
