@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 
@@ -10,3 +12,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for report in terminalreporter.stats.get("rerun", []):
         terminalreporter.section(f"failed at first: {report.nodeid}", sep="_")
         terminalreporter.write_line(str(report.longrepr)[-6000:])
+    if not os.environ.get("RUNBOOK_TEST_KUBECONFIG"):
+        terminalreporter.write_line("Not run: what is marked real_cluster_only; it needs RUNBOOK_TEST_KUBECONFIG.")
