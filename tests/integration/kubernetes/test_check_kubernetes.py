@@ -66,20 +66,25 @@ def test_what_is_not_asked_for_is_not_judged(clip: KubernetesApi, tmp_path: Path
     given = {
         "kubernetes_kubeconfig": str(clip.kubeconfig(tmp_path / "kubeconfig")),
         "kubernetes_namespace": "autoclip",
-        "check_kubernetes_sections": ["pods", "autoscalers"],
+        "check_kubernetes_sections": ["pods", "autoscalers", "usage"],
     }
     clip.deny("list", "horizontalpodautoscalers.autoscaling")
+    # As a cluster without a metrics server answers: what it does not have is no fault, and not unknown every day.
+    clip.fail("GET", "/apis/metrics.k8s.io/*", 404, None)
     try:
         run = run_role(tmp_path, "check_kubernetes", given)
     finally:
         clip.allow()
+        clip.heal()
     assert run.of("unknown") == [
         (f"kubernetes.autoscaler_{each}", "") for each in ("at_ceiling", "blind", "partly_blind", "fixed", "disabled")
     ]
     blind = run.finding("kubernetes.autoscaler_blind", "")["summary"]
     assert "Grant the user the verb list on horizontalpodautoscalers.autoscaling" in blind
     judged = {each["id"] for each in run.findings}
-    assert not judged & {"kubernetes.certificate_days_left", "kubernetes.job_failed", "kubernetes.snippet"}
+    assert not judged & {"kubernetes.certificate_days_left", "kubernetes.job_failed", "kubernetes.memory_limit"}
+    skipped = {each["section"]: each["is_absent"] for each in run.facts["skipped_sections"]}
+    assert skipped == {"autoscalers": False, "usage": True}
 
 
 def test_the_example_of_the_readme(clip: KubernetesApi, tmp_path: Path) -> None:
