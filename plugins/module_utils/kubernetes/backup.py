@@ -9,7 +9,6 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
-import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,12 +66,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.manifest im
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.plain_secrets import plain_secrets
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.references import keys_of
-
-IMPORT_ERROR: Optional[str] = None
-try:
-    import yaml
-except ImportError:
-    IMPORT_ERROR = traceback.format_exc()
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.yaml_text import IMPORT_ERROR, dumped, loaded
 
 KIND, FORMAT = "kubernetes", 1
 REFUSE = "refuse"
@@ -229,10 +223,10 @@ class _Run:
         return [*actions, {"action": "publish", "object": address, "reason": "with its manifest"}]
 
     def _write(self, name: str, manifests: Sequence[Document], entry: Document) -> Stored:
-        text = "".join(_dumped(each) for each in manifests)
+        text = "".join(dumped(each) for each in manifests)
         seen = Verification(("exists", "read"))
         data = text.encode()
-        if list(yaml.load_all(text, Loader=_loader())) != list(manifests):
+        if loaded(text) != list(manifests):
             raise RunbookError("What was written does not read as the cluster's objects. Nothing was published.")
         entry["content_sha256"] = hashlib.sha256(data).hexdigest()
         with self._noted(name):
@@ -330,12 +324,3 @@ _NONE: Mapping[str, Any] = {"name": None, "path": None, "taken_at": None, "bytes
 
 def _line(backup: Optional[Document]) -> str:
     return f"{backup['path']} ({backup['taken_at']})\n" if backup else "no backup\n"
-
-
-def _loader() -> Any:
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _dumped(manifest: Document) -> str:
-    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return "---\n" + str(yaml.dump(manifest, Dumper=dumper, sort_keys=False, allow_unicode=False))

@@ -84,7 +84,8 @@ def planted() -> list[dict[str, Any]]:
         _object(
             "networking.k8s.io/v1", "NetworkPolicy", "closed", spec={"podSelector": {}, "policyTypes": ["Ingress"]}
         ),
-        _object("v1", "ConfigMap", "settings", data={"LOG_LEVEL": "info"}),
+        # Text that programs in Go take for a number or a boolean unless it is in quotes.
+        _object("v1", "ConfigMap", "settings", data={"LOG_LEVEL": "info", "COMMIT": "12e4567", "ANSWER": "y"}),
         _object("v1", "Secret", "db", type="Opaque", data={"password": ENCODED, "user": ENCODED}),
         _object(
             "v1",
@@ -296,6 +297,7 @@ def test_without_encryption_no_secret_comes_out(shop: Cluster, run_module: RunMo
         "PodDisruptionBudget",
     } <= kinds
     assert "Secret" not in kinds
+    assert ('COMMIT: "12e4567"' in archive.read_text(), 'ANSWER: "y"' in archive.read_text()) == (True, True)
     for text in (archive.read_text(), json.dumps(done), json.dumps(foreseen)):
         assert (SECRET in text, ENCODED in text) == (False, False)
     assert not any("resourceVersion" in each["metadata"] or "status" in each for each in documents)
