@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.http_stub import HttpStub
 from lab.kubernetes import KubernetesApi
 from lab.kubernetes.hammer import Hammer
 from lab.play import ansible_playbook
@@ -27,7 +29,9 @@ APPLY = ("-e", "incident_response_apply=true", "-e", "confirm=shop")
 def respond(kubeconfig: Path, namespace: str, tmp_path: Path) -> Respond:
     """Run the playbook; its evidence and its timeline."""
 
-    def run(incident: str, *arguments: str, expect: int, databases: Any = (), **variables: Any) -> Any:
+    def run(
+        incident: str, *arguments: str, expect: int, databases: Any = (), unknown: Any = (), **variables: Any
+    ) -> Any:
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "runbook_system": "shop"}
         cluster = {"kubernetes_kubeconfig": str(kubeconfig), "kubernetes_namespace": namespace}
         inventory = {
@@ -42,7 +46,7 @@ def respond(kubeconfig: Path, namespace: str, tmp_path: Path) -> Respond:
         assert completed.returncode == expect
         assert "Traceback" not in completed.stdout
         findings = json.loads((tmp_path / "runbook-report-incident" / "findings.json").read_text(encoding="utf-8"))
-        assert [each["summary"] for each in findings if each["severity"] == "unknown"] == []
+        assert [each["id"] for each in findings if each["severity"] == "unknown"] == list(unknown)
         (folder,) = (tmp_path / "runbook-incidents").iterdir()
         names = ("evidence", "timeline")
         return [json.loads((folder / f"{name}-cluster.json").read_text(encoding="utf-8")) for name in names]
@@ -86,6 +90,15 @@ def waiting(api: KubernetesApi, namespace: str, name: str) -> list[str]:
 
 def image(api: KubernetesApi, namespace: str, name: str) -> str:
     return str(api.get("Deployment", namespace, name)["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+@contextlib.contextmanager
+def prometheus(value: str) -> Iterator[dict[str, Any]]:
+    """A Prometheus that has one answer, and how it is declared."""
+    answer = {"resultType": "vector", "result": [{"metric": {}, "value": [1769817600, value]}]}
+    query = "histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[5m])))"
+    with HttpStub({"/api/v1/query": {"status": "success", "data": answer}}) as stub:
+        yield {"url": stub.url, "targets": False, "queries": [{"name": "latency_p95", "query": query}]}
 
 
 def found(told: dict[str, Any]) -> dict[str, str]:
@@ -168,11 +181,16 @@ def test_slow_api_after_a_rollout(api: KubernetesApi, namespace: str, respond: R
     api.create(
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "api", "namespace": namespace}, "spec": service}
     )
-    evidence, told = respond("slow_api", "-e", "workload=api", expect=0, kubernetes_api_url=api.serve(namespace, "api"))
+    with prometheus("2.5") as declared:
+        evidence, told = respond(
+            "slow_api", "-e", "workload=api", expect=0, kubernetes_api_url=api.serve(namespace, "api"),
+            incident_response_prometheus=declared,
+        )  # fmt: skip
     severities = found(told)
     assert severities[f"incident.deployed {namespace}/api"] == "warning"
     assert severities[f"incident.ceiling {namespace}/api"] == "warning"
-    assert evidence["answers"][0]["answered_count"] == 10
+    assert severities["incident.measured_latency Prometheus"] == "warning"
+    assert (evidence["answers"][0]["answered_count"], evidence["metrics"][0]["values"]) == (10, {"latency_p95": 2.5})
     assert [each["number"] for each in evidence["suspects"][0]["revisions"]] == [1, 2]
     (refused,) = told["remedy"]["refused"]
     assert "nobody has said that revision 1" in refused["reason"]
@@ -188,10 +206,13 @@ def test_slow_api_at_the_ceiling(
     login = {f"postgresql_{name}": value for name, value in postgresql_server.login().items()}
     pools = [{"application": "api", "instances": 2, "instances_max": 2, "pool_size": pool_size}]
     remedies = json.dumps({"incident_response_remedy_options": {"slow_api": {"deployed_within": 0}}})
-    _, told = respond(
-        "slow_api", *APPLY, "-e", "workload=api", "-e", remedies, expect=0, kubernetes_database="db1",
-        databases={"db1": {**login, "postgresql_pools": pools}},
-    )  # fmt: skip
+    # Without requests there is no latency, which is not a good one.
+    with prometheus("NaN" if pool_size == 40 else "0.2") as declared:
+        _, told = respond(
+            "slow_api", *APPLY, "-e", "workload=api", "-e", remedies, expect=0, kubernetes_database="db1",
+            databases={"db1": {**login, "postgresql_pools": pools}}, incident_response_prometheus=declared,
+            unknown=["incident.measured_latency"] if pool_size == 40 else [],
+        )  # fmt: skip
     assert told["failures"] == []
     if pool_size == 10:
         assert (told["remedy"]["changed"], bounds(api, namespace)) == (True, (1, 4))
