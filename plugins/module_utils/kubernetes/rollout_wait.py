@@ -6,13 +6,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_hopeless import (
+    GIVE_UP_AFTER,
+    Patience,
+    trouble_of,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import (
     REVISION,
     Rollout,
@@ -39,6 +44,7 @@ def wait_for_rollout(
     timeout: float,
     sleep: float,
     settle: float = 0,
+    give_up_after: float = GIVE_UP_AFTER,
     progress: Callable[[str], None] | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> Rollout:
@@ -59,11 +65,15 @@ def wait_for_rollout(
         timeout: Seconds to wait; with 0 there is one look.
         sleep: Seconds between two looks.
         settle: Seconds, beyond the timeout if need be; nothing is watched where the pods' probes or minReadySeconds do.
+        give_up_after: Seconds for which the same new pod may have the same trouble that does not heal by itself, such
+            as an image that cannot be pulled or a container that crashes; 0 for as long as the timeout lets it.
         progress: Gets a line whenever it differs from the one before; what it raises ends the waiting.
         pause: Spends the seconds between two looks; what it raises ends the waiting, too.
 
     """
-    return _Wait(cluster, kind, namespace, name, progress, pause, settle=settle).run(timeout, sleep)
+    patience = Patience(give_up_after)
+    wait = _Wait(cluster, kind, namespace, name, progress, pause, settle=settle, patience=patience)
+    return wait.run(timeout, sleep)
 
 
 def explain_rollout(cluster: Cluster, kind: str, workload: Mapping[str, Any], rollout: Rollout) -> Rollout:
@@ -75,6 +85,20 @@ def explain_rollout(cluster: Cluster, kind: str, workload: Mapping[str, Any], ro
     """
     if rollout.done:
         return rollout
+    seen = _see(cluster, kind, workload, rollout)
+    return explained(rollout, workload, seen.pods, now=utc_now(), newest=seen.newest, events=seen.events)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A workload's pods of all revisions, the hash of the newest one where it is known, and events about it."""
+
+    pods: Sequence[Mapping[str, Any]]
+    newest: Optional[str]
+    events: Sequence[Mapping[str, Any]]
+
+
+def _see(cluster: Cluster, kind: str, workload: Mapping[str, Any], rollout: Rollout) -> _Seen:
     namespace, selector = rollout.namespace, selector_of(workload)
     pods = list(cluster.list("pod", namespace, label_selector=selector)) if selector else []
     # A StatefulSet's pods carry the whole name of their revision.
@@ -89,7 +113,7 @@ def explain_rollout(cluster: Cluster, kind: str, workload: Mapping[str, Any], ro
     except ClusterError:
         # They only sharpen the reason.
         pass
-    return explained(rollout, workload, pods, now=utc_now(), newest=newest, events=events)
+    return _Seen(pods, newest, events)
 
 
 def _newest_hash(cluster: Cluster, rollout: Rollout, selector: str) -> Optional[str]:
@@ -119,6 +143,8 @@ class _Wait:
     sleep: Callable[[float], None]
     clock: Callable[[], float] = time.monotonic
     settle: float = 0
+    patience: Patience = field(default_factory=lambda: Patience(0))
+    is_hopeless: bool = False
     said: Optional[str] = None
     # Since when it is done, and what the pods' containers had restarted by then.
     done_since: Optional[float] = None
@@ -149,6 +175,9 @@ class _Wait:
             if trouble is None and now - moved >= _EXPLAIN_AFTER_SECONDS:
                 self._explain()
                 moved = now
+                if self.is_hopeless:
+                    self._say(None)
+                    return self.last
             self._say(trouble)
             self.sleep(max(0.0, min(pause, self.until - self.clock())))
 
@@ -218,7 +247,14 @@ class _Wait:
             return
         fresh = rollout_of(self.kind, self.workload)
         try:
-            self.last = explain_rollout(self._bounded, self.kind, self.workload, fresh)
+            seen = _see(self._bounded, self.kind, self.workload, fresh)
+            now = utc_now()
+            self.last = explained(fresh, self.workload, seen.pods, now=now, newest=seen.newest, events=seen.events)
+            # Before the controller has seen the change, the newest revision is the one before.
+            troubles = trouble_of(seen.pods, seen.newest, now) if fresh.observed else {}
+            if self.patience.is_over(troubles, self.clock()) and not fresh.stuck:
+                reason = f"{self.last.reason}; it has been so for {self.patience.seconds:g} seconds (give_up_after)"
+                self.last, self.is_hopeless = replace(self.last, stuck=True, reason=reason), True
         except ClusterError as error:
             known = f"{fresh.reason}; " if fresh.reason else ""
             self.last = replace(fresh, reason=f"{known}why is not known: {error.message.rstrip('.')}")

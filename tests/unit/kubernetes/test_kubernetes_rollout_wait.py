@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_hopeless import Patience, trouble_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wait import _Wait
 
 LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
@@ -155,3 +157,75 @@ def test_what_is_ready_at_once_has_to_stay_so(
     found = wait.run(10, 1)
     assert (found.done, script.now) == (done, seconds)
     assert (found.reason is None) if reason is None else str(found.reason).startswith(reason)
+
+
+def new_pod(reason: str, hash: str = "new", ready: str = "False") -> dict[str, Any]:
+    """One whose container waits for a reason, or runs when there is none."""
+    state = {"waiting": {"reason": reason}} if reason else {"running": {}}
+    return {
+        "metadata": {"name": "web-1", "labels": {"pod-template-hash": hash}},
+        "spec": {"containers": [{"name": "app"}]},
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": ready}],
+            "containerStatuses": [{"name": "app", "ready": ready == "True", "restartCount": 1, "state": state}],
+        },
+    }
+
+
+class Pods(Script):
+    """A rollout that does not move, and what its one pod is, look by look."""
+
+    def __init__(self, *pods: dict[str, Any]) -> None:
+        super().__init__({**web(1), "metadata": {**web(1)["metadata"], "annotations": REVISION_2}})
+        self.pods = list(pods)
+
+    def list(self, kind: str, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        if kind == "replicaset":
+            return [{"metadata": {"annotations": REVISION_2, "labels": {"pod-template-hash": "new"}}}]
+        return [] if kind == "event" else [self.pods.pop(0) if len(self.pods) > 1 else self.pods[0]]
+
+
+REVISION_2 = {"deployment.kubernetes.io/revision": "2"}
+
+
+@pytest.mark.parametrize(
+    ("pods", "give_up_after", "seconds"),
+    [
+        # The first look at pods comes after five seconds, and every five then.
+        ([new_pod("ImagePullBackOff")], 20, 25),
+        ([new_pod("ErrImagePull"), new_pod("ImagePullBackOff")], 20, 25),
+        ([new_pod("CreateContainerConfigError")], 20, 25),
+        # It runs for a moment between two crashes.
+        ([new_pod("CrashLoopBackOff"), new_pod(""), new_pod("CrashLoopBackOff")], 20, 25),
+        # Ready in between, another trouble, one of an old revision, one that passes, or nobody wants it: to the end.
+        ([new_pod("CrashLoopBackOff"), new_pod("", ready="True"), new_pod("CrashLoopBackOff")], 20, 35),
+        ([new_pod("ImagePullBackOff"), new_pod("CrashLoopBackOff")], 20, 30),
+        ([new_pod("CrashLoopBackOff", hash="old")], 20, 60),
+        ([new_pod("ContainerCreating")], 20, 60),
+        ([new_pod("")], 20, 60),
+        ([new_pod("ImagePullBackOff")], 0, 60),
+    ],
+)
+def test_giving_up_on_a_new_pod(pods: list[dict[str, Any]], give_up_after: float, seconds: float) -> None:
+    script = Pods(*pods)
+    wait = _Wait(
+        script,  # type: ignore[arg-type]
+        "deployment",
+        "shop",
+        "web",
+        None,
+        script.sleep,
+        lambda: script.now,
+        patience=Patience(give_up_after),
+    )
+    found = wait.run(60, 1)
+    assert (found.done, script.now) == (False, seconds)
+    assert ("(give_up_after)" in str(found.reason)) is (seconds < 60), found.reason
+
+
+def test_a_pod_that_is_going_has_no_trouble() -> None:
+    going = new_pod("CrashLoopBackOff")
+    going["metadata"]["deletionTimestamp"] = "2026-01-31T00:00:00Z"
+    now = datetime(2026, 1, 31, tzinfo=timezone.utc)
+    assert trouble_of([going], "new", now) == {} == trouble_of([new_pod("CrashLoopBackOff")], None, now)
