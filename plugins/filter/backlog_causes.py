@@ -24,7 +24,7 @@ options:
   workers:
     description:
       - The workers, each with C(name), and maybe C(kind) (V(deployment) if not given) and C(queues), the names of the
-        queues that it fetches from, all if there are none.
+        queues that it fetches from, all if there are none, and C(scale_to), how many pods it may get.
     type: list
     elements: dict
     default: []
@@ -90,7 +90,9 @@ _value:
           description: How long until it is empty, at this pace. Null when it does not empty.
           type: float
     workers:
-      description: The workers as they were given, with what the cluster says of them.
+      description:
+        - The workers as they were given, with what the cluster says of them.
+        - C(lacks_pods) says whether one asks for fewer pods than its C(scale_to). It is false where that is not known.
       type: list
       elements: dict
 """
@@ -108,9 +110,22 @@ def backlog_causes(queues: Any, workers: Any = (), cluster: Any = None) -> dict[
     """Why jobs pile up; see DOCUMENTATION."""
     if not isinstance(queues, list):
         raise InvalidOption("input", type(queues).__name__, "the queues of a result of redis_queue_info")
+    for each in queues:
+        if not isinstance(each, dict) or "name" not in each:
+            raise InvalidOption("input", each, "the queues of a result of redis_queue_info")
+    if not isinstance(workers, (list, tuple)):
+        raise InvalidOption("workers", workers, "a list of workers")
     for each in workers:
         if not isinstance(each, dict) or not each.get("name"):
             raise InvalidOption("workers", each, "a name, and maybe kind and queues")
+        # The letters of a name would be taken for queues.
+        if not isinstance(each.get("queues") or [], (list, tuple)):
+            raise InvalidOption("workers", each, "queues as a list of names")
+        number = each.get("scale_to", 1)
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise InvalidOption("workers", each, "scale_to as a whole number above 0")
+    if not isinstance(cluster or {}, dict):
+        raise InvalidOption("cluster", type(cluster).__name__, "a result of k8s_health_info")
     found = backlog.workers_of(workers, cluster or {})
     return {"causes": backlog.backlog_causes(queues, found), "workers": found}
 

@@ -33,12 +33,15 @@ def _worker(declared: Entry, cluster: Entry) -> dict[str, Any]:
     found = _first(cluster.get("workloads"), kind=kind, workload=name)
     scaler = _first(cluster.get("autoscalers"), target_kind=kind, target_name=name)
     problem = _first((cluster.get("pods") or {}).get("groups"), kind=kind, workload=name)
+    desired, limit = found.get("desired_count"), declared.get("scale_to")
     return {
         **declared,
         "name": name,
         "kind": kind,
         "queues": list(declared.get("queues") or ()),
-        "desired_count": found.get("desired_count"),
+        "desired_count": desired,
+        # To set the number where there are as many or more would take pods away from a queue that backs up.
+        "lacks_pods": limit is not None and desired is not None and desired < limit,
         "ready_count": found.get("ready_count"),
         "is_missing": found.get("is_missing") if found else None,
         "is_parked": bool(found.get("is_parked")),

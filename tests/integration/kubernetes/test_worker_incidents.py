@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ def workload(api: KubernetesApi, namespace: str) -> Iterator[Callable[..., None]
         api.create({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
 
     yield make
+    api.heal()
     # What crashes would go on doing so while other tests run.
     api.delete("Namespace", "", namespace)
 
@@ -56,7 +57,7 @@ def respond(
 ) -> Respond:
     """Answer an incident and carry the remedy out: the record that it left."""
 
-    def run(incident: str, group: str, **variables: Any) -> dict[str, Any]:
+    def run(incident: str, group: str, failing: Sequence[str] = (), **variables: Any) -> dict[str, Any]:
         common = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
@@ -79,7 +80,7 @@ def respond(
         host = {"postgresql": "db", "redis": "queue"}[group]
         assert (folder / f"evidence-{host}.json").stat().st_size > 100
         record: dict[str, Any] = json.loads((folder / f"timeline-{host}.json").read_text(encoding="utf-8"))
-        assert record["failures"] == []
+        assert [each["phase"] for each in record["failures"]] == list(failing)
         return record
 
     return run
@@ -109,6 +110,9 @@ def test_a_backlog_has_a_cause_and_only_busy_workers_get_help(
     """The manual restarts the worker, or sets replicas that the autoscaler takes back."""
     workload("worker-normal", 2)
     workload("worker-heavy", 1)
+    workload("worker-more", 3)
+    workload("worker-closed", 1)
+    api.fail("PATCH", f"*/{namespace}/deployments/worker-closed", 403, None)
     workload("worker-batch", 1, "shop/crash:1")
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "worker-normal"}
     api.create(
@@ -134,6 +138,7 @@ def test_a_backlog_has_a_cause_and_only_busy_workers_get_help(
             record = respond(
                 "queue_backlog",
                 "redis",
+                ["remedy"],
                 **{f"redis_{name}": value for name, value in redis.login().items()},
                 incident_response_library=["celery"],
                 incident_response_queues=["normal", "batch"],
@@ -142,6 +147,8 @@ def test_a_backlog_has_a_cause_and_only_busy_workers_get_help(
                 incident_response_workers=[
                     {"name": "worker-normal", "queues": ["normal"], "scale_to": 4, "connections_per_replica": 4},
                     {"name": "worker-heavy", "queues": ["normal"], "scale_to": 5, "connections_per_replica": 500},
+                    {"name": "worker-more", "queues": ["normal"], "scale_to": 2},
+                    {"name": "worker-closed", "queues": ["normal"], "scale_to": 2},
                     {"name": "worker-batch", "queues": ["batch"], "scale_to": 9},
                 ],
             )
@@ -164,7 +171,11 @@ def test_a_backlog_has_a_cause_and_only_busy_workers_get_help(
     assert refused["object"] == f"Deployment {namespace}/worker-heavy"
     assert "database connections each need 2000, and " in refused["reason"]
     replicas = {each.metadata.name: each.spec.replicas for each in apps.list_namespaced_deployment(namespace).items}
-    assert replicas == {"worker-normal": 4, "worker-heavy": 1, "worker-batch": 1}
+    # What has more pods already keeps them; and what failed is told, with all that was done beside it.
+    left = {"worker-heavy": 1, "worker-more": 3, "worker-closed": 1, "worker-batch": 1}
+    assert replicas == {"worker-normal": 4, **left}
+    [failure] = record["failures"]
+    assert "Grant the user the verb patch on deployments.apps" in failure["message"]
 
 
 def test_a_rate_that_falls_names_its_code_and_parks_what_is_declared(

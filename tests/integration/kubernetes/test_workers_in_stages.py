@@ -105,6 +105,15 @@ def test_the_gate_holds_and_opens(
         numbers = [each["after"]["deployment/worker-normal"]["replicas"] for each in held.facts["stages"]]
         assert (numbers, replicas()) == ([0, 1, 0], {"worker-normal": 0, "worker-batch": 0})
 
+        # What cannot be asked is not known: the stage is undone as well.
+        unasked = run(plan="resume", queue_operations_prometheus={"url": "nowhere", "queries": []})
+        assert unasked.of("critical") == [("queue_operations.gate", "one worker of each")]
+        assert (
+            "the gate cannot be read: url: 'nowhere' is not accepted"
+            in unasked.finding("queue_operations.gate")["summary"]
+        )
+        assert replicas() == {"worker-normal": 0, "worker-batch": 0}
+
         left[0] = "80"
         opened = run(plan="resume")
         assert opened.of("critical", "unknown", "warning") == []

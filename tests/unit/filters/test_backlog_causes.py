@@ -75,5 +75,24 @@ def test_workers_of_other_queues_do_not_count() -> None:
 def test_what_cannot_be_meant() -> None:
     with pytest.raises(AnsibleFilterError, match="input: 'dict' is not accepted"):
         backlog_causes({})
-    with pytest.raises(AnsibleFilterError, match=r"workers: .* a name, and maybe kind and queues"):
-        backlog_causes([], [{"kind": "deployment"}])
+    with pytest.raises(AnsibleFilterError, match="input: 'mail' is not accepted"):
+        backlog_causes(["mail"])
+    for workers, said in (
+        ([{"kind": "deployment"}], "a name, and maybe kind and queues"),
+        ([{"name": "worker", "queues": "mail"}], "queues as a list of names"),
+        ([{"name": "worker", "scale_to": "six"}], "scale_to as a whole number above 0"),
+        ({"name": "worker"}, "a list of workers"),
+        (None, "a list of workers"),
+    ):
+        with pytest.raises(AnsibleFilterError, match=f"workers: .* {said}"):
+            backlog_causes([], workers)
+    with pytest.raises(AnsibleFilterError, match="cluster: 'list' is not accepted"):
+        backlog_causes([], [], ["shop"])
+
+
+@pytest.mark.parametrize(("desired", "lacks"), [(5, True), (6, False), (8, False), (None, False)])
+def test_nobody_loses_pods_to_a_backlog(desired: int | None, lacks: bool) -> None:
+    """Eight by hand or by an autoscaler stay eight, and what is not known is no reason to act."""
+    workload = {"kind": "deployment", "workload": "worker", "desired_count": desired}
+    [found] = backlog_causes([], [{"name": "worker", "scale_to": 6}], {"workloads": [workload]})["workers"]
+    assert found["lacks_pods"] is lacks
