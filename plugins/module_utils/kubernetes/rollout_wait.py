@@ -191,25 +191,28 @@ class _Wait:
         if self.workload is None or not needs_settling(self.kind, self.workload, self.settle):
             return False
         if self.done_since is None:
-            self.done_since, self.restarts = now, restarts_of(self._pods())
+            pods = self._pods()
+            self.done_since, self.restarts = now, None if pods is None else restarts_of(pods)
             self.until = max(self.until, now + self.settle)
         if now - self.done_since < self.settle:
             return True
         pods = self._pods()
-        crashed = restarted_since(self.restarts or {}, pods)
-        if self.restarts is not None and crashed:
+        if self.restarts is None or pods is None:
+            # What cannot be seen is not held against it: the workload's own figures say that it is done.
+            return False
+        crashed = restarted_since(self.restarts, pods)
+        if crashed:
             reason = f"containers of {crashed} pods ended within {self.settle:g} seconds after these were ready"
             doubtful = replace(self.last, done=False, stuck=True, reason=reason)
             self.last = explained(doubtful, self.workload, pods, now=utc_now())
         return False
 
-    def _pods(self) -> list[Mapping[str, Any]]:
+    def _pods(self) -> list[Mapping[str, Any]] | None:
         selector = selector_of(self.workload or {})
         try:
             return list(self._bounded.list("pod", self.namespace, label_selector=selector)) if selector else []
         except ClusterError:
-            # What cannot be seen is not held against it: the workload's own figures say that it is done.
-            return []
+            return None
 
     def _look(self) -> str | None:
         """Read the workload; what is in the way of that, if it may be over in a moment."""
