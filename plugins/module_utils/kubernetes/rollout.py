@@ -44,6 +44,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pla
     UNDONE,
     Plan,
     Wish,
+    decided_on,
     plan_of,
     revert_of,
     versioned,
@@ -61,6 +62,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload im
 
 # The wait is over; what the workload is like at the end is worth no more than this.
 _LAST_LOOK_SECONDS = 10.0
+# While pods come and go, the status changes all the time; the decision does not depend on it.
+_PATCHES = 5
 _DOING = {RESTARTED: "restart", UNDONE: "undo", PAUSED: "pause", RESUMED: "resume"}
 
 
@@ -197,9 +200,17 @@ class _Run:
         return self.wish.state in (PAUSED, RESUMED) or template_of(workload) == self.plan.template
 
     def _patch(self, plan: Plan, workload: Mapping[str, Any]) -> Mapping[str, Any]:
-        body = versioned(plan.patch, workload)
         namespace, name = self.params["namespace"], self.params["name"]
-        return self.cluster.patch(self.wish.kind, namespace, name, body, dry_run=self.check_mode)
+        for left in reversed(range(_PATCHES)):
+            try:
+                body = versioned(plan.patch, workload)
+                return self.cluster.patch(self.wish.kind, namespace, name, body, dry_run=self.check_mode)
+            except ClusterError as error:
+                fresh = self._read() if error.kind == "conflict" and left else None
+                if fresh is None or decided_on(fresh) != decided_on(workload):
+                    raise
+                workload = fresh
+        raise AssertionError("the last one gives or raises")
 
     def _read(self) -> Mapping[str, Any]:
         return self.cluster.read(self.wish.kind, self.params["namespace"], self.params["name"])
@@ -269,6 +280,7 @@ class _Run:
             timeout=self.params["wait_timeout"],
             sleep=self.params["wait_sleep"],
             settle=self.params["settle"],
+            give_up_after=self.params["give_up_after"],
             progress=self._say,
             pause=lambda seconds: self.progress.wait(seconds, self.note),
         )

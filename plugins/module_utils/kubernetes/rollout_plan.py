@@ -272,6 +272,12 @@ def revert_of(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revis
     return Plan(CHANGE, action, {"metadata": {"annotations": annotations}, "spec": spec}, template=target.template)
 
 
+def decided_on(workload: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a plan depends on; the rest, such as the status, may change without a new decision."""
+    metadata = workload["metadata"]
+    return metadata.get("uid"), workload.get("spec"), metadata.get("labels"), metadata.get("annotations")
+
+
 def versioned(patch: Mapping[str, Any], workload: Mapping[str, Any]) -> dict[str, Any]:
     """The patch with the version that it was decided on, for the server to compare."""
     metadata = {**(patch.get("metadata") or {}), "resourceVersion": workload["metadata"]["resourceVersion"]}

@@ -329,3 +329,36 @@ def test_options_that_cannot_work(options: Document, message: str) -> None:
     with pytest.raises(InvalidOption) as raised:
         check_rollout({**params, **options})
     assert message in raised.value.message
+
+
+class Busy(LostAnswer):
+    """A cluster whose controller writes a status, or somebody else a template, before each patch arrives."""
+
+    def __init__(self, image: str | None) -> None:
+        super().__init__()
+        self.image = image
+
+    def patch(self, *_: Any, **__: Any) -> Document:
+        self.patches += 1
+        if self.patches < 5:
+            self.document["metadata"]["resourceVersion"] = str(100 + self.patches)
+            self.document["status"] = {"replicas": self.patches}
+            if self.image:
+                self.document["spec"]["template"] = template(f"{self.image}{self.patches}")
+            raise ClusterError("it was changed by somebody else meanwhile.", "conflict")
+        assert _[3]["metadata"]["resourceVersion"] == "104"
+        return self.document
+
+
+@pytest.mark.parametrize(("image", "patches"), [(None, 5), ("web:", 3)], ids=["status", "template"])
+def test_a_status_that_changes_all_the_time_is_no_conflict(image: str | None, patches: int) -> None:
+    cluster = Busy(image)
+    params = {name: spec.get("default") for name, spec in rollout_argument_spec().items()}
+    params.update(namespace="shop", name="web", state="restarted", wait=False, wait_sleep=0.01)
+    run = _Run(cluster, params, wish("restarted"), False, Progress())  # type: ignore[arg-type]
+    if image:
+        with pytest.raises(RunbookError, match="changed by somebody else"):
+            run.run()
+    else:
+        assert run.run()["changed"] is True
+    assert cluster.patches == patches
