@@ -26,6 +26,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling imp
 
 # How often an object is read and decided on anew when somebody else changed it in between.
 TRIES = 3
+# https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#side-effects
+_NO_REHEARSAL = "does not support dry run"
 
 
 class Scaled:
@@ -91,7 +93,16 @@ class Scaled:
         for step in steps:
             metadata = {name: value for name, value in step.patch["metadata"].items() if name != "resourceVersion"}
             patch = {**step.patch, "metadata": metadata}
-            self.cluster.patch(step.kind, self.namespace, step.name, patch, dry_run=True)
+            try:
+                self.cluster.patch(step.kind, self.namespace, step.name, patch, dry_run=True)
+            except ClusterError as error:
+                # An admission webhook with effects of its own. It is asked when it is meant.
+                if _NO_REHEARSAL not in error.message:
+                    raise
+                shown = Target(step.kind, step.name).shown(self.namespace)
+                self.warnings.append(
+                    f"Whether the server takes the change of {shown} is not known before: {error.message}"
+                )
 
     def send(self, plan: Callable[[], Sequence[Step]], first: Sequence[Step]) -> None:
         """Apply patches in their order; decide anew when somebody else was faster.

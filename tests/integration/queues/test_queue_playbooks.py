@@ -262,7 +262,7 @@ def test_plans_are_checked_carried_out_and_undone_when_the_gate_closes(
     [
         (["-e", "plan=trottle"], "There is no plan trottle: name a plan with -e plan=<name> (resume, throttle)"),
         (["-e", '{"queue_operations_stages": [{"name": "both", "pause": {"queue": "a"}, "resume": {"queue": "a"}}]}'],
-         "A stage does exactly one of pause, resume, empty, retry, command"),
+         "A stage does exactly one of pause, resume, empty, retry, park, unpark, command"),
         (["-e", '{"queue_operations_stages": [{"pause": {"queue": "a"}, "watch": "soon"}]}'], "soon"),
         (["-e", '{"queue_operations_watch_interval": 900}'],
          "queue_operations_watch_interval: 900 is not accepted. Accepted: more than 0 and at most 300 seconds."),

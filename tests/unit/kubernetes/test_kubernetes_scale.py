@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED, SCALED
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.parking import Plan, Writer
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scale_plan import Wish, plan_restore, plan_scale
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaled import Scaled
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling import (
     HPA,
     KEDA,
@@ -155,3 +157,20 @@ def test_a_memory_that_somebody_edited(memory: dict[str, Any]) -> None:
 def test_a_memory_of_another_object_is_not_put_back() -> None:
     copied = {"former": {"minReplicas": 1, "maxReplicas": 4}, "set": {"replicas": 2}}
     assert plan_restore(writer(2, **{SCALED: copied})).refusal is not None
+
+
+def test_a_webhook_that_does_not_rehearse_is_no_refusal() -> None:
+    """The API server says no to every dry run then; another no counts."""
+    said = ['admission webhook "vpolicy.example.com" does not support dry run', "exceeded quota"]
+
+    class Server:
+        def patch(self, *_: Any, dry_run: bool) -> None:
+            assert dry_run
+            raise ClusterError(said.pop(0), "refused", 400)
+
+    scaled = Scaled(cast(Any, Server()), "shop", "refuse")
+    steps = plan_scale(writer(2), Wish(5, None, 9)).steps
+    scaled.rehearse(steps)
+    assert "Deployment shop/web is not known before: admission webhook" in scaled.warnings[0]
+    with pytest.raises(ClusterError, match="exceeded quota"):
+        scaled.rehearse(steps)
