@@ -44,7 +44,8 @@ def _worker(declared: Entry, cluster: Entry) -> dict[str, Any]:
         "lacks_pods": limit is not None and desired is not None and desired < limit,
         "ready_count": found.get("ready_count"),
         "is_missing": found.get("is_missing") if found else None,
-        "is_parked": bool(found.get("is_parked")),
+        # On its way back it still remembers, and what keeps its pods from coming is worth telling.
+        "is_parked": bool(found.get("is_parked")) and not desired,
         "problem": f"{problem['reason']}: {problem['detail']}" if problem else found.get("reason"),
         "autoscaler": scaler.get("autoscaler"),
         "max_count": scaler.get("max_count"),

@@ -33,6 +33,7 @@ CRASHES = "no pod of its workers is ready (worker: CrashLoopBackOff: exit code 1
         (queue(paused=True, unconsumed=True), cluster(0), "paused", "it is paused"),
         (queue(), cluster(0), "dead", CRASHES),
         (queue(), cluster(0, 0, is_parked=True), "dead", "no pod of its workers is ready (worker is parked)"),
+        (queue(), cluster(0, 1, is_parked=True), "dead", CRASHES),
         (queue(), cluster(0, 0), "dead", "no pod of its workers is ready (worker has no replicas)"),
         (queue(unconsumed=True), {}, "dead", "no worker fetches from it"),
         # Redis is the wrong one, or the queue has another name: pods that run do not prove that somebody fetches.
