@@ -73,7 +73,7 @@ options:
   replicas:
     description:
       - How many pods. As many as the Deployment that is copied, if neither this nor O(share) is given. Where an
-        autoscaler is about the copy, it decides.
+        autoscaler is about the copy, it has no fewer pods than that one gave it.
     type: int
   share:
     description:
@@ -85,6 +85,13 @@ options:
       - Refuses to replace the pods of a copy that a Service sends to.
     type: bool
     default: false
+  gitops:
+    description:
+      - What happens when a copy that is there, and has to change, belongs to Argo CD or Flux, which put it back to what
+        a Git repository says.
+    type: str
+    choices: [refuse, warn, ignore]
+    default: refuse
   wait:
     description:
       - Whether to wait until its pods are available, or gone.
@@ -100,6 +107,13 @@ options:
       - Seconds between two looks.
     type: float
     default: 2
+  give_up_after:
+    description:
+      - Seconds after which waiting ends early, because the same new pod has had the same trouble all the time, such as
+        an image that cannot be pulled, a missing key of a Secret, or a container that crashes. V(0) for never. Pods of
+        a DaemonSet are waited for until the time is over.
+    type: float
+    default: 120
   progress_path:
     description:
       - File that the module keeps up to date with where it is. The collection's action sets it, in order to print
@@ -146,6 +160,11 @@ rollout:
   returned: success, and when its pods are not available
   type: dict
   sample: {"done": true, "line": "1 of 1 updated, 1 available", "reason": null}
+notes:
+  description: What a reader must know, such as that Argo CD may undo it.
+  returned: success, and when its pods are not available
+  type: list
+  elements: str
 actions:
   description: What was done, or would be. In check mode the same list.
   returned: success, and when its pods are not available
@@ -226,9 +245,11 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "replicas": {"type": "int"},
         "share": {"type": "float"},
         "must_not_serve": {"type": "bool", "default": False},
+        "gitops": {"type": "str", "choices": ["refuse", "warn", "ignore"], "default": "refuse"},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "float", "default": 600},
         "wait_sleep": {"type": "float", "default": 2},
+        "give_up_after": {"type": "float", "default": 120},
         "progress_path": {"type": "path"},
     }
 
@@ -241,6 +262,8 @@ def main() -> None:
         result = copy_deployment(module.params, check_mode=module.check_mode)
     except RunbookError as error:
         module.fail_json(msg=error.message, **error.details)
+    for note in result["notes"]:
+        module.warn(note)
     module.exit_json(**result)
 
 

@@ -112,6 +112,13 @@ options:
       - Seconds between two looks.
     type: float
     default: 2
+  give_up_after:
+    description:
+      - Seconds after which waiting ends early, because the same new pod has had the same trouble all the time, such as
+        an image that cannot be pulled, a missing key of a Secret, or a container that crashes. V(0) for never. Pods of
+        a DaemonSet are waited for until the time is over.
+    type: float
+    default: 120
   on_failure:
     description:
       - Whether what does not run is taken back (V(undo)) or kept for a look (V(keep)). The task fails in any case.
@@ -124,7 +131,10 @@ options:
         progress; there is no need to set it by hand.
     type: path
 notes:
-  - Needs the verbs C(get) and C(patch) on the workloads, and C(list) on C(pods), for reasons and for the digests.
+  - Needs the verbs C(get) and C(patch) on the workloads, and C(list) on C(pods), for reasons and for the digests. For
+    StatefulSets also C(delete) on C(pods).
+  - Where an admission webhook makes another image of the one that is asked for, such as that of a mirror, that one is
+    remembered, and the image that was asked for still names it.
   - A run can be interrupted at any time. The next one goes on, and still knows what to go back to.
 seealso:
   - module: runbook.ops.k8s_rollout
@@ -194,7 +204,9 @@ running:
       type: list
       elements: str
     proven:
-      description: Whether all of them run the digest of the image. V(null) when that is not known.
+      description:
+        - Whether all of them run the digest of the image. V(null) when that is not known. V(false) is no failure. Some
+          nodes name the digest of their platform where that of an index of platforms was asked for.
       type: bool
 notes:
   description: What a reader must know, such as that a Helm release owns a workload.
@@ -223,7 +235,9 @@ actions:
   elements: dict
   contains:
     action:
-      description: V(set_image), V(return_image) for O(state=previous), V(undo_image) for taking back, or V(confirm).
+      description:
+        - V(set_image), V(return_image) for O(state=previous), V(undo_image) for taking back, V(confirm), or
+          V(delete_pod) for a pod of a StatefulSet that never became ready, and that it does not replace by itself.
       type: str
     object:
       description: The workload.
@@ -237,6 +251,9 @@ actions:
       type: str
     image_after:
       description: Its image after.
+      type: str
+    reason:
+      description: With V(delete_pod) what was wrong with the pod.
       type: str
 refused:
   description: Why nothing was changed. Empty on success, because a refusal fails the task.
@@ -296,6 +313,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "float", "default": 600},
         "wait_sleep": {"type": "float", "default": 2},
+        "give_up_after": {"type": "float", "default": 120},
         "progress_path": {"type": "path"},
         "on_failure": {"type": "str", "choices": ["undo", "keep"], "default": "undo"},
     }

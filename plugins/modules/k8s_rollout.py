@@ -118,6 +118,13 @@ options:
       - Seconds between two looks.
     type: float
     default: 2
+  give_up_after:
+    description:
+      - Seconds after which waiting ends early, because the same new pod has had the same trouble all the time, such as
+        an image that cannot be pulled, a missing key of a Secret, or a container that crashes. V(0) for never. Pods of
+        a DaemonSet are waited for until the time is over.
+    type: float
+    default: 120
   settle:
     description:
       - Seconds that a rollout has to stay done, with no container started again, before it counts as done. Only for

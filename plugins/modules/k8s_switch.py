@@ -66,7 +66,8 @@ options:
     type: str
   leave:
     description:
-      - With O(state=returned) the side to go back from. If the Service sends to another one, nothing is done.
+      - With O(state=returned) the side to go back from. The way back needs ready pods and nothing else, so that it is
+        open when the old side is a pod short. If the Service sends to another one, nothing is done.
     type: str
   deployment:
     description:

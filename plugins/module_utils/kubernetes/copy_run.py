@@ -29,9 +29,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images impo
     containers_of,
     template_of,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import autoscaler_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import autoscaler_of, ownership_verdict
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import Rollout
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wait import PASSING, wait_for_rollout
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching import template_labels
 
 _TRIES = 3
 Document = Mapping[str, Any]
@@ -72,7 +73,7 @@ def check_params(params: Mapping[str, Any]) -> None:
         raise InvalidOption("replicas", params["replicas"], "0 or more")
     if params["share"] is not None and not 0 < params["share"] < 100:
         raise InvalidOption("share", params["share"], "a percentage above 0 and below 100")
-    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05)):
+    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05), ("give_up_after", 0)):
         if not lowest <= params[option] <= 86400:
             raise InvalidOption(option, params[option], f"seconds from {lowest} to 86400")
 
@@ -89,6 +90,7 @@ class _Copy:
     wanted: Optional[Document] = None
     others: int = 0
     actions: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     rollout: Optional[Rollout] = None
 
     @property
@@ -133,12 +135,17 @@ class _Copy:
             self._with_defaults(wanted),
             self.found,
             self.cluster.list("service", namespace) if self.found and self.params["must_not_serve"] else (),
+            source_labels=template_labels(source),
             never_shrink=share is not None,
             must_not_serve=self.params["must_not_serve"],
             keep_replicas=self._is_scaled(),
         )
         if plan.refusal:
             raise self._refusal(plan.refusal)
+        if plan.step == "update" and self.found is not None:
+            refusal, self.notes = ownership_verdict(self.found, self.shown, self.params["gitops"])
+            if refusal:
+                raise self._refusal(refusal)
         self.wanted = plan.wanted
         self._apply(plan.step)
         if self.params["wait"] and not self.check_mode:
@@ -201,6 +208,7 @@ class _Copy:
             self.params["copy"],
             timeout=self.params["wait_timeout"],
             sleep=self.params["wait_sleep"],
+            give_up_after=self.params["give_up_after"],
             progress=lambda line: self.progress.at(0, line),
             pause=lambda seconds: self.progress.wait(seconds, ""),
         )
@@ -264,4 +272,5 @@ class _Copy:
             diff={"before": before, "after": wanted},
             share_percent=round(100 * count / (count + self.others), 1) if count + self.others else 0.0,
             rollout=self.rollout.facts() if self.rollout else None,
+            notes=self.notes,
         )

@@ -20,6 +20,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images impo
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.manifest import manifest_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching import (
+    matches,
     selector_of,
     selects,
     template_labels,
@@ -94,6 +95,7 @@ def plan_copy(
     found: Optional[Document],
     services: Iterable[Document],
     *,
+    source_labels: Mapping[str, str],
     never_shrink: bool,
     must_not_serve: bool,
     keep_replicas: bool,
@@ -104,12 +106,18 @@ def plan_copy(
         wanted: Its manifest.
         found: What there is under its name.
         services: Those of the namespace.
+        source_labels: The labels of the pods of the Deployment that is copied.
         never_shrink: Whether one that has the same pods and more of them keeps them, as a run that goes on wants.
         must_not_serve: Whether one that a Service sends to must not be changed.
-        keep_replicas: Whether an autoscaler decides how many pods there are.
+        keep_replicas: Whether an autoscaler decides how many pods there are, so that they do not become fewer. They
+            may become more, because what an idle side needs says nothing about the load to come.
 
     """
     shown = f"Deployment {wanted['metadata']['namespace']}/{wanted['metadata']['name']}"
+    if matches(wanted["spec"]["selector"], source_labels):
+        reason = "the labels do not tell its pods from those of the Deployment that is copied"
+        remedy = "Give it a label, or a label's value, that the pods of that Deployment do not have."
+        return Plan("refuse", wanted, Refusal(shown, reason, remedy))
     if found is None:
         return Plan("create", wanted)
     if (found["metadata"]).get("deletionTimestamp"):
@@ -121,7 +129,7 @@ def plan_copy(
         return Plan("refuse", wanted, Refusal(shown, reason, remedy))
     same = spec.get("template") == wanted["spec"]["template"]
     replicas = int(spec.get("replicas", 1))
-    if keep_replicas or (never_shrink and same and replicas > wanted["spec"]["replicas"]):
+    if (keep_replicas or (never_shrink and same)) and replicas > wanted["spec"]["replicas"]:
         changed = copy.deepcopy(dict(wanted))
         changed["spec"]["replicas"] = replicas
         wanted = changed

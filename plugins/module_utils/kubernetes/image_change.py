@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
@@ -29,6 +29,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images impo
     WAIT,
     Memory,
     Step,
+    as_stored,
     check_image,
     decide,
     images_of,
@@ -37,6 +38,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images impo
     running_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import ownership_verdict
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pods import stuck_pods
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import ROLLED_OUT
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wait import PASSING, wait_for_rollout
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import selector_of
@@ -86,7 +88,7 @@ def check_params(params: Mapping[str, Any]) -> None:
     places = [(each["kind"], each["name"]) for each in params["workloads"]]
     if len(set(places)) != len(places):
         raise InvalidOption("workloads", [name for _kind, name in places], "each workload once")
-    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05)):
+    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05), ("give_up_after", 0)):
         if not lowest <= params[option] <= 86400:
             raise InvalidOption(option, params[option], f"seconds from {lowest} to 86400")
 
@@ -113,8 +115,7 @@ class _Change:
             self._plan()
             try:
                 # The server sees the whole change before any of it is made: quotas, policies and rights speak up now.
-                for step in self._of(CHANGE):
-                    self._patch(step, step.after, step.state, self._cause(step), dry_run=True)
+                self.steps = [self._tried(step) if step.verdict == CHANGE else step for step in self.steps]
                 break
             except ClusterError as error:
                 if error.kind != "conflict" or attempt == _TRIES - 1:
@@ -170,16 +171,38 @@ class _Change:
         images = ", ".join(sorted(set(step.after.values())))
         return f"{'back to ' if step.state == RETURNING else ''}image {images} (runbook.ops)"
 
+    def _tried(self, step: Step) -> Step:
+        """The step with what the server would make of it."""
+        would = self._patch(step, step.state, self._cause(step), dry_run=True)
+        tried = as_stored(step, images_of(would, list(step.after)), self.documents[step.kind, step.name])
+        if tried.asked:
+            made = ", ".join(sorted(set(tried.after.values())))
+            self.notes.append(f"{step.shown}: the cluster makes {made} of the image that was asked for (admission).")
+        return tried
+
     # --- apply
-    def _patch(
-        self, step: Step, images: Mapping[str, str], state: str, cause: Optional[str], *, dry_run: bool = False
-    ) -> None:
+    def _patch(self, step: Step, state: str, cause: Optional[str], *, dry_run: bool = False) -> Document:
         document = self.documents[step.kind, step.name]
-        memory = Memory(dict(step.safe or step.before), dict(images), state, iso(utc_now()))
-        body = patch_of(document, images, memory, cause)
+        memory = Memory(dict(step.safe or step.before), dict(step.after), state, iso(utc_now()), dict(step.asked))
+        body = patch_of(document, step.asked or step.after, memory, cause)
         done = self.cluster.patch(step.kind, step.namespace, step.name, body, how="strategic", dry_run=dry_run)
         if not dry_run:
             self.documents[step.kind, step.name] = done
+            if step.kind == "statefulset":
+                self._unstick(step, (document.get("status") or {}).get("updateRevision"), done)
+        return done
+
+    def _unstick(self, step: Step, left: Optional[str], workload: Document) -> None:
+        """Delete the pods that a StatefulSet waits for in vain; it replaces no pod before they are ready."""
+        try:
+            pods = self.cluster.list("pod", step.namespace, label_selector=selector_of(workload))
+            for pod in stuck_pods(pods, left, utc_now()) if left else ():
+                self.cluster.delete("pod", step.namespace, pod.name, uid=pod.uid)
+                self.actions.append({**pod.action(), "object": f"Pod {step.namespace}/{pod.name}"})
+        except ClusterError as error:
+            if error.kind not in {"missing", "conflict"}:
+                remedy = "Delete the pods that are not ready; a StatefulSet does not replace them by itself."
+                self.skipped.append({"section": f"pods of {step.shown}", "reason": error.message, "remedy": remedy})
 
     def _apply(self) -> str | None:
         """Change one after the other; the reason why one could not be changed."""
@@ -195,7 +218,7 @@ class _Change:
         """Patch; when the status moved on meanwhile, on top of that, unless the images were changed by somebody."""
         for attempt in range(_TRIES):
             try:
-                return self._patch(step, step.after, step.state, self._cause(step))
+                self._patch(step, step.state, self._cause(step))
             except ClusterError as error:
                 if error.kind != "conflict" or attempt == _TRIES - 1:
                     raise
@@ -203,7 +226,8 @@ class _Change:
                 if images_of(fresh, list(step.after)) != dict(step.before):
                     raise
                 self.documents[step.kind, step.name] = fresh
-        return None
+            else:
+                return
 
     # --- wait and prove
     def _wait(self) -> str | None:
@@ -223,6 +247,7 @@ class _Change:
                 step.name,
                 timeout=max(0.0, deadline - self.clock()),
                 sleep=self.params["wait_sleep"],
+                give_up_after=self.params["give_up_after"],
                 progress=lambda line: self.progress.at(0, line),
                 pause=lambda seconds: self.progress.wait(seconds, ""),
             )
@@ -248,7 +273,7 @@ class _Change:
             memory = memory_of(fresh)
             if memory is None or memory.state == state:
                 return
-            text = Memory(memory.before, memory.after, state, memory.at).text()
+            text = replace(memory, state=state).text()
             body = {"metadata": {"annotations": {MEMORY: text}}}
             self.documents[step.kind, step.name] = self.cluster.patch(step.kind, step.namespace, step.name, body)
         except ClusterError as error:
@@ -300,9 +325,7 @@ class _Change:
         if now != dict(step.after):
             return "somebody else has set other images meanwhile"
         back = Step(CHANGE, step.kind, step.namespace, step.name, now, step.safe, safe=now)
-        self._patch(
-            back, step.safe, UNDONE, f"back to image {', '.join(sorted(set(step.safe.values())))} (runbook.ops)"
-        )
+        self._patch(back, UNDONE, f"back to image {', '.join(sorted(set(step.safe.values())))} (runbook.ops)")
         self.actions += [{**each, "action": "undo_image"} for each in back.actions()]
         return None
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
@@ -40,6 +40,11 @@ def digest_of(image: str) -> Optional[str]:
     """C(sha256:…) of an image that is named by its digest."""
     found = _DIGEST.search(image)
     return found.group()[1:] if found else None
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two names are of the same image: a mirror has another name for it, and the same digest."""
+    return one == other or (digest_of(one) is not None and digest_of(one) == digest_of(other))
 
 
 def tag_of(image: str) -> Optional[str]:
@@ -79,10 +84,14 @@ class Memory:
     after: Mapping[str, str]
     state: str
     at: str = ""
+    # What was asked for, where the server made something else of it.
+    asked: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
         """As the annotation has it."""
         value = {"from": dict(self.before), "to": dict(self.after), "state": self.state, "at": self.at}
+        if self.asked:
+            value["asked"] = dict(self.asked)
         return json.dumps(value, sort_keys=True)
 
     def is_of(self, images: Mapping[str, str]) -> bool:
@@ -94,7 +103,8 @@ def memory_of(workload: Mapping[str, Any]) -> Optional[Memory]:
     """What is remembered; None when there is nothing, or nothing that can be read."""
     try:
         value = json.loads(((workload.get("metadata") or {}).get("annotations") or {}).get(MEMORY) or "null")
-        return Memory(_texts(value["from"]), _texts(value["to"]), str(value["state"]), str(value.get("at") or ""))
+        sides, asked = (_texts(value["from"]), _texts(value["to"])), _texts(value.get("asked") or {})
+        return Memory(*sides, str(value["state"]), str(value.get("at") or ""), asked)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -135,6 +145,8 @@ class Step:
     state: str = ROLLING
     # What to go back to if it does not work; empty when nobody knows.
     safe: Mapping[str, str] = field(default_factory=dict)
+    # What was asked for, where the server makes something else of it; empty where it does not.
+    asked: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
     remedy: str = ""
 
@@ -192,6 +204,21 @@ def decide(kind: str, workload: Mapping[str, Any], containers: Sequence[str], wa
     return Step(CHANGE, *where, now, after, safe=safe)
 
 
+def as_stored(step: Step, stored: Mapping[str, str], workload: Mapping[str, Any]) -> Step:
+    """The step with the images that the server would store.
+
+    Admission webhooks send images to a mirror, or put a digest in the place of a tag. What they make of the image that
+    is asked for may be there already, and is what a later run finds.
+    """
+    if stored == dict(step.after) or set(stored) != set(step.after):
+        return step
+    if stored != dict(step.before):
+        return replace(step, after=dict(stored), asked=dict(step.after))
+    memory = memory_of(workload)
+    known = memory if memory is not None and memory.is_of(step.before) else None
+    return _settled((step.kind, step.namespace, step.name), step.before, known)
+
+
 def _settled(where: tuple[str, str, str], now: Mapping[str, str], memory: Optional[Memory]) -> Step:
     if memory is not None and memory.state in UNDER_WAY:
         return Step(WAIT, *where, now, now, state=memory.state, safe=dict(memory.before))
@@ -203,7 +230,8 @@ def _decide_previous(
 ) -> Step:
     if memory is not None and memory.state == RETURNING:
         return Step(WAIT, *where, now, now, state=RETURNING, safe=dict(memory.before))
-    if image and any(each != image for each in now.values()):
+    asked = memory.asked if memory is not None else {}
+    if image and not all(is_same(each, image) or asked.get(name) == image for name, each in now.items()):
         return Step(NOTHING, *where, now, now)
     if memory is None:
         reason = "no image is remembered that it had before this one"
@@ -244,7 +272,7 @@ def running_of(pods: Sequence[Mapping[str, Any]], container: str, image: str) ->
         spec = pod.get("spec") or {}
         if (pod.get("metadata") or {}).get("deletionTimestamp"):
             continue
-        if not any(name == container and each == image for _section, name, each in containers_of(spec)):
+        if not any(name == container and is_same(each, image) for _section, name, each in containers_of(spec)):
             continue
         status = pod.get("status") or {}
         found = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]

@@ -40,13 +40,14 @@ def rollout_argument_spec() -> dict[str, dict[str, Any]]:
         "wait_timeout": {"type": "float", "default": 600},
         "wait_sleep": {"type": "float", "default": 2},
         "settle": {"type": "float", "default": 10},
+        "give_up_after": {"type": "float", "default": 120},
         "progress_path": {"type": "path"},
     }
 
 
 def check_rollout(params: Mapping[str, Any]) -> None:
     """Raise InvalidOption for what cannot work."""
-    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05), ("settle", 0)):
+    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05), ("settle", 0), ("give_up_after", 0)):
         if not lowest <= params[option] <= 86400:
             raise InvalidOption(option, params[option], f"seconds from {lowest} to 86400")
     if params["revision"] < 0:

@@ -25,6 +25,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching i
     Memory,
     companions,
     labels_of,
+    left_behind,
     memory_of,
     ready_pods,
     refusal_to_remove,
@@ -145,7 +146,7 @@ class _Switch:
         if memory is None or now != memory.after:
             reason = f"it remembers no switch to {now}"
             raise self._refusal(Refusal(self.shown, reason, "Name the side to switch to, with state switched."))
-        self._guard(memory.before, self.params["min_ready"] or 1)
+        self._guard(memory.before, self.params["min_ready"] or 1, is_return=True)
         return self._move(memory.before, RETURNED, "switch_back")
 
     def _kept(self) -> dict[str, Any]:
@@ -171,6 +172,12 @@ class _Switch:
         ) or self._owned(old, f"Deployment {namespace}/{name}")
         if refusal:
             raise self._refusal(refusal)
+        try:
+            autoscalers = self.cluster.list("horizontalpodautoscaler", namespace)
+            self.notes += left_behind(old, list(autoscalers), self.cluster.list("poddisruptionbudget", namespace))
+        except ClusterError as error:
+            remedy = "Look whether autoscalers or disruption budgets are left behind."
+            self.skipped.append({"section": "companions", "reason": error.message, "remedy": remedy})
         self.cluster.delete("deployment", namespace, name, uid=old["metadata"]["uid"], dry_run=self.check_mode)
         self.actions.append({"action": "remove", "object": f"Deployment {namespace}/{name}"})
         self.deployments = [each for each in self.deployments if each["metadata"]["name"] != name or self.check_mode]
@@ -180,11 +187,11 @@ class _Switch:
     def _ready_now(self) -> int:
         return len(ready_pods(self.pods, selector_of(self.service)))
 
-    def _guard(self, to: str, min_ready: int) -> None:
+    def _guard(self, to: str, min_ready: int, *, is_return: bool = False) -> None:
         target = self._target(to)
-        refusal = refusal_to_switch(self.service, self.label, to, target, self.pods, min_ready) or self._owned(
-            self.service, self.shown
-        )
+        refusal = refusal_to_switch(
+            self.service, self.label, to, target, self.pods, min_ready, is_return=is_return
+        ) or self._owned(self.service, self.shown)
         if refusal:
             raise self._refusal(refusal)
         serving = [each for each in self.deployments if selects(selector_of(self.service), template_labels(each))]
@@ -293,12 +300,20 @@ class _Switch:
 
     def _put_back(self, before: str, after: str) -> str:
         self.switched_back = False
-        try:
-            self.service = self.cluster.read("service", self.params["namespace"], self.params["service"])
-            memory = self._memory(before, after, RETURNED, iso(utc_now()))
-            self._patch({"annotations": {MEMORY: memory}}, before)
-        except ClusterError as error:
-            return f"Switching back failed as well: {error.message} Look at it at once."
+        deadline = self.clock() + self.params["wait_timeout"]
+        while True:
+            try:
+                self.service = self.cluster.read("service", self.params["namespace"], self.params["service"])
+                if selector_of(self.service).get(self.label) != after:
+                    return "It was not switched back, because somebody else has switched it meanwhile."
+                memory = self._memory(before, after, RETURNED, iso(utc_now()))
+                self._patch({"annotations": {MEMORY: memory}}, before)
+                break
+            except ClusterError as error:
+                # Nobody may be served now: what passes is waited for.
+                if error.kind not in PASSING or self.clock() >= deadline:
+                    return f"Switching back failed as well: {error.message} Look at it at once."
+            self.sleep(self.params["wait_sleep"])
         self.actions.append(self._action("switch_back", after, before))
         self.switched_back = True
         return f"It was switched back to {before}."

@@ -18,6 +18,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.clock import pa
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images import containers_of, template_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import autoscaler_of, autoscaler_shown
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import rollout_of
 
 MEMORY = "runbook-ops.github.io/switch"
@@ -140,15 +141,26 @@ def sides_of(
 
 
 def refusal_to_switch(
-    service: Document, label: str, value: str, target: Document, pods: Sequence[Document], min_ready: int
+    service: Document,
+    label: str,
+    value: str,
+    target: Document,
+    pods: Sequence[Document],
+    min_ready: int,
+    *,
+    is_return: bool = False,
 ) -> Optional[Refusal]:
-    """Why the Service must not send to the pods with this value; None when it may."""
+    """Why the Service must not send to the pods with this value; None when it may.
+
+    The way back is barred by nothing but that nobody would serve: a side that is one pod short still serves users whom
+    the other one fails.
+    """
     name = target["metadata"]["name"]
     shown = f"Service {service['metadata']['namespace']}/{service['metadata']['name']}"
     selector = {**selector_of(service), label: value}
     text = ",".join(f"{key}={each}" for key, each in sorted(selector.items()))
     rollout = rollout_of("deployment", target)
-    if not rollout.done:
+    if not rollout.done and not is_return:
         reason = f"the rollout of Deployment {name} is not complete ({rollout.line})"
         return Refusal(shown, reason, "Wait for it with runbook.ops.k8s_rollout, or find out why it is stuck.")
     own = (target.get("spec") or {}).get("selector") or {}
@@ -157,12 +169,12 @@ def refusal_to_switch(
         for pod in pods
         if selects(selector, labels_of(pod)) and is_ready(pod) and not matches(own, labels_of(pod))
     ]
-    if foreign:
+    if foreign and not is_return:
         reason = f"{text} also matches pods that are not of Deployment {name}: {', '.join(foreign[:3])}"
         return Refusal(shown, reason, "Give the Service a selector, or the pods labels, that tell them apart.")
     ready = ready_pods(pods, selector)
     missing = _missing_ports(service, target)
-    if missing:
+    if missing and not is_return:
         reason = f"the pods of Deployment {name} have no port named {', '.join(missing)}"
         return Refusal(shown, reason, "Name the port in the containers as the Service's targetPort does.")
     if len(ready) < min_ready:
@@ -178,6 +190,32 @@ def _missing_ports(service: Document, target: Document) -> list[str]:
     containers = template_of(target).get("containers") or ()
     named = {port.get("name") for each in containers for port in each.get("ports") or ()}
     return sorted({each for each in wanted if isinstance(each, str) and not each.isdigit() and each not in named})
+
+
+def left_behind(old: Document, autoscalers: Iterable[Document], budgets: Iterable[Document]) -> list[str]:
+    """What is about a Deployment that goes, and stays: an autoscaler that scales nothing, a budget for no pods."""
+    name, labels = old["metadata"]["name"], template_labels(old)
+    own = [each for each in budgets if _concerns(each, labels) and not _has_other_pods(each, old)]
+    found = autoscaler_of(autoscalers, "deployment", name)
+    told = [*([autoscaler_shown(found)] if found else []), *(f"PodDisruptionBudget {_name(each)}" for each in own)]
+    return [
+        f"{each} is about Deployment {name}, which is removed. Remove it, or point it at the other." for each in told
+    ]
+
+
+def _name(document: Document) -> str:
+    return str(document["metadata"]["name"])
+
+
+def _concerns(budget: Document, labels: Labels) -> bool:
+    return matches((budget.get("spec") or {}).get("selector") or {}, labels)
+
+
+def _has_other_pods(budget: Document, old: Document) -> bool:
+    """Whether a budget's selector is wider than that of the Deployment."""
+    own = ((old.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    wanted = ((budget.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    return set(wanted) < set(own)
 
 
 def companions(
@@ -235,7 +273,9 @@ def refusal_to_remove(
             f"Service {service['metadata']['name']} remembers no switch, so nobody knows since when it is not needed"
         )
         return Refusal(shown, reason, "Look whether it is needed; kubectl delete deployment removes it.")
-    if labels.get(memory.label) != (memory.after if memory.state == RETURNED else memory.before):
+    side = memory.after if memory.state == RETURNED else memory.before
+    # Workers of the same colour are no side of this Service.
+    if not selects({**selector_of(service), memory.label: side}, labels):
         reason = f"it is not the side that the last switch ({memory.before} to {memory.after}) left"
         return Refusal(shown, reason, "Name the Deployment of the other side.")
     if memory.state == SOAKING:

@@ -12,6 +12,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images impo
     CHANGE_CAUSE,
     MEMORY,
     Memory,
+    as_stored,
     check_image,
     decide,
     memory_of,
@@ -93,6 +94,39 @@ def test_decisions(
     assert dict(step.safe) == ({"web": safe} if safe else {})
 
 
+MIRRORED = TWO.replace("registry.example.com:5000", "mirror.example.com")
+
+
+@pytest.mark.parametrize(
+    ("image", "asked", "stored", "memory", "verdict"),
+    [
+        (ONE, TWO, TWO, None, ("change", TWO, None)),
+        # A webhook sends it to a mirror, or puts the digest in the place of the tag.
+        (ONE, TWO, MIRRORED, None, ("change", MIRRORED, TWO)),
+        (ONE, "shop/web:v2", TWO, None, ("change", TWO, "shop/web:v2")),
+        # What the server makes of it is there already: nothing to do, or to wait for.
+        (MIRRORED, TWO, MIRRORED, None, ("nothing", MIRRORED, None)),
+        (MIRRORED, TWO, MIRRORED, Memory({"web": ONE}, {"web": MIRRORED}, "rolling"), ("wait", MIRRORED, None)),
+        # The same digest by another name is another image where no webhook says otherwise.
+        (MIRRORED, TWO, TWO, None, ("change", TWO, None)),
+    ],
+)
+def test_what_the_server_makes_of_an_image(
+    image: str, asked: str, stored: str, memory: Memory | None, verdict: tuple[str, str, str | None]
+) -> None:
+    found = workload(image, memory)
+    step = as_stored(decide("deployment", found, ["web"], {"state": "present", "image": asked}), {"web": stored}, found)
+    assert (step.verdict, step.after["web"], step.asked.get("web")) == verdict
+
+
+@pytest.mark.parametrize("named", [TWO, MIRRORED, "shop/web:v2"])
+def test_going_back_from_an_image_by_the_name_that_was_asked_for(named: str) -> None:
+    memory = Memory({"web": ONE}, {"web": MIRRORED}, "done", asked={"web": "shop/web:v2"})
+    assert memory_of({"metadata": {"annotations": {MEMORY: memory.text()}}}) == memory
+    step = decide("deployment", workload(MIRRORED, memory), ["web"], {"state": "previous", "image": named})
+    assert (step.verdict, step.after) == ("change", {"web": ONE})
+
+
 def test_a_container_that_is_not_there() -> None:
     step = decide("deployment", workload(), ["app"], {"state": "present", "image": TWO})
     assert (step.verdict, step.reason, step.remedy) == (
@@ -124,6 +158,8 @@ def test_a_memory_that_cannot_be_read(text: str) -> None:
         ([ONE, ONE.replace("registry.example.com:5000/", "docker-pullable://")], True, 2),
         ([ONE, TWO], False, 2),
         ([ONE, ""], None, 2),
+        # Docker's own id of an image that was built on the node is no digest of a registry.
+        (["sha256:" + "1" * 64], None, 1),
         ([], None, 0),
     ],
 )

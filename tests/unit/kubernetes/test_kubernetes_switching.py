@@ -17,6 +17,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.copying imp
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching import (
     Memory,
     companions,
+    left_behind,
     memory_of,
     refusal_to_remove,
     refusal_to_switch,
@@ -132,6 +133,31 @@ def test_companions() -> None:
     assert companions("HorizontalPodAutoscaler", blue, GREEN, []) is None
 
 
+def test_the_way_back_needs_ready_pods_and_nothing_else() -> None:
+    short = deployment("green", 3, availableReplicas=1, readyReplicas=1)
+    back = {"is_return": True}
+    assert refusal_to_switch(service(port="web"), "version", "green", short, pods("green", 1), 1, **back) is None
+    refusal = refusal_to_switch(service(), "version", "green", short, [], 1, **back)
+    assert refusal is not None and "0 pods that match app=api,version=green are ready" in refusal.reason
+
+
+def test_what_is_left_behind() -> None:
+    scaler = {"metadata": {"name": "api"}, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "api-blue"}}}
+    own = {"metadata": {"name": "blue"}, "spec": {"selector": {"matchLabels": {"app": "api", "version": "blue"}}}}
+    both = {"metadata": {"name": "both"}, "spec": {"selector": {"matchLabels": {"app": "api"}}}}
+    told = [each.split(" is about")[0] for each in left_behind(deployment("blue"), [scaler], [own, both])]
+    assert told == ["HorizontalPodAutoscaler api", "PodDisruptionBudget blue"]
+    assert left_behind(GREEN, [scaler], [own, both]) == []
+
+
+def test_workers_of_the_same_colour_are_no_side() -> None:
+    worker = deployment("blue")
+    worker["spec"]["template"]["metadata"]["labels"] = {"app": "worker", "version": "blue"}
+    found = service("green", memory=switched("kept"))
+    refusal = refusal_to_remove(found, memory_of(found, "version"), worker, [found], keep_seconds=0, now=NOW)
+    assert refusal is not None and "it is not the side that the last switch" in refusal.reason
+
+
 def switched(state: str, at: str = "2026-01-31T10:00:00Z") -> Memory:
     return Memory("version", "blue", "green", at, state)
 
@@ -181,13 +207,24 @@ def test_shares(share: float, others: int, replicas: int) -> None:
 
 def test_plans_of_copies() -> None:
     wanted = copy_of(deployment("blue"), "api-green", labels={"version": "green"}, images={"api": "two"}, replicas=2)
-    plain = {"never_shrink": False, "must_not_serve": True, "keep_replicas": False}
+    labels = {"source_labels": {"app": "api", "version": "blue"}}
+    plain: dict[str, Any] = {**labels, "never_shrink": False, "must_not_serve": True, "keep_replicas": False}
     assert plan_copy(wanted, None, [], **plain).step == "create"
     there = {**wanted, "metadata": {**wanted["metadata"], "resourceVersion": "9"}}
     assert plan_copy(wanted, there, [], **plain).step == "nothing"
     more = {**there, "spec": {**wanted["spec"], "replicas": 5}}
     assert plan_copy(wanted, more, [], **plain).step == "update"
     assert plan_copy(wanted, more, [], **{**plain, "never_shrink": True}).step == "nothing"
+    # An autoscaler's number is no lower limit, and no way to nobody.
+    scaled = {**plain, "keep_replicas": True}
+    assert plan_copy(wanted, more, [], **scaled).step == "nothing"
+    for fewer in (0, 1):
+        idle = plan_copy(wanted, {**there, "spec": {**wanted["spec"], "replicas": fewer}}, [], **scaled)
+        assert (idle.step, idle.wanted["spec"]["replicas"]) == ("update", 2)
+    # Two Deployments whose selectors take each other's pods.
+    alike = copy_of(deployment("blue"), "api-green", labels={"version": "blue"}, images={}, replicas=2)
+    refusal = plan_copy(alike, None, [], **plain).refusal
+    assert refusal is not None and "the labels do not tell its pods from those" in refusal.reason
     old = deployment("green")
     assert plan_copy(wanted, old, [service("blue")], **plain).step == "update"
     assert [each["op"] for each in patch_of(old, wanted)] == ["test", "replace", "add"]
