@@ -265,6 +265,10 @@ def test_runs_that_are_killed_are_gone_on_with(stand: Stand) -> None:
         assert (stand.image("canary"), stand.exists("pair", "web-blue")) == (GOOD, True)
         for variables in stand.hosts.values():
             variables.update({name: FAST[name] for name in long})
+        # Another image must not take the place of the only side that is known to work.
+        third = stand.run(play, "--limit", "pair", "-e", f"image={image('3')}")
+        assert third.returncode == 2 and "by a run that did not end" in third.stdout, third.stdout
+        assert (stand.side("pair"), stand.image("pair", "web-blue")) == ("green", GOOD)
         done = stand.run(play)
         assert done.returncode == 0, done.stdout
         of_canary.more()
