@@ -224,3 +224,45 @@ def test_killed_half_way(shop: Shop) -> None:
         assert (failed["rolled_back"], shop.images()) == (True, {GOOD}), failed["msg"]
         hammer.more()
     assert (hammer.errors, set(hammer.images)) == (0, {GOOD})
+
+
+def test_a_webhook_that_sends_images_to_a_mirror(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored is another name than the one that was asked for: known again, taken back, and gone back from."""
+    patch = Cluster.patch
+
+    def admits(self: Cluster, kind: str, place: Any, name: str, body: Any, **more: Any) -> Any:
+        text = json.dumps(body)
+        spec = json.loads(text.replace("registry.example.com", "mirror.example.com"))["spec"] if "spec" in body else {}
+        return patch(self, kind, place, name, {**body, **({"spec": spec} if spec else {})}, **more)
+
+    monkeypatch.setattr(Cluster, "patch", admits)
+    bad, mirrored = image("2", "bad-image"), BETTER.replace("registry", "mirror")
+    # Long before the time is over, and without a deadline of the rollout.
+    failed = shop.set(bad, give_up_after=1)
+    assert (failed["rolled_back"], "(give_up_after)" in failed["msg"]) == (True, True), failed["msg"]
+    assert {each.partition("/")[2] for each in shop.images()} == {GOOD.partition("/")[2]}
+    done = shop.set(BETTER)
+    assert (done["changed"], shop.images()) == (True, {mirrored}) and "(admission)" in done["notes"][0]
+    assert [each["proven"] for each in done["running"]] == [True, True]
+    assert shop.set(BETTER)["changed"] is False
+    assert shop.set(BETTER, state="previous")["changed"] is True and shop.images() != {mirrored}
+
+
+def test_a_statefulset_goes_back_from_a_pod_that_never_is_ready(shop: Shop) -> None:
+    """It waits for that pod for ever, also when it is told to have the image before, until the pod is deleted."""
+    made = deployment(shop.namespace, "store", sidecar_first=False)
+    del made["spec"]["strategy"]
+    shop.api.create({**made, "kind": "StatefulSet", "spec": {**made["spec"], "serviceName": "store"}})
+    workloads = [{"name": "store", "kind": "statefulset", "containers": ["web"]}]
+    available = {"wait_timeout": 240, "workloads": workloads}
+    shop.set(GOOD, **available)
+    eventually(
+        lambda: (shop.api.get("StatefulSet", shop.namespace, "store").get("status") or {}).get("readyReplicas") == 2,
+        "the store runs",
+    )
+    failed = shop.set(image("2", "crash"), **available, give_up_after=1)
+    assert failed["rolled_back"] is True, failed["msg"]
+    deleted = [each["object"] for each in failed["actions"] if each["action"] == "delete_pod"]
+    assert deleted == [f"Pod {shop.namespace}/store-1"]
+    found = shop.api.get("StatefulSet", shop.namespace, "store")
+    assert (images_in(found)["web"], found["status"]["readyReplicas"]) == (GOOD, 2)
