@@ -291,6 +291,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.image_change import set_images
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_hopeless import GIVE_UP_AFTER
 
 WORKLOAD = {
     "name": {"type": "str", "required": True},
@@ -313,7 +314,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "float", "default": 600},
         "wait_sleep": {"type": "float", "default": 2},
-        "give_up_after": {"type": "float", "default": 120},
+        "give_up_after": {"type": "float", "default": GIVE_UP_AFTER},
         "progress_path": {"type": "path"},
         "on_failure": {"type": "str", "choices": ["undo", "keep"], "default": "undo"},
     }

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.runbook.ops.plugins.module_utils.common.durations import parse_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import GITOPS
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_hopeless import GIVE_UP_AFTER
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_plan import (
     PAUSED,
     RESTARTED,
@@ -40,7 +41,7 @@ def rollout_argument_spec() -> dict[str, dict[str, Any]]:
         "wait_timeout": {"type": "float", "default": 600},
         "wait_sleep": {"type": "float", "default": 2},
         "settle": {"type": "float", "default": 10},
-        "give_up_after": {"type": "float", "default": 120},
+        "give_up_after": {"type": "float", "default": GIVE_UP_AFTER},
         "progress_path": {"type": "path"},
     }
 

@@ -14,7 +14,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.clock import ut
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_hopeless import (
-    GIVE_UP_AFTER,
     Patience,
     trouble_of,
 )
@@ -44,7 +43,7 @@ def wait_for_rollout(
     timeout: float,
     sleep: float,
     settle: float = 0,
-    give_up_after: float = GIVE_UP_AFTER,
+    give_up_after: float = 0,
     progress: Callable[[str], None] | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> Rollout:
