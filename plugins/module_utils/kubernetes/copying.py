@@ -63,7 +63,19 @@ def copy_of(
     for section in ("containers", "initContainers"):
         for container in template["spec"].get(section) or ():
             container["image"] = images.get(container["name"], container.get("image"))
+    for part in ("affinity", "topologySpreadConstraints"):
+        _relabel(template["spec"].get(part), template_labels(source), labels)
     return made
+
+
+def _relabel(node: Any, before: Mapping[str, str], labels: Mapping[str, str]) -> None:
+    """Let rules about how its pods are spread be about the copy's pods where they were about the source's."""
+    for each in node if isinstance(node, list) else node.values() if isinstance(node, dict) else ():
+        _relabel(each, before, labels)
+    wanted = node.get("matchLabels") if isinstance(node, dict) else None
+    for key in set(wanted or {}) & set(labels) & set(before):
+        if wanted and wanted[key] == before[key]:
+            wanted[key] = labels[key]
 
 
 def _is_owners(key: str) -> bool:

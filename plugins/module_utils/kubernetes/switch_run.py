@@ -119,10 +119,14 @@ class _Switch:
             text = ", ".join(f"{key}={value}" for key, value in sorted(selector.items())) or "nothing"
             reason = f"its selector has no label {self.label}, it is {text}"
             raise self._refusal(Refusal(self.shown, reason, "Name the label that tells the two sides apart."))
-        rest = ",".join(f"{key}={value}" for key, value in sorted(selector.items()) if key != self.label)
-        wanted = f"{rest},{self.label}" if rest else self.label
-        self.pods = list(self.cluster.list("pod", namespace, label_selector=wanted))
+        self._look_at_pods()
         self.deployments = list(self.cluster.list("deployment", namespace))
+
+    def _look_at_pods(self) -> None:
+        """Those of all sides."""
+        selector = sorted(selector_of(self.service).items())
+        wanted = ",".join(self.label if key == self.label else f"{key}={value}" for key, value in selector)
+        self.pods = list(self.cluster.list("pod", self.params["namespace"], label_selector=wanted))
 
     # --- the states
     def _status(self) -> dict[str, Any]:
@@ -282,6 +286,9 @@ class _Switch:
             try:
                 slices = list(self.cluster.list("endpointslice", namespace, label_selector=selector))
                 sent = {name for each in slices for name in _ready_targets(each)}
+                if sent - {pod["metadata"]["name"] for pod in self.pods}:
+                    # An autoscaler has made some meanwhile, of whichever side.
+                    self._look_at_pods()
                 if sent and sent & wanted and not sent & self._others(to):
                     return None
                 reason = f"its endpoints are still {', '.join(sorted(sent)) or 'none'}"

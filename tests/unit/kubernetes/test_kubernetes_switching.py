@@ -198,6 +198,20 @@ def test_a_copy_has_what_the_original_has_and_no_owner() -> None:
     assert blue["spec"]["template"]["spec"]["containers"][0]["image"] == "one"
 
 
+def test_pods_of_a_copy_keep_away_from_each_other() -> None:
+    def spread(colour: str) -> dict[str, Any]:
+        away = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"version": colour}}}
+        others = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "cache", "version": "9"}}}
+        affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [away, others]}}
+        return {"affinity": affinity, "topologySpreadConstraints": [away]}
+
+    blue = deployment("blue")
+    blue["spec"]["template"]["spec"].update(spread("blue"))
+    made = copy_of(blue, "api-green", labels={"version": "green"}, images={}, replicas=1)["spec"]["template"]["spec"]
+    assert {key: made[key] for key in spread("green")} == spread("green")
+    assert blue["spec"]["template"]["spec"]["affinity"] == spread("blue")["affinity"]
+
+
 @pytest.mark.parametrize(
     ("share", "others", "replicas"), [(10, 3, 1), (10, 9, 1), (10, 10, 2), (50, 3, 3), (1, 0, 1), (90, 1, 9)]
 )
