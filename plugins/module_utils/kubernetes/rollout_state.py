@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state import PodState, Times, state_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state import PodState, Problem, Times, state_of
 
 ROLLED_OUT = ("deployment", "statefulset", "daemonset")
 REVISION = "deployment.kubernetes.io/revision"
@@ -115,7 +115,7 @@ def _deployment(base: Rollout, spec: Mapping[str, Any], status: Mapping[str, Any
     desired, updated = _replicas(spec), _count(status, "updatedReplicas")
     available, total = _count(status, "availableReplicas"), _count(status, "replicas")
     paused = spec.get("paused") is True
-    done = base.observed and not updated < desired and not total > updated and not available < updated
+    done = base.observed and updated >= desired and total <= updated and available >= updated
     progressing = condition(status, "Progressing") or {}
     found = replace(
         base,
@@ -165,7 +165,7 @@ def _statefulset(base: Rollout, spec: Mapping[str, Any], status: Mapping[str, An
 def _daemonset(base: Rollout, spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout:
     desired, updated = _count(status, "desiredNumberScheduled"), _count(status, "updatedNumberScheduled")
     available = _count(status, "numberAvailable")
-    done = base.observed and not updated < desired and not available < desired
+    done = base.observed and updated >= desired and available >= desired
     found = replace(
         base,
         done=done,
@@ -245,11 +245,11 @@ def explained(
     of_newest = [(pod, state) for pod, state in troubled if newest and _hash(pod) == newest]
     # What holds the change up are the new pods; the old ones may have troubles of their own.
     told = of_newest or troubled
-    problems = tuple(_problem(state) for _, state in told)
+    problems = tuple(_problem(state.name, state.problem) for _name, state in told if state.problem)
     reasons = [
         rollout.reason,
         _not_created(workload.get("status") or {}, events),
-        _in_words([state for _, state in told]),
+        _in_words([state for _name, state in told]),
     ]
     reason = "; ".join(each for each in reasons if each) or _nothing_known(rollout)
     return replace(rollout, reason=reason, problems=problems)
@@ -261,11 +261,9 @@ def _hash(pod: Mapping[str, Any]) -> Optional[str]:
     return found
 
 
-def _problem(state: PodState) -> dict[str, Any]:
-    problem = state.problem
-    assert problem is not None
+def _problem(pod: str, problem: Problem) -> dict[str, Any]:
     return {
-        "pod": state.name,
+        "pod": pod,
         "container": problem.container,
         "reason": problem.reason,
         "detail": problem.detail,

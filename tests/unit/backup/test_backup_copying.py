@@ -48,7 +48,8 @@ def test_the_pieces_of_a_backup() -> None:
     ("found", "message"),
     [
         ({"kind": "files", "format": 1},
-         f"{ADDRESS} is a manifest of 'files' in format 1; copied are backups of postgresql, redis and kubernetes in format 1"),
+         f"{ADDRESS} is a manifest of 'files' in format 1; copied are backups of postgresql, redis and kubernetes in "
+         "format 1"),
         ({**FILE, "format": 2}, f"{ADDRESS} is a manifest of 'postgresql' in format 2; copied are backups of"),
         ({**FILE, "method": "pgbackrest"}, f"{ADDRESS} is about a backup in a repository of pgBackRest, which"),
         ({**FILE, "sha256": "short"}, f"{ADDRESS} is damaged: it is not a manifest as this collection writes it"),
