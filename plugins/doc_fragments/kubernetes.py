@@ -1,7 +1,7 @@
 # Copyright: (c) The runbook.ops contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The connection options of every Kubernetes module; module_utils/kubernetes/options.py says the same."""
+"""Options that Kubernetes modules share; module_utils/kubernetes/options.py and waiting.py say the same."""
 
 from __future__ import annotations
 
@@ -76,4 +76,48 @@ requirements:
   - kubernetes >= 29 (Python library) on the host that executes the module
 notes:
   - An empty string in a connection option means that it is not given.
+"""
+
+    # Of modules that change what a Git repository may declare.
+    GITOPS = r"""
+options:
+  gitops:
+    description:
+      - What happens when Argo CD or Flux would put an object back to what a Git repository says. V(refuse) changes
+        nothing and fails, V(warn) changes it and says so, and V(ignore) does not look.
+    type: str
+    choices: [refuse, warn, ignore]
+    default: refuse
+"""
+
+    # Of modules that wait until it is so. What that means, and how long it may take, is each one's own.
+    WAIT = r"""
+options:
+  wait_sleep:
+    description:
+      - Seconds between two looks.
+    type: float
+    default: 2
+"""
+
+    # Of modules that wait for new pods.
+    POD_WAIT = r"""
+options:
+  wait_sleep:
+    description:
+      - Seconds between two looks.
+    type: float
+    default: 2
+  give_up_after:
+    description:
+      - Seconds after which waiting ends early, because the same new pod has had the same trouble all the time, such as
+        an image that cannot be pulled, a missing key of a Secret, or a container that crashes. V(0) for never. Pods of
+        a DaemonSet are waited for until the time is over.
+    type: float
+    default: 120
+  progress_path:
+    description:
+      - File that the module keeps up to date with where it is. The collection's action sets it, in order to print
+        progress; there is no need to set it by hand.
+    type: path
 """

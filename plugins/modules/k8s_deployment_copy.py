@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.actiongroup_k8s
   - runbook.ops.kubernetes
+  - runbook.ops.kubernetes.pod_wait
 attributes:
   check_mode:
     support: full
@@ -102,23 +103,6 @@ options:
       - Seconds to wait.
     type: float
     default: 600
-  wait_sleep:
-    description:
-      - Seconds between two looks.
-    type: float
-    default: 2
-  give_up_after:
-    description:
-      - Seconds after which waiting ends early, because the same new pod has had the same trouble all the time, such as
-        an image that cannot be pulled, a missing key of a Secret, or a container that crashes. V(0) for never. Pods of
-        a DaemonSet are waited for until the time is over.
-    type: float
-    default: 120
-  progress_path:
-    description:
-      - File that the module keeps up to date with where it is. The collection's action sets it, in order to print
-        progress; there is no need to set it by hand.
-    type: path
 notes:
   - Needs the verbs C(get), C(create), C(patch) and C(delete) on C(deployments), and C(list) on C(services), C(pods) and
     C(horizontalpodautoscalers).
@@ -230,7 +214,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.copy_run import copy_deployment
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_hopeless import GIVE_UP_AFTER
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import (
+    gitops_argument_spec,
+    pod_wait_argument_spec,
+)
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
@@ -246,12 +233,8 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "replicas": {"type": "int"},
         "share": {"type": "float"},
         "must_not_serve": {"type": "bool", "default": False},
-        "gitops": {"type": "str", "choices": ["refuse", "warn", "ignore"], "default": "refuse"},
-        "wait": {"type": "bool", "default": True},
-        "wait_timeout": {"type": "float", "default": 600},
-        "wait_sleep": {"type": "float", "default": 2},
-        "give_up_after": {"type": "float", "default": GIVE_UP_AFTER},
-        "progress_path": {"type": "path"},
+        **gitops_argument_spec(),
+        **pod_wait_argument_spec(),
     }
 
 

@@ -25,6 +25,8 @@ extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.actiongroup_k8s
   - runbook.ops.kubernetes
+  - runbook.ops.kubernetes.gitops
+  - runbook.ops.kubernetes.pod_wait
 attributes:
   check_mode:
     support: full
@@ -91,12 +93,6 @@ options:
     description:
       - What the history of the rollout shows for it (C(kubernetes.io/change-cause)). The image, if not given.
     type: str
-  gitops:
-    description:
-      - What happens to a workload that Argo CD or Flux puts back to what a Git repository says.
-    type: str
-    choices: [refuse, warn, ignore]
-    default: refuse
   wait:
     description:
       - Whether to wait until the rollouts are done. Without it nothing is proven or taken back.
@@ -107,29 +103,12 @@ options:
       - Seconds for all rollouts together, and once more for going back.
     type: float
     default: 600
-  wait_sleep:
-    description:
-      - Seconds between two looks.
-    type: float
-    default: 2
-  give_up_after:
-    description:
-      - Seconds after which waiting ends early, because the same new pod has had the same trouble all the time, such as
-        an image that cannot be pulled, a missing key of a Secret, or a container that crashes. V(0) for never. Pods of
-        a DaemonSet are waited for until the time is over.
-    type: float
-    default: 120
   on_failure:
     description:
       - Whether what does not run is taken back (V(undo)) or kept for a look (V(keep)). The task fails in any case.
     type: str
     choices: [undo, keep]
     default: undo
-  progress_path:
-    description:
-      - File that the module keeps up to date with where it is. The collection's action sets it, in order to print
-        progress; there is no need to set it by hand.
-    type: path
 notes:
   - Needs the verbs C(get) and C(patch) on the workloads, and C(list) on C(pods), for reasons and for the digests. For
     StatefulSets also C(delete) on C(pods).
@@ -291,11 +270,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.image_change import set_images
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_hopeless import GIVE_UP_AFTER
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import ROLLED_OUT
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import (
+    gitops_argument_spec,
+    pod_wait_argument_spec,
+)
 
 WORKLOAD = {
     "name": {"type": "str", "required": True},
-    "kind": {"type": "str", "choices": ["deployment", "statefulset", "daemonset"], "default": "deployment"},
+    "kind": {"type": "str", "choices": list(ROLLED_OUT), "default": "deployment"},
     "containers": {"type": "list", "elements": "str", "required": True},
 }
 
@@ -310,12 +293,8 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "allow_tags": {"type": "bool", "default": False},
         "soak": {"type": "bool", "default": False},
         "change_cause": {"type": "str"},
-        "gitops": {"type": "str", "choices": ["refuse", "warn", "ignore"], "default": "refuse"},
-        "wait": {"type": "bool", "default": True},
-        "wait_timeout": {"type": "float", "default": 600},
-        "wait_sleep": {"type": "float", "default": 2},
-        "give_up_after": {"type": "float", "default": GIVE_UP_AFTER},
-        "progress_path": {"type": "path"},
+        **gitops_argument_spec(),
+        **pod_wait_argument_spec(),
         "on_failure": {"type": "str", "choices": ["undo", "keep"], "default": "undo"},
     }
 

@@ -243,7 +243,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.maintenance import CLOSED, OPEN, switch_maintenance
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import GITOPS
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import gitops_argument_spec
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
@@ -271,7 +271,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "state": {"type": "str", "required": True, "choices": [CLOSED, OPEN]},
         "flag": {"type": "dict", "options": flag},
         "ingress": {"type": "dict", "options": ingress},
-        "gitops": {"type": "str", "default": "refuse", "choices": list(GITOPS)},
+        **gitops_argument_spec(),
     }
 
 

@@ -29,6 +29,8 @@ extends_documentation_fragment:
   - runbook.ops.attributes.actiongroup_k8s
   - runbook.ops.guards
   - runbook.ops.kubernetes
+  - runbook.ops.kubernetes.gitops
+  - runbook.ops.kubernetes.wait
 attributes:
   check_mode:
     support: full
@@ -73,12 +75,6 @@ options:
         them. What was remembered is not changed by it.
     type: dict
     default: {}
-  gitops:
-    description:
-      - What happens when Argo CD or Flux owns an object, and would undo the change.
-    type: str
-    choices: [refuse, warn, ignore]
-    default: refuse
   wait:
     description:
       - Whether to wait until the pods and the running jobs of CronJobs are gone, or until the pods are ready.
@@ -91,11 +87,6 @@ options:
         Running the task again waits on.
     type: float
     default: 600
-  wait_sleep:
-    description:
-      - Seconds between two looks.
-    type: float
-    default: 2
 notes:
   - Needs the verbs C(get), C(list) and C(patch) on C(deployments), C(statefulsets) and C(cronjobs), as far as there
     are such workloads, the same on C(horizontalpodautoscalers) and, with KEDA, on C(scaledobjects), and C(list) on
@@ -222,8 +213,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import guard_argument_spec
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import GITOPS
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.park import STATES, park_workloads
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import (
+    gitops_argument_spec,
+    wait_argument_spec,
+)
 
 
 def argument_spec() -> dict[str, Any]:
@@ -235,10 +229,8 @@ def argument_spec() -> dict[str, Any]:
         "state": {"type": "str", "choices": list(STATES), "default": "parked"},
         "stage": {"type": "str", "default": "100%"},
         "replicas": {"type": "dict", "default": {}},
-        "gitops": {"type": "str", "choices": list(GITOPS), "default": "refuse"},
-        "wait": {"type": "bool", "default": True},
-        "wait_timeout": {"type": "float", "default": 600},
-        "wait_sleep": {"type": "float", "default": 2},
+        **gitops_argument_spec(),
+        **wait_argument_spec(),
     }
 
 

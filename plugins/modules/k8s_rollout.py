@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.actiongroup_k8s
   - runbook.ops.kubernetes
+  - runbook.ops.kubernetes.pod_wait
 attributes:
   check_mode:
     support: full
@@ -113,18 +114,6 @@ options:
         A request that hangs ends with it.
     type: float
     default: 600
-  wait_sleep:
-    description:
-      - Seconds between two looks.
-    type: float
-    default: 2
-  give_up_after:
-    description:
-      - Seconds after which waiting ends early, because the same new pod has had the same trouble all the time, such as
-        an image that cannot be pulled, a missing key of a Secret, or a container that crashes. V(0) for never. Pods of
-        a DaemonSet are waited for until the time is over.
-    type: float
-    default: 120
   settle:
     description:
       - Seconds that a rollout has to stay done, with no container started again, before it counts as done. Only for
@@ -132,11 +121,6 @@ options:
         later; not where C(minReadySeconds) is as long.
     type: float
     default: 10
-  progress_path:
-    description:
-      - File that the module keeps up to date with where it is. The collection's action sets it, in order to print
-        progress; there is no need to set it by hand.
-    type: path
 notes:
   - Needs the verbs C(get) and C(patch) on the workload, C(list) on C(pods), C(replicasets) or C(controllerrevisions),
     and C(events) for the reasons, and C(list) on C(horizontalpodautoscalers) to name the one that scales it. Going

@@ -26,6 +26,8 @@ extends_documentation_fragment:
   - runbook.ops.attributes.actiongroup_k8s
   - runbook.ops.guards
   - runbook.ops.kubernetes
+  - runbook.ops.kubernetes.gitops
+  - runbook.ops.kubernetes.wait
 attributes:
   check_mode:
     support: full
@@ -81,12 +83,6 @@ options:
         P(runbook.ops.pool_budget#filter). Refuses more pods than fit. If it is not given although
         O(connections_per_replica) is, more pods are refused.
     type: int
-  gitops:
-    description:
-      - What happens when Argo CD or Flux owns the object, and would undo the change.
-    type: str
-    choices: [refuse, warn, ignore]
-    default: refuse
   wait:
     description:
       - Whether to wait until the pods are ready. Pods that become fewer are not waited for.
@@ -97,11 +93,6 @@ options:
       - Seconds to wait. The task fails when they are over, and nothing is taken back.
     type: float
     default: 600
-  wait_sleep:
-    description:
-      - Seconds between two looks.
-    type: float
-    default: 2
 notes:
   - Needs the verbs C(get) and C(patch) on C(deployments) or C(statefulsets), C(list) and C(patch) on
     C(horizontalpodautoscalers) and, with KEDA, on C(scaledobjects). For the reason why pods do not come up, C(list)
@@ -206,9 +197,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.guards import guard_argument_spec
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import GITOPS
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scale import STATES, scale_workload
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling import SCALED_KINDS
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import (
+    gitops_argument_spec,
+    wait_argument_spec,
+)
 
 
 def argument_spec() -> dict[str, Any]:
@@ -224,10 +218,8 @@ def argument_spec() -> dict[str, Any]:
         "max_replicas_limit": {"type": "int"},
         "connections_per_replica": {"type": "int", "default": 0},
         "connections_free": {"type": "int"},
-        "gitops": {"type": "str", "choices": list(GITOPS), "default": "refuse"},
-        "wait": {"type": "bool", "default": True},
-        "wait_timeout": {"type": "float", "default": 600},
-        "wait_sleep": {"type": "float", "default": 2},
+        **gitops_argument_spec(),
+        **wait_argument_spec(),
     }
 
 

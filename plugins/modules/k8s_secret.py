@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.actiongroup_k8s
   - runbook.ops.kubernetes
+  - runbook.ops.kubernetes.gitops
 attributes:
   check_mode:
     support: full
@@ -70,13 +71,6 @@ options:
       - The type of a Secret that is made. That of one that is there cannot be changed.
     type: str
     default: Opaque
-  gitops:
-    description:
-      - What happens when Argo CD or Flux would undo the change. V(refuse) fails, V(warn) says so in RV(notes), and
-        V(ignore) does not look.
-    type: str
-    choices: [refuse, warn, ignore]
-    default: refuse
 notes:
   - Needs the verbs C(get) and C(patch) on C(secrets), C(create) with O(create=true), and C(list) on C(deployments),
     C(statefulsets), C(daemonsets) and C(cronjobs) for RV(used_by).
@@ -223,8 +217,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import GITOPS
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.secret import change_secret
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import gitops_argument_spec
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
@@ -237,7 +231,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "absent_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "create": {"type": "bool", "default": False},
         "type": {"type": "str", "default": "Opaque"},
-        "gitops": {"type": "str", "default": "refuse", "choices": list(GITOPS)},
+        **gitops_argument_spec(),
     }
 
 

@@ -27,6 +27,8 @@ extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.actiongroup_k8s
   - runbook.ops.kubernetes
+  - runbook.ops.kubernetes.gitops
+  - runbook.ops.kubernetes.wait
 attributes:
   check_mode:
     support: full
@@ -84,22 +86,11 @@ options:
       - With O(state=removed), how long ago the switch must have been.
     type: float
     default: 86400
-  gitops:
-    description:
-      - What happens to an object that Argo CD or Flux puts back to what a Git repository says.
-    type: str
-    choices: [refuse, warn, ignore]
-    default: refuse
   wait_timeout:
     description:
       - Seconds to wait for the endpoints.
     type: float
     default: 60
-  wait_sleep:
-    description:
-      - Seconds between two looks.
-    type: float
-    default: 1
 notes:
   - Needs the verbs C(get) and C(patch) on C(services), and C(list) on C(pods) and C(deployments). Autoscalers,
     disruption budgets and C(endpointslices) that may not be listed are told in RV(skipped_sections).
@@ -262,6 +253,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switch_run import switch_service
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import gitops_argument_spec
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
@@ -280,9 +272,9 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "deployment": {"type": "str"},
         "min_ready": {"type": "int"},
         "keep_seconds": {"type": "float", "default": 86400},
-        "gitops": {"type": "str", "choices": ["refuse", "warn", "ignore"], "default": "refuse"},
+        **gitops_argument_spec(),
         "wait_timeout": {"type": "float", "default": 60},
-        "wait_sleep": {"type": "float", "default": 1},
+        "wait_sleep": {"type": "float", "default": 2},
     }
 
 

@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.attributes.actiongroup_k8s
   - runbook.ops.kubernetes
+  - runbook.ops.kubernetes.wait
 attributes:
   check_mode:
     support: full
@@ -62,11 +63,6 @@ options:
         task again waits on.
     type: float
     default: 600
-  wait_sleep:
-    description:
-      - Seconds between two looks.
-    type: float
-    default: 2
   filesystem_timeout:
     description:
       - Seconds to wait for the file system when the volume has grown already (condition C(FileSystemResizePending)).
@@ -226,6 +222,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.growth import grow_claim
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import wait_argument_spec
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
@@ -235,9 +232,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "name": {"type": "str", "required": True},
         "size": {"type": "str", "required": True},
         "max_size": {"type": "str"},
-        "wait": {"type": "bool", "default": True},
-        "wait_timeout": {"type": "float", "default": 600},
-        "wait_sleep": {"type": "float", "default": 2},
+        **wait_argument_spec(),
         "filesystem_timeout": {"type": "float", "default": 120},
     }
 

@@ -33,6 +33,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership i
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import Rollout
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wait import PASSING, wait_for_rollout
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching import template_labels
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
 
 _TRIES = 3
 Document = Mapping[str, Any]
@@ -73,9 +74,7 @@ def check_params(params: Mapping[str, Any]) -> None:
         raise InvalidOption("replicas", params["replicas"], "0 or more")
     if params["share"] is not None and not 0 < params["share"] < 100:
         raise InvalidOption("share", params["share"], "a percentage above 0 and below 100")
-    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05), ("give_up_after", 0)):
-        if not lowest <= params[option] <= 86400:
-            raise InvalidOption(option, params[option], f"seconds from {lowest} to 86400")
+    check_seconds(params, "give_up_after")
 
 
 @dataclass

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused, outcome
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.claim import (
     GROW,
@@ -27,6 +27,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.claim impor
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.quantity import check_size
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
 
 # How often the claim is read again and decided on anew when somebody else changed it in between.
 _TRIES = 3
@@ -54,9 +55,7 @@ def _check(params: Mapping[str, Any]) -> None:
     check_size("size", params["size"])
     if params["max_size"]:
         check_size("max_size", params["max_size"])
-    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05), ("filesystem_timeout", 0)):
-        if not lowest <= params[option] <= 86400:
-            raise InvalidOption(option, params[option], f"seconds from {lowest} to 86400")
+    check_seconds(params, "filesystem_timeout")
 
 
 @dataclass

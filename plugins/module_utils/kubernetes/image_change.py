@@ -41,6 +41,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership i
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pods import stuck_pods
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import ROLLED_OUT
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wait import PASSING, wait_for_rollout
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import selector_of
 
 # How often a workload is read again when somebody else changed it in between.
@@ -88,9 +89,7 @@ def check_params(params: Mapping[str, Any]) -> None:
     places = [(each["kind"], each["name"]) for each in params["workloads"]]
     if len(set(places)) != len(places):
         raise InvalidOption("workloads", [name for _kind, name in places], "each workload once")
-    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05), ("give_up_after", 0)):
-        if not lowest <= params[option] <= 86400:
-            raise InvalidOption(option, params[option], f"seconds from {lowest} to 86400")
+    check_seconds(params, "give_up_after")
 
 
 @dataclass

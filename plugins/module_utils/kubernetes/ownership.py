@@ -22,7 +22,6 @@ _FLUX = (("kustomize.toolkit.fluxcd.io", "Flux Kustomization"), ("helm.toolkit.f
 _FLUX_RECONCILE = "kustomize.toolkit.fluxcd.io/reconcile"
 _HELM_RELEASE = "meta.helm.sh/release-name"
 _HELM_NAMESPACE = "meta.helm.sh/release-namespace"
-GITOPS = ("refuse", "warn", "ignore")
 
 
 def gitops_owner(object: Mapping[str, Any]) -> Optional[str]:

@@ -31,7 +31,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wai
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaled import (
     Scaled,
     check_replicas,
-    check_seconds,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling import (
     HPA,
@@ -42,6 +41,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling imp
     Target,
     target_of,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import selector_of
 
 STATES = ("parked", "running")

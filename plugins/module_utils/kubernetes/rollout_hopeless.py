@@ -14,8 +14,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state i
 
 # How long a trouble must last, in seconds. A registry that is away for a moment, a Secret that is synchronized a little
 # later, and a container that waits for another one by crashing two or three times, are over by then.
-GIVE_UP_AFTER = 120.0
-
 # What does not heal by itself, by kinds: a reason alternates with others of its kind.
 _KINDS = {
     **dict.fromkeys(("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"), "image"),

@@ -10,8 +10,6 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.durations import parse_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import GITOPS
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_hopeless import GIVE_UP_AFTER
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_plan import (
     PAUSED,
     RESTARTED,
@@ -20,6 +18,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pla
     UNDONE,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import ROLLED_OUT
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import (
+    check_seconds,
+    gitops_argument_spec,
+    pod_wait_argument_spec,
+)
 
 _ONLY_WITH = {"restart_id": RESTARTED, "unless_restarted_within": RESTARTED, "revision": UNDONE}
 
@@ -35,22 +38,16 @@ def rollout_argument_spec() -> dict[str, dict[str, Any]]:
         "unless_restarted_within": {"type": "str"},
         "revision": {"type": "int", "default": 0},
         "schema_compatible": {"type": "bool", "default": False},
-        "gitops": {"type": "str", "choices": list(GITOPS), "default": "refuse"},
+        **gitops_argument_spec(),
         "on_failure": {"type": "str", "choices": ["revert", "keep"], "default": "revert"},
-        "wait": {"type": "bool", "default": True},
-        "wait_timeout": {"type": "float", "default": 600},
-        "wait_sleep": {"type": "float", "default": 2},
         "settle": {"type": "float", "default": 10},
-        "give_up_after": {"type": "float", "default": GIVE_UP_AFTER},
-        "progress_path": {"type": "path"},
+        **pod_wait_argument_spec(),
     }
 
 
 def check_rollout(params: Mapping[str, Any]) -> None:
     """Raise InvalidOption for what cannot work."""
-    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05), ("settle", 0), ("give_up_after", 0)):
-        if not lowest <= params[option] <= 86400:
-            raise InvalidOption(option, params[option], f"seconds from {lowest} to 86400")
+    check_seconds(params, "settle", "give_up_after")
     if params["revision"] < 0:
         raise InvalidOption("revision", params["revision"], "the number of a revision, or 0 for the one before")
     state, kind = params["state"], params["kind"]

@@ -28,9 +28,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scale_plan 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaled import (
     Scaled,
     check_replicas,
-    check_seconds,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling import HPA, Step, Target
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
 
 STATES = ("scaled", "restored")
 

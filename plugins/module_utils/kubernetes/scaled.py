@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Optional
+from collections.abc import Callable, Sequence
+from typing import Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
@@ -128,13 +128,6 @@ class Scaled:
         for step in steps:
             self.cluster.patch(step.kind, self.namespace, step.name, step.patch)
             self.done.append(step)
-
-
-def check_seconds(params: Mapping[str, Any]) -> None:
-    """The options of waiting; raises InvalidOption."""
-    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05)):
-        if not lowest <= params[option] <= 86400:
-            raise InvalidOption(option, params[option], f"seconds from {lowest} to 86400")
 
 
 def check_replicas(option: str, value: object, *, lowest: int = 1) -> Optional[int]:

@@ -35,6 +35,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching i
     sides_of,
     template_labels,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
 
 # How often it is decided anew when somebody else changed the Service in between.
 _TRIES = 3
@@ -68,9 +69,7 @@ def check_params(params: Mapping[str, Any]) -> None:
         raise InvalidOption("deployment", params["deployment"], "the Deployment to remove, for state removed")
     if params["min_ready"] is not None and params["min_ready"] < 1:
         raise InvalidOption("min_ready", params["min_ready"], "1 or more; nothing is switched to an empty side")
-    for option, lowest in (("wait_timeout", 1), ("wait_sleep", 0.05), ("keep_seconds", 0)):
-        if not lowest <= params[option] <= 31622400:
-            raise InvalidOption(option, params[option], f"seconds from {lowest} to 31622400")
+    check_seconds(params, "keep_seconds", most=31622400)
 
 
 @dataclass
