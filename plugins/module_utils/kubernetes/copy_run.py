@@ -30,12 +30,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images impo
     template_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import autoscaler_of, ownership_verdict
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.persistence import anew
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import Rollout
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wait import PASSING, wait_for_rollout
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching import template_labels
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
 
-_TRIES = 3
 Document = Mapping[str, Any]
 
 
@@ -97,17 +97,15 @@ class _Copy:
         return f"Deployment {self.params['namespace']}/{self.params['copy']}"
 
     def run(self) -> dict[str, Any]:
-        for attempt in range(_TRIES):
-            try:
-                self.found = self.now = self.cluster.find("deployment", self.params["namespace"], self.params["copy"])
-                return self._absent() if self.params["state"] == "absent" else self._present()
-            except Stopped as stop:
-                message = f"{stop.message}. What was begun goes on by itself; the same task waits on."
-                raise Stopped(message, **self._result()) from None
-            except ClusterError as error:
-                if error.kind not in {"conflict", "invalid"} or self.actions or attempt == _TRIES - 1:
-                    raise
-        raise AssertionError("unreachable")
+        try:
+            return anew(self._decided, kinds=("conflict", "invalid"), unless=lambda: self.actions)
+        except Stopped as stop:
+            message = f"{stop.message}. What was begun goes on by itself; the same task waits on."
+            raise Stopped(message, **self._result()) from None
+
+    def _decided(self) -> dict[str, Any]:
+        self.found = self.now = self.cluster.find("deployment", self.params["namespace"], self.params["copy"])
+        return self._absent() if self.params["state"] == "absent" else self._present()
 
     # --- present
     def _present(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images impo
     template_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.manifest import manifest_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching import (
     matches,
     selector_of,
@@ -26,10 +27,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching i
     template_labels,
 )
 
-COPY_OF = "runbook-ops.github.io/copy-of"
+COPY_OF = f"{PREFIX}copy-of"
 # By these, tools know the objects that are theirs. A copy with them would be taken for a leftover, and deleted.
 _OWNERS = ("argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/", "meta.helm.sh/")
-_OURS = "runbook-ops.github.io/"
 _NAMES = frozenset({"app.kubernetes.io/managed-by", CHANGE_CAUSE})
 Document = Mapping[str, Any]
 
@@ -79,7 +79,7 @@ def _relabel(node: Any, before: Mapping[str, str], labels: Mapping[str, str]) ->
 
 
 def _is_owners(key: str) -> bool:
-    return key in _NAMES or key.startswith(_OWNERS) or key.startswith(_OURS)
+    return key in _NAMES or key.startswith(_OWNERS) or key.startswith(PREFIX)
 
 
 def replicas_for(share: float, others: int) -> int:

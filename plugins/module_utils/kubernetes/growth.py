@@ -26,11 +26,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.claim impor
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.persistence import anew
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.quantity import check_size
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
-
-# How often the claim is read again and decided on anew when somebody else changed it in between.
-_TRIES = 3
 
 
 class NotGrown(RunbookError):
@@ -69,16 +67,13 @@ class _Growth:
     changed: bool = False
 
     def run(self) -> dict[str, Any]:
-        for attempt in range(_TRIES):
-            claim = self.before = self._read()
-            decision = self._decide(claim)
-            if decision.step != GROW:
-                break
-            try:
-                return self._grown(claim)
-            except ClusterError as error:
-                if error.kind != "conflict" or attempt == _TRIES - 1:
-                    raise
+        return anew(self._decided)
+
+    def _decided(self) -> dict[str, Any]:
+        claim = self.before = self._read()
+        decision = self._decide(claim)
+        if decision.step == GROW:
+            return self._grown(claim)
         if decision.step == REFUSE:
             message = f"{claim.shown}: {decision.reason}. {decision.remedy}"
             refused = {"object": claim.shown, "reason": decision.reason, "remedy": decision.remedy}

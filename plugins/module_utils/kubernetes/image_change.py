@@ -38,14 +38,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images impo
     running_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import ownership_verdict
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.persistence import TRIES, anew
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pods import stuck_pods
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import ROLLED_OUT
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wait import PASSING, wait_for_rollout
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import selector_of
 
-# How often a workload is read again when somebody else changed it in between.
-_TRIES = 3
 Document = Mapping[str, Any]
 Place = tuple[str, str]
 
@@ -110,15 +109,7 @@ class _Change:
     soaking: bool = False
 
     def run(self) -> dict[str, Any]:
-        for attempt in range(_TRIES):
-            self._plan()
-            try:
-                # The server sees the whole change before any of it is made: quotas, policies and rights speak up now.
-                self.steps = [self._tried(step) if step.verdict == CHANGE else step for step in self.steps]
-                break
-            except ClusterError as error:
-                if error.kind != "conflict" or attempt == _TRIES - 1:
-                    raise
+        anew(self._rehearse)
         if self.check_mode:
             self.actions = [action for step in self._of(CHANGE) for action in step.actions()]
             if self.params["state"] == KEPT:
@@ -137,6 +128,11 @@ class _Change:
         raise NotRunning(message, **self._result())
 
     # --- plan
+    def _rehearse(self) -> None:
+        """Plan; the server sees the whole change before any of it is made: quotas, policies and rights speak up now."""
+        self._plan()
+        self.steps = [self._tried(step) if step.verdict == CHANGE else step for step in self.steps]
+
     def _plan(self) -> None:
         namespace = self.params["namespace"]
         self.steps, self.notes = [], []
@@ -215,11 +211,11 @@ class _Change:
 
     def _patch_again(self, step: Step) -> None:
         """Patch; when the status moved on meanwhile, on top of that, unless the images were changed by somebody."""
-        for attempt in range(_TRIES):
+        for attempt in range(TRIES):
             try:
                 self._patch(step, step.state, self._cause(step))
             except ClusterError as error:
-                if error.kind != "conflict" or attempt == _TRIES - 1:
+                if error.kind != "conflict" or attempt == TRIES - 1:
                     raise
                 fresh = self.cluster.read(step.kind, step.namespace, step.name)
                 if images_of(fresh, list(step.after)) != dict(step.before):

@@ -10,16 +10,16 @@ back on purpose, C(UNDONE) for going back because it did not work).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX, text_of, value_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import shown
 
-MEMORY = "runbook-ops.github.io/previous-images"
+MEMORY = f"{PREFIX}previous-images"
 CHANGE_CAUSE = "kubernetes.io/change-cause"
 ROLLING, DONE, RETURNING, RETURNED, UNDONE = "rolling", "done", "returning", "returned", "undone"
 UNDER_WAY = frozenset({ROLLING, RETURNING})
@@ -92,7 +92,7 @@ class Memory:
         value = {"from": dict(self.before), "to": dict(self.after), "state": self.state, "at": self.at}
         if self.asked:
             value["asked"] = dict(self.asked)
-        return json.dumps(value, sort_keys=True)
+        return text_of(value)
 
     def is_of(self, images: Mapping[str, str]) -> bool:
         """Whether it tells how these images came there."""
@@ -102,7 +102,7 @@ class Memory:
 def memory_of(workload: Mapping[str, Any]) -> Optional[Memory]:
     """What is remembered; None when there is nothing, or nothing that can be read."""
     try:
-        value = json.loads(((workload.get("metadata") or {}).get("annotations") or {}).get(MEMORY) or "null")
+        value = value_of(workload, MEMORY)
         sides, asked = (_texts(value["from"]), _texts(value["to"])), _texts(value.get("asked") or {})
         return Memory(*sides, str(value["state"]), str(value.get("at") or ""), asked)
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -24,11 +24,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.closing imp
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import ownership_verdict
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.persistence import anew
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.routes import barrier_refusal, rules_of, tls_of
 
 CLOSED, OPEN = "closed", "open"
-# How often it is looked and decided anew when somebody else was faster.
-_TRIES = 3
 Document = dict[str, Any]
 
 
@@ -50,14 +49,8 @@ def switch_maintenance(params: Mapping[str, Any], *, check_mode: bool) -> dict[s
         run = _ByFlag(connect(params), params, check_mode, switch).run
     else:
         run = _ByIngress(connect(params), params, check_mode, barrier_of(params["ingress"])).run
-    for _attempt in range(_TRIES - 1):
-        try:
-            return run()
-        except ClusterError as error:
-            # Ours was changed, or taken away, by somebody else meanwhile.
-            if error.kind not in {"conflict", "missing"}:
-                raise
-    return run()
+    # Ours was changed, or taken away, by somebody else meanwhile.
+    return anew(run, kinds=("conflict", "missing"))
 
 
 class _Run:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.references import keys_of
 
 Document = dict[str, Any]
@@ -22,7 +23,7 @@ REFUSE, OMIT, NAMES, KEEP = "refuse", "omit", "names", "keep"
 # What callers may ask for. Only who encrypts what comes out may keep values.
 SECRETS = (REFUSE, OMIT, NAMES)
 # The names of the keys of a Secret whose values were left out, as a JSON list.
-KEYS_ANNOTATION = "runbook-ops.github.io/keys"
+KEYS_ANNOTATION = f"{PREFIX}keys"
 
 _METADATA = (
     "uid",

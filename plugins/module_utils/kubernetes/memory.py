@@ -16,6 +16,20 @@ PARKED = f"{PREFIX}parked"
 SCALED = f"{PREFIX}scaled"
 
 
+def value_of(document: Mapping[str, Any], annotation: str) -> Any:
+    """The value under an annotation; None where there is none, or none that can be read."""
+    text = ((document.get("metadata") or {}).get("annotations") or {}).get(annotation)
+    try:
+        return json.loads(text or "null")
+    except (ValueError, TypeError):
+        return None
+
+
+def text_of(value: Any) -> str:
+    """A value as annotations have it."""
+    return json.dumps(value, sort_keys=True)
+
+
 def memory_of(
     document: Mapping[str, Any], annotation: str, *, numbers: tuple[str, ...] = (), mappings: tuple[str, ...] = ()
 ) -> Optional[dict[str, Any]]:
@@ -32,13 +46,9 @@ def memory_of(
 
     """
     metadata = document.get("metadata") or {}
-    text = (metadata.get("annotations") or {}).get(annotation)
-    if text is None:
+    if (metadata.get("annotations") or {}).get(annotation) is None:
         return None
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
+    found = value_of(document, annotation)
     if (
         not isinstance(found, dict)
         or not all(_is_number(found.get(each)) for each in numbers)
@@ -63,4 +73,4 @@ def _sample(numbers: tuple[str, ...], mappings: tuple[str, ...]) -> str:
 
 def remembered(annotation: str, memory: Optional[Mapping[str, Any]]) -> dict[str, Optional[str]]:
     """The one annotation of a merge patch; None forgets it. The other annotations stay as they are."""
-    return {annotation: None if memory is None else json.dumps(memory, sort_keys=True)}
+    return {annotation: None if memory is None else text_of(memory)}

@@ -6,16 +6,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TypeVar
 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 
-# How often it is decided anew when somebody else changed the object in between.
-_TRIES = 3
+# How often it is decided at the most when somebody else changes the object in between.
+TRIES = 3
 # What is tried until the time is over. An address that nobody answers at is more likely a wrong one.
 _PASSING = frozenset({"busy", "timeout", "interrupted", "gone"})
 _T = TypeVar("_T")
+
+
+def anew(
+    attempt: Callable[[], _T],
+    *,
+    kinds: Container[str] = ("conflict",),
+    unless: Callable[[], object] = lambda: False,
+) -> _T:
+    """What C(attempt) gives, which reads and decides anew each time that somebody else was faster.
+
+    Args:
+        attempt: Reads, decides and changes.
+        kinds: The kinds of failures that say so.
+        unless: Whether it must not be tried again, because a part is done already.
+
+    Raises:
+        ClusterError: of the last attempt.
+
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            return attempt()
+        except ClusterError as error:
+            if error.kind not in kinds or unless() or not left:
+                raise
+    raise AssertionError("the last one gives or raises")
 
 
 def persist(
@@ -44,7 +70,7 @@ def persist(
         try:
             return attempt()
         except ClusterError as error:
-            if error.kind == "conflict" and conflicts < _TRIES - 1:
+            if error.kind == "conflict" and conflicts < TRIES - 1:
                 conflicts += 1
             elif error.kind in _PASSING and clock() - begun + sleep < timeout:
                 pause(sleep, error.message)

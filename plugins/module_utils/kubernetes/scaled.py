@@ -13,6 +13,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import ownership_verdict
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.persistence import TRIES
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling import (
     HPA,
     KEDA,
@@ -24,8 +25,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling imp
     is_of_keda,
 )
 
-# How often an object is read and decided on anew when somebody else changed it in between.
-TRIES = 3
 # https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#side-effects
 _NO_REHEARSAL = "does not support dry run"
 

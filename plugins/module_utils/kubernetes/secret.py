@@ -20,11 +20,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client impo
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import KINDS
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import ownership_verdict
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.persistence import anew
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.references import SECRET, pod_spec_of, references
 
 ADD, CHANGE, REMOVE = "add", "change", "remove"
-# How often the Secret is read again and decided on anew when somebody else changed it in between.
-_TRIES = 3
 _KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _USERS = ("deployment", "statefulset", "daemonset", "cronjob")
 # Those that do not, or not always, make themselves its owner.
@@ -163,21 +162,15 @@ class _Change:
         return f"Secret {self.params['namespace']}/{self.params['name']}"
 
     def run(self) -> dict[str, Any]:
-        for attempt in range(_TRIES):
-            found = self.cluster.find("secret", self.params["namespace"], self.params["name"])
-            steps = steps_of((found or {}).get("data") or {}, self.wanted, self.gone)
-            refusal = self._refusal(found, steps)
-            if refusal:
-                result = self._result(found, steps, None, refused=[refusal])
-                check_refusals(result, "fail")
-            if not steps:
-                return self._result(found, steps, found)
-            try:
-                return self._result(found, steps, self._written(found, steps))
-            except ClusterError as error:
-                if error.kind != "conflict" or attempt == _TRIES - 1:
-                    raise
-        raise AssertionError("the loop ends with a result or a failure")
+        return anew(self._decided)
+
+    def _decided(self) -> dict[str, Any]:
+        found = self.cluster.find("secret", self.params["namespace"], self.params["name"])
+        steps = steps_of((found or {}).get("data") or {}, self.wanted, self.gone)
+        refusal = self._refusal(found, steps)
+        if refusal:
+            check_refusals(self._result(found, steps, None, refused=[refusal]), "fail")
+        return self._result(found, steps, self._written(found, steps) if steps else found)
 
     def _refusal(self, found: Optional[Document], steps: Mapping[str, str]) -> Optional[Refusal]:
         if found is None:

@@ -16,6 +16,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import ownership_verdict
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.persistence import anew
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wait import PASSING
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching import (
     KEPT,
@@ -37,8 +38,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching i
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
 
-# How often it is decided anew when somebody else changed the Service in between.
-_TRIES = 3
 Document = Mapping[str, Any]
 
 
@@ -91,14 +90,11 @@ class _Switch:
     planned: str = ""
 
     def run(self) -> dict[str, Any]:
-        for attempt in range(_TRIES):
-            try:
-                self._look()
-                return getattr(self, f"_{self.params['state']}")()  # type: ignore[no-any-return]
-            except ClusterError as error:
-                if error.kind != "conflict" or self.actions or attempt == _TRIES - 1:
-                    raise
-        raise AssertionError("unreachable")
+        return anew(self._decided, unless=lambda: self.actions)
+
+    def _decided(self) -> dict[str, Any]:
+        self._look()
+        return getattr(self, f"_{self.params['state']}")()  # type: ignore[no-any-return]
 
     @property
     def label(self) -> str:

@@ -8,7 +8,6 @@ What is remembered of the last switch is in one annotation of the Service, C(MEM
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,10 +17,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.clock import pa
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images import containers_of, template_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX, text_of, value_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import autoscaler_of, autoscaler_shown
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import rollout_of
 
-MEMORY = "runbook-ops.github.io/switch"
+MEMORY = f"{PREFIX}switch"
 SOAKING, KEPT, RETURNED = "soaking", "kept", "returned"
 Labels = Mapping[str, str]
 Document = Mapping[str, Any]
@@ -40,7 +40,7 @@ class Memory:
     def text(self) -> str:
         """As the annotation has it."""
         value = {"label": self.label, "from": self.before, "to": self.after, "at": self.at, "state": self.state}
-        return json.dumps(value, sort_keys=True)
+        return text_of(value)
 
     def facts(self) -> dict[str, str]:
         """The same for a module's result."""
@@ -57,7 +57,7 @@ class Memory:
 def memory_of(service: Document, label: str) -> Optional[Memory]:
     """What is remembered about this label; None when there is nothing, or nothing that can be read."""
     try:
-        value = json.loads(((service.get("metadata") or {}).get("annotations") or {}).get(MEMORY) or "null")
+        value = value_of(service, MEMORY)
         found = Memory(*(str(value[key]) for key in ("label", "from", "to", "at", "state")))
     except (ValueError, TypeError, KeyError):
         return None

@@ -20,7 +20,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history imp
     revisions_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.merge import difference
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.persistence import persist
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout import _Run
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_options import (
     check_rollout,
@@ -239,42 +238,6 @@ def test_templates_side_by_side() -> None:
     ]
     assert not {"a-b-c", "d-e-f", "s3cret"} & set(json.dumps(shown).replace("@", " ").replace(":", " ").split())
     assert template_diff(filled("a"), filled("a"))["after"] == template_diff(filled("a"), filled("a"))["before"]
-
-
-@pytest.mark.parametrize(
-    ("kinds", "tries", "raised"),
-    [
-        (["conflict", "conflict"], 3, None),
-        (["conflict"] * 3, 3, "conflict"),
-        (["busy", "timeout", "conflict", "busy"], 5, None),
-        (["busy"] * 20, 10, "busy"),
-        (["forbidden"], 1, "forbidden"),
-        (["down"], 1, "down"),
-    ],
-)
-def test_what_is_tried_again(kinds: list[str], tries: int, raised: str | None) -> None:
-    now, left, count = [0.0], list(kinds), 0
-
-    def attempt() -> str:
-        nonlocal count
-        count += 1
-        if left:
-            raise ClusterError("no", left.pop(0))
-        return "done"
-
-    def pause(seconds: float, _reason: str) -> None:
-        now[0] += seconds
-
-    def tried() -> str:
-        return persist(attempt, timeout=10, sleep=1, pause=pause, clock=lambda: now[0])
-
-    if raised:
-        with pytest.raises(ClusterError) as error:
-            tried()
-        assert error.value.kind == raised
-    else:
-        assert tried() == "done"
-    assert count == tries
 
 
 class LostAnswer:
