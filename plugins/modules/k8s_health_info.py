@@ -17,8 +17,9 @@ description:
   - A pod that runs without being ready is unwell, and one that has completed its job is not. C(kubectl get pods) with
     C(grep -v Running) has both the wrong way round.
   - Tells what workloads should be against what is there, those that are expected and missing included; failed, slow and
-    late jobs; autoscalers at their ceiling or without figures; claims; the days that certificates have left; services
-    without ready endpoints; nodes; warnings, grouped; objects that are written with versions of the API that are gone.
+    late jobs, and what is wrong with the definition of scheduled ones; autoscalers at their ceiling or without figures;
+    claims; the days that certificates have left; services without ready endpoints; nodes; warnings, grouped; objects
+    that are written with versions of the API that are gone.
   - Every kind is listed once, in large pages, and shared by all sections. The default O(sections) take ten
     requests for a namespace, however many pods it has, up to 2,000, and eleven for a whole cluster with its nodes.
   - What cannot be read is in RV(skipped_sections), with the verb and the resource to grant. A cluster that is down
@@ -622,6 +623,79 @@ cron_jobs:
     is_last_failed:
       description: Whether the newest job that has ended failed. V(null) when there is none.
       type: bool
+    is_backup:
+      description: Whether it seems to be a backup, by its name and its command.
+      type: bool
+    is_zone_assumed:
+      description: Whether it is due at an hour whose time zone nobody says. V(null) when the schedule cannot be read.
+      type: bool
+    concurrency_policy:
+      description: What happens when one is due while the last one goes on.
+      type: str
+    may_overlap:
+      description:
+        - Whether two of its jobs go on at once, or can be expected to. With V(Allow) that is so when they do, when one
+          took longer than until the next start, and for a backup that no deadline ends before that.
+      type: bool
+    overlap:
+      description: Why; empty otherwise.
+      type: str
+    longest_run_seconds:
+      description: The longest of its jobs that are there. V(null) when none has ended well or goes on.
+      type: int
+    starting_deadline_seconds:
+      description: How late it may start. V(null) for as late as it likes.
+      type: int
+    is_start_impossible:
+      description: Whether that is less than the controller needs.
+      type: bool
+    active_deadline_seconds:
+      description: After how long a job is ended, or its pod. V(null) for never.
+      type: int
+    unbounded:
+      description: The bounds that it lacks, and what that does; empty when it lacks none.
+      type: str
+    unbounded_count:
+      description: How many.
+      type: int
+    successful_history_limit:
+      description: How many jobs that went well are kept.
+      type: int
+    failed_history_limit:
+      description: How many that failed are kept.
+      type: int
+    backoff_limit:
+      description: How often a job is tried again.
+      type: int
+    restart_policy:
+      description: V(Never) makes a new pod for each try, V(OnFailure) starts the container of the same one.
+      type: str
+    lost_traces:
+      description: Why nobody can read later what a job did; empty when everybody can.
+      type: str
+    lost_traces_count:
+      description: How many reasons.
+      type: int
+    frozen_dates:
+      description:
+        - Dates that are fixed in its command, in the name of a file or of the day on which it was written, as when the
+          shell that applied the manifest has put in the date of that day.
+      type: str
+    frozen_dates_count:
+      description: How many.
+      type: int
+    unwatched_pipes:
+      description: Programs that make data in a pipe of a shell without pipefail, which ends well when they fail.
+      type: str
+    unwatched_pipes_count:
+      description: How many.
+      type: int
+    plain_secrets:
+      description: Where there is what looks like a secret in plain text, by name, never the value.
+      type: str
+    plain_secrets_count:
+      description: How many such places.
+      type: int
 autoscalers:
   description: HorizontalPodAutoscalers.
   returned: always

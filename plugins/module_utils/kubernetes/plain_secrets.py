@@ -29,6 +29,7 @@ _LINE = re.compile(
     r"""|access[-_.]?key|private[-_.]?key|credentials?))["']?[ \t]*[:=][ \t]*["']?([^\s"',]+)""",
     re.IGNORECASE | re.MULTILINE,
 )
+_SEPARATORS = re.compile(r"[\s;&|]+")
 _PLACEHOLDER = re.compile(r"[$%{<*|>]|null$|none$|vault:|ref\+", re.IGNORECASE)
 
 
@@ -56,7 +57,10 @@ def _of_containers(pod_spec: Mapping[str, Any]) -> Iterator[str]:
                 if _is_secret(str(variable.get("name")), variable.get("value")):
                     yield f"env {variable.get('name')} of container {container.get('name')}"
             for field in ("command", "args"):
-                if any(_has_secret(each) or _IN_VALUE.search(str(each)) for each in container.get(field) or ()):
+                words = [str(each) for each in container.get(field) or ()]
+                # PGPASSWORD=... may stand anywhere in a script.
+                parts = [part for each in words for part in (each, *_SEPARATORS.split(each))]
+                if any(_has_secret(part) or _IN_VALUE.search(part) for part in parts):
                     yield f"{field} of container {container.get('name')}"
 
 

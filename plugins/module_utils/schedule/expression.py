@@ -74,6 +74,12 @@ class Expression:
         """How often it is due on a day on which it is."""
         return len(self.minutes) * len(self.hours)
 
+    @property
+    def is_every_hour(self) -> bool:
+        """Whether it is due in every hour of every day, so that it is the same in nearly all time zones."""
+        is_every_day = len(self.weekdays) == 7 if self.both_days else False
+        return len(self.hours) == 24 and len(self.months) == 12 and is_every_day and len(self.days) == 31
+
 
 def parse_expression(text: str) -> Expression:
     """Read five fields or a macro other than C(@reboot); raises BadExpression."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from lab.kubernetes.systems.storebridge import BEAT, CLAIM, NAMESPACE
+from lab.kubernetes.systems.storebridge import BACKUP, BEAT, CLAIM, NAMESPACE
 from lab.planted import Condition, condition
 from lab.storebridge.database import INVALID_INDEX, UNUSED_INDEX
 from lab.storebridge.metrics import DOWN_JOB, DOWN_TARGET
@@ -86,6 +86,15 @@ def _cluster() -> list[Condition]:
         ),
         ("grafana_image", "A tag with a letter O in place of a zero", "grafana ImagePullBackOff"),
     ]
+    # The manual's own CronJob, as its heredoc without quotes makes it.
+    nightly = [
+        ("frozen_date", "Every night writes the file of the day on which the backup was set up"),
+        ("unwatched_pipe", "A failed pg_dump before gzip ends well"),
+        ("overlap", "A second backup may start beside one that hangs"),
+        ("time_zone", "02:00 of nobody's time zone"),
+        ("unbounded", "Nothing ends a backup that hangs"),
+        ("traces", "The log of a failed backup goes with its pod"),
+    ]
     return [
         *(condition(key, text, "kubernetes.pod_unhealthy", f"{NAMESPACE}/{name}") for key, text, name in pods),
         condition("beat_twice", "Two healthy schedulers", "kubernetes.replicas_not_exact", f"{NAMESPACE}/{BEAT.name}"),
@@ -98,6 +107,10 @@ def _cluster() -> list[Condition]:
             "The database's volume has grown, its file system waits for a restart",
             "kubernetes.claim_resize",
             f"{NAMESPACE}/{CLAIM}",
+        ),
+        *(
+            condition(f"nightly_{key}", text, f"kubernetes.cronjob_{key}", f"{NAMESPACE}/{BACKUP.name}")
+            for key, text in nightly
         ),
     ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Optional
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.comm
     name_of,
     namespace_of,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.cron_definition import definition_facts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods import Pods
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.moments import age_seconds, moment_of
@@ -108,16 +110,17 @@ def _why(job: Document, failed: Document, pods: Optional[Pods]) -> str:
 
 def cron_jobs_facts(cron_jobs: Sequence[Document], jobs: Sequence[Document], now: dt.datetime) -> list[Facts]:
     """The section C(cron_jobs)."""
-    newest: dict[tuple[str, str], Document] = {}
+    own: dict[tuple[str, str], list[Document]] = {}
     for each in sorted(jobs, key=_created):
         owner = _cron_job(each)
-        if owner and (_is(each, "Failed") or _is(each, "Complete")):
-            newest[namespace_of(each), owner] = each
+        if owner:
+            own.setdefault((namespace_of(each), owner), []).append(each)
     ordered = sorted(cron_jobs, key=lambda each: (namespace_of(each), name_of(each)))
-    return [_cron_facts(each, newest.get((namespace_of(each), name_of(each))), now) for each in ordered]
+    return [_cron_facts(each, own.get((namespace_of(each), name_of(each)), []), now) for each in ordered]
 
 
-def _cron_facts(cron_job: Document, newest: Optional[Document], now: dt.datetime) -> Facts:
+def _cron_facts(cron_job: Document, jobs: Sequence[Document], now: dt.datetime) -> Facts:
+    newest = next((each for each in reversed(jobs) if _is(each, "Failed") or _is(each, "Complete")), None)
     spec, status = cron_job.get("spec") or {}, cron_job.get("status") or {}
     namespace, name = namespace_of(cron_job), name_of(cron_job)
     created = _created(cron_job)
@@ -150,6 +153,9 @@ def _cron_facts(cron_job: Document, newest: Optional[Document], now: dt.datetime
         "missed_count": 0 if is_suspended else due.missed_count,
         # A job that went well may be gone already.
         "is_last_failed": None if newest is None else _is(newest, "Failed") and str(success or "") < _created(newest),
+        **definition_facts(
+            cron_job, jobs, now, shortest=due.shortest_seconds, is_clock_bound=due.is_clock_bound and not due.has_zone
+        ),
     }
 
 
@@ -166,13 +172,18 @@ def _counted_from(cron_job: Document) -> Optional[dt.datetime]:
     return max((each for each in moments if each is not None), default=None)
 
 
+@dataclass(frozen=True)
 class Due:
     """When a schedule was due: how long ago the first start that did not come, and how many did not."""
 
-    def __init__(self, late: Optional[int], missed: Optional[int], interval: Optional[int]) -> None:
-        self.late_seconds = late
-        self.missed_count = missed
-        self.interval_seconds = interval
+    late_seconds: Optional[int] = None
+    missed_count: Optional[int] = None
+    # The longest and the shortest time between two starts.
+    interval_seconds: Optional[int] = None
+    shortest_seconds: Optional[int] = None
+    # Whether another time zone would be another time.
+    is_clock_bound: Optional[bool] = None
+    has_zone: bool = False
 
 
 def due_times(schedule: str, zone: Optional[str], after: Optional[dt.datetime], now: dt.datetime) -> Due:
@@ -195,27 +206,34 @@ def due_times(schedule: str, zone: Optional[str], after: Optional[dt.datetime], 
         expression = parse_expression(_as_cron_writes(schedule))
         place: dt.tzinfo = ZoneInfo(zone) if zone else dt.timezone.utc
     except (BadExpression, KeyError, ValueError, OSError):
-        return Due(None, None, None)
+        return Due()
     wall_now = now.astimezone(place).replace(tzinfo=None)
-    interval = _interval(expression, wall_now)
+    longest, shortest = _intervals(expression, wall_now)
+    due = Due(
+        interval_seconds=longest,
+        shortest_seconds=shortest,
+        is_clock_bound=not expression.is_every_hour,
+        has_zone=zone is not None,
+    )
     if after is None:
-        return Due(None, None, interval)
+        return due
     # Starts carry the moment that they were due at; one minute more is the next one.
     begin = after.astimezone(place).replace(tzinfo=None, second=0, microsecond=0) + dt.timedelta(minutes=1)
     begin = max(begin, wall_now - dt.timedelta(days=_FEW_DAYS))
     starts = expression.starts(begin, max(0, (wall_now - begin).days) + 1)
     missed = [each for each in starts if each <= wall_now and _exists(each, place)]
     late = int((wall_now - missed[0]).total_seconds()) if missed else 0
-    return Due(late, len(missed), interval)
+    return replace(due, late_seconds=late, missed_count=len(missed))
 
 
 def _due_every(text: str, after: Optional[dt.datetime], now: dt.datetime) -> Due:
     units = {"h": 3600, "m": 60, "s": 1}
     interval = int(sum(float(number) * units[unit] for number, unit in _PART.findall(text)))
+    due = Due(interval_seconds=interval or None, shortest_seconds=interval or None, is_clock_bound=False)
     if interval < 1 or after is None:
-        return Due(None, None, interval or None)
+        return due
     passed = max(0, int((now - after).total_seconds()))
-    return Due(max(0, passed - interval), passed // interval, interval)
+    return replace(due, late_seconds=max(0, passed - interval), missed_count=passed // interval)
 
 
 def _as_cron_writes(schedule: str) -> str:
@@ -232,14 +250,15 @@ def _exists(moment: dt.datetime, place: dt.tzinfo) -> bool:
     return there.replace(tzinfo=None) == moment
 
 
-def _interval(expression: Expression, wall_now: dt.datetime) -> Optional[int]:
-    """The longest time between two starts that lie around now, so that a weekend is no delay."""
+def _intervals(expression: Expression, wall_now: dt.datetime) -> tuple[Optional[int], Optional[int]]:
+    """The longest time between two starts that lie around now, so that a weekend is no delay, and the shortest."""
     spans = (_FEW_DAYS, _MANY_DAYS) if expression.starts_a_day <= 24 else (_DAYS_OF_A_BUSY_ONE, _MANY_DAYS)
     for days in spans:
         starts = list(expression.starts(wall_now - dt.timedelta(days=days // 2), days))
         if len(starts) > 1:
-            return int(max(later - former for former, later in zip(starts, starts[1:])).total_seconds())
-    return None
+            between = [int((later - former).total_seconds()) for former, later in zip(starts, starts[1:])]
+            return max(between), min(between)
+    return None, None
 
 
 def _is(job: Document, kind: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, time, timedelta, timezone
+from datetime import datetime, time, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -66,7 +66,7 @@ def build(api: KubernetesApi, state: State) -> Place:
     """Fill a cluster with StoreBridge as it should be, or as it is after a bad night."""
     place = Place(api, NAMESPACE, NODES)
     _around(place, state)
-    _backups(place)
+    _backups(place, state)
     if state == "healthy":
         workloads = (WEB, NORMAL, BATCH, BEAT, GRAFANA, PROMETHEUS, POSTGRES)
         _claim(place)
@@ -103,29 +103,38 @@ def _around(place: Place, state: State) -> None:
         )  # fmt: skip
 
 
-def _backups(place: Place) -> None:
-    """A CronJob that has run at two in the morning of Seoul, and the completed pods of three nights."""
-    last = datetime.combine(place.now.astimezone(SEOUL).date(), time(2), SEOUL).astimezone(timezone.utc)
+def _backups(place: Place, state: State) -> None:
+    """A CronJob that has run at two in the morning, and the completed pods of three nights."""
+    template = BACKUP.template()
+    template["spec"]["restartPolicy"] = "Never"
+    zone: tzinfo = SEOUL
+    spec: Object = {
+        "schedule": "0 2 * * *",
+        "timeZone": "Asia/Seoul",
+        "startingDeadlineSeconds": 3600,
+        "concurrencyPolicy": "Forbid",
+        "suspend": False,
+        "successfulJobsHistoryLimit": 3,
+        "failedJobsHistoryLimit": 3,
+        "jobTemplate": {"spec": {"backoffLimit": 2, "activeDeadlineSeconds": 7200, "template": template}},
+    }
+    age = timedelta(days=60)
+    if state == "degraded":
+        # As it comes from a heredoc without quotes: with the date of the day on which it was applied, and in UTC.
+        zone = timezone.utc
+        file = f"storebridge-{place.now - age:%Y%m%d}.sql.gz"
+        script = (
+            f"pg_dump -h postgres -U user -d storebridge | gzip > /backup/{file}\n"
+            f"aws s3 cp /backup/{file} s3://storebridge-backups/\n"
+        )
+        template["spec"]["restartPolicy"] = "OnFailure"
+        template["spec"]["containers"][0]["command"] = ["/bin/sh", "-c", script]
+        spec = {"schedule": "0 2 * * *", "jobTemplate": {"spec": {"template": template}}}
+    last = datetime.combine(place.now.astimezone(zone).date(), time(2), zone).astimezone(timezone.utc)
     if last + timedelta(minutes=5) > place.now:
         last -= timedelta(days=1)
-    template = BACKUP.template()
-    template["spec"]["restartPolicy"] = "OnFailure"
-    cron = place.add(
-        "CronJob",
-        BACKUP.name,
-        version="batch/v1",
-        age=timedelta(days=60),
-        spec={
-            "schedule": "0 2 * * *",
-            "timeZone": "Asia/Seoul",
-            "concurrencyPolicy": "Forbid",
-            "suspend": False,
-            "successfulJobsHistoryLimit": 3,
-            "failedJobsHistoryLimit": 3,
-            "jobTemplate": {"spec": {"backoffLimit": 2, "template": template}},
-        },
-        status={"lastScheduleTime": stamp(last), "lastSuccessfulTime": stamp(last + timedelta(minutes=4))},
-    )
+    status = {"lastScheduleTime": stamp(last), "lastSuccessfulTime": stamp(last + timedelta(minutes=4))}
+    cron = place.add("CronJob", BACKUP.name, version="batch/v1", age=age, spec=spec, status=status)
     for night in range(3):
         start = last - timedelta(days=night)
         name = f"{BACKUP.name}-{int(start.timestamp()) // 60}"
