@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.quantity import bytes_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import has_ended
 
 GROW = "grow"
 WAIT = "wait"
@@ -175,7 +176,7 @@ def mounting(claim_name: str, pods: Iterable[Mapping[str, Any]]) -> list[dict[st
     found = []
     for pod in pods:
         metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
-        if (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}:
+        if has_ended(pod):
             continue
         if any(_claim_name(metadata["name"], volume) == claim_name for volume in spec.get("volumes") or ()):
             owners = metadata.get("ownerReferences") or ()

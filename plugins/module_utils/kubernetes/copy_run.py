@@ -29,12 +29,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images impo
     containers_of,
     template_of,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.labels import template_labels
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import autoscaler_of, ownership_verdict
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.persistence import anew
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import Rollout
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wait import PASSING, wait_for_rollout
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching import template_labels
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import replicas_of
 
 Document = Mapping[str, Any]
 
@@ -116,7 +117,7 @@ class _Copy:
         if missing:
             reason = f"Deployment {self.params['name']} has no container {', '.join(missing)}"
             raise self._refusal(Refusal(self.shown, reason, f"Name one of its containers: {', '.join(known)}."))
-        self.others = int(source["spec"].get("replicas", 1))
+        self.others = replicas_of(source)
         share, replicas = self.params["share"], self.params["replicas"]
         count = self.others if replicas is None else replicas
         images = {container: str(image) for container, image in self.params["images"].items()}

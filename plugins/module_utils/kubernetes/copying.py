@@ -18,14 +18,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images impo
     containers_of,
     template_of,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.labels import matches, selects, template_labels
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.manifest import manifest_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching import (
-    matches,
     selector_of,
-    selects,
-    template_labels,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import replicas_of
 
 COPY_OF = f"{PREFIX}copy-of"
 # By these, tools know the objects that are theirs. A copy with them would be taken for a leftover, and deleted.
@@ -140,7 +139,7 @@ def plan_copy(
         remedy = "Choose another name, or delete it if it is not needed."
         return Plan("refuse", wanted, Refusal(shown, reason, remedy))
     same = spec.get("template") == wanted["spec"]["template"]
-    replicas = int(spec.get("replicas", 1))
+    replicas = replicas_of(found)
     if (keep_replicas or (never_shrink and same)) and replicas > wanted["spec"]["replicas"]:
         changed = copy.deepcopy(dict(wanted))
         changed["spec"]["replicas"] = replicas
@@ -190,4 +189,4 @@ def figures(deployment: Optional[Document]) -> dict[str, Any]:
     if deployment is None:
         return {}
     images = {name: image for _section, name, image in containers_of(template_of(deployment))}
-    return {"replicas": int((deployment.get("spec") or {}).get("replicas", 1)), "images": images}
+    return {"replicas": replicas_of(deployment), "images": images}

@@ -13,7 +13,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import I
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import KINDS, Kind
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching import labels_of, matches
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.labels import labels_of, matches
 
 Document = dict[str, Any]
 

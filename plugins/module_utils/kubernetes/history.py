@@ -9,11 +9,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import parse_moment
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import REVISION, condition
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import REVISION
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import condition
 
 CHANGE_CAUSE = "kubernetes.io/change-cause"
 # kubectl's own, so that its history and dashboards show our restarts, too.
@@ -199,8 +198,3 @@ def deployed_at(workload: Mapping[str, Any], revisions: Sequence[Revision]) -> O
             break
         since = each.created_at
     return since
-
-
-def age_seconds(moment: Optional[str], now: datetime) -> Optional[int]:
-    """How long ago that was; never less than nothing, whatever the clocks say."""
-    return None if not moment else max(0, int((now - parse_moment(moment)).total_seconds()))

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import shown
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX, text_of, value_of
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import shown
 
 MEMORY = f"{PREFIX}previous-images"
 CHANGE_CAUSE = "kubernetes.io/change-cause"

@@ -77,3 +77,8 @@ _KINDS = (
     Kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject"),
 )
 KINDS = {kind.name.lower(): kind for kind in _KINDS}
+
+
+def shown(kind: str, namespace: str, name: str) -> str:
+    """How messages name an object: C(Deployment shop/web)."""
+    return f"{KINDS[kind].name if kind in KINDS else kind} {namespace}/{name}"

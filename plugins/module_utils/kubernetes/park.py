@@ -42,7 +42,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling imp
     target_of,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import selector_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import has_ended, selector_of
 
 STATES = ("parked", "running")
 
@@ -266,11 +266,7 @@ class _Parking:
                 running = sorted(str(each.get("name")) for each in jobs)
             else:
                 pods = self.cluster.list("pod", self.namespace, label_selector=selector_of(now.document))
-                running = [
-                    each["metadata"]["name"]
-                    for each in pods
-                    if (each.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}
-                ]
+                running = [each["metadata"]["name"] for each in pods if not has_ended(each)]
         except ClusterError as error:
             if error.kind in PASSING:
                 return error.message.rstrip(".")

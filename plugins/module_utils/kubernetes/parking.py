@@ -27,8 +27,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling imp
     Target,
     counted,
     merge_patch,
-    replicas_of,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import replicas_of
 
 PARK = "park"
 UNPARK = "unpark"

@@ -23,6 +23,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_words i
     duration,
     shortened,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import condition as _condition
 
 # A container in these states is on its way; they are a problem only when they last.
 _ON_THE_WAY = frozenset({"ContainerCreating", "PodInitializing", ""})
@@ -137,10 +138,6 @@ def _is_ready(status: Mapping[str, Any]) -> Optional[bool]:
     if condition is None or condition.get("status") not in ("True", "False"):
         return None
     return bool(condition["status"] == "True")
-
-
-def _condition(status: Mapping[str, Any], kind: str) -> Optional[Mapping[str, Any]]:
-    return next((each for each in status.get("conditions") or () if each.get("type") == kind), None)
 
 
 def _containers(pod: Mapping[str, Any]) -> Iterator[_Container]:

@@ -23,6 +23,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history imp
     revisions_of,
     template_of,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import shown
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import (
     autoscaler_facts,
     autoscaler_of,
@@ -56,7 +57,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pod
     stuck_pods,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_result import diff_of, figures, kept
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import Rollout, rollout_of, shown
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import Rollout, rollout_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wait import wait_for_rollout
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import selector_of
 

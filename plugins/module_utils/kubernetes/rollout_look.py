@@ -15,13 +15,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors impo
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history import (
     HOLDERS,
     Revision,
-    age_seconds,
     deployed_at,
     images_of,
     previous,
     revisions_of,
     template_of,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.moments import age_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import (
     autoscaler_facts,
     autoscaler_of,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, parse_moment
+from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history import (
@@ -30,9 +30,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history imp
     template_of,
     without_restart,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import shown
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX, memory_of, remembered
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.merge import difference
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import shown
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.moments import moment_of
 
 RESTARTED, UNDONE, PAUSED, RESUMED = "restarted", "undone", "paused", "resumed"
 STATES = (RESTARTED, UNDONE, PAUSED, RESUMED)
@@ -140,12 +141,9 @@ def _with_annotation(template: Mapping[str, Any], name: str, value: Optional[str
 def _is_young(restarted_at: Any, wish: Wish) -> bool:
     if wish.within_seconds is None or not restarted_at:
         return False
-    try:
-        age = (wish.now - parse_moment(str(restarted_at))).total_seconds()
-    except RunbookError:
-        # Written by hand; nobody knows how old it is.
-        return False
-    return age <= wish.within_seconds
+    at = moment_of(str(restarted_at))
+    # Written by hand, nobody knows how old it is.
+    return at is not None and (wish.now - at).total_seconds() <= wish.within_seconds
 
 
 def _undo(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revision]) -> Plan:

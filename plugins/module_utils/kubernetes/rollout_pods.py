@@ -22,6 +22,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pla
     Wish,
     named,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import replicas_of
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def stuck_pods(pods: Iterable[Mapping[str, Any]], revision: Optional[str], now: 
 def gap_warning(wish: Wish, workload: Mapping[str, Any]) -> Optional[str]:
     """That nobody serves for a while, because the workload's own strategy wants it so."""
     spec, who = workload.get("spec") or {}, named(wish, workload)
-    replicas = 1 if spec.get("replicas") is None else int(spec["replicas"])
+    replicas = replicas_of(workload)
     strategy = spec.get("strategy") or {}
     if wish.state not in (RESTARTED, UNDONE) or wish.kind == "daemonset" or not replicas:
         return None

@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import shown
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state import PodState, Problem, Times, state_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import condition, replicas_of
 
 ROLLED_OUT = ("deployment", "statefulset", "daemonset")
 REVISION = "deployment.kubernetes.io/revision"
-_SHOWN = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
 # At the end of a wait, what is still on its way is what holds the rollout up.
 _TIMES = Times(starting_after=0)
 # So many different problems are told in a reason.
@@ -84,11 +85,6 @@ class Rollout:
         }
 
 
-def shown(kind: str, namespace: str, name: str) -> str:
-    """How messages name a workload."""
-    return f"{_SHOWN.get(kind, kind)} {namespace}/{name}"
-
-
 def rollout_of(kind: str, workload: Mapping[str, Any]) -> Rollout:
     """The state of a Deployment, StatefulSet or DaemonSet from its own document, without the pods' problems."""
     metadata, spec, status = workload["metadata"], workload.get("spec") or {}, workload.get("status") or {}
@@ -106,13 +102,8 @@ def _count(status: Mapping[str, Any], name: str) -> int:
     return int(status.get(name) or 0)
 
 
-def _replicas(spec: Mapping[str, Any]) -> int:
-    given = spec.get("replicas")
-    return 1 if given is None else int(given)
-
-
 def _deployment(base: Rollout, spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout:
-    desired, updated = _replicas(spec), _count(status, "updatedReplicas")
+    desired, updated = replicas_of({"spec": spec}), _count(status, "updatedReplicas")
     available, total = _count(status, "availableReplicas"), _count(status, "replicas")
     paused = spec.get("paused") is True
     done = base.observed and updated >= desired and total <= updated and available >= updated
@@ -140,7 +131,7 @@ def _deployment(base: Rollout, spec: Mapping[str, Any], status: Mapping[str, Any
 
 
 def _statefulset(base: Rollout, spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout:
-    desired, ready = _replicas(spec), _count(status, "readyReplicas")
+    desired, ready = replicas_of({"spec": spec}), _count(status, "readyReplicas")
     strategy = spec.get("updateStrategy") or {}
     partition = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
     same = status.get("updateRevision") == status.get("currentRevision")
@@ -188,7 +179,7 @@ def _by_hand(found: Rollout, strategy: Mapping[str, Any]) -> Rollout:
 def needs_settling(kind: str, workload: Mapping[str, Any], seconds: float) -> bool:
     """Whether nothing but time tells that the pods go on running: no probe, and no minReadySeconds."""
     spec = workload.get("spec") or {}
-    if int(spec.get("minReadySeconds") or 0) >= seconds or (kind != "daemonset" and not _replicas(spec)):
+    if int(spec.get("minReadySeconds") or 0) >= seconds or (kind != "daemonset" and not replicas_of(workload)):
         return False
     containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()
     return not all(each.get("readinessProbe") for each in containers)
@@ -207,15 +198,6 @@ def restarts_of(pods: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 def restarted_since(before: Mapping[str, int], pods: Iterable[Mapping[str, Any]]) -> int:
     """Of how many pods, new ones among them, a container was started again since."""
     return sum(count > before.get(pod, 0) for pod, count in restarts_of(pods).items())
-
-
-def condition(status: Mapping[str, Any], kind: str) -> Optional[Mapping[str, Any]]:
-    """The condition of a type."""
-    for each in status.get("conditions") or ():
-        if each.get("type") == kind:
-            found: Mapping[str, Any] = each
-            return found
-    return None
 
 
 def explained(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import KINDS
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import shown
 
 SCALED_KINDS = ("deployment", "statefulset")
 WRITER_KINDS = (*SCALED_KINDS, "cronjob")
@@ -41,7 +41,7 @@ class Target:
 
     def shown(self, namespace: str) -> str:
         """As messages name it."""
-        return f"{KINDS[self.kind].name} {namespace}/{self.name}"
+        return shown(self.kind, namespace, self.name)
 
 
 def target_of(text: str, option: str) -> Target:
@@ -117,12 +117,6 @@ def autoscalers_of(target: Target, hpas: Iterable[Document], keda: Iterable[Docu
 def is_of_keda(hpa: Document) -> bool:
     """Whether KEDA keeps this HorizontalPodAutoscaler for a ScaledObject."""
     return any(owner.get("kind") == "ScaledObject" for owner in hpa["metadata"].get("ownerReferences") or ())
-
-
-def replicas_of(workload: Document) -> int:
-    """How many pods are asked for; one, if it does not say."""
-    found = (workload.get("spec") or {}).get("replicas")
-    return 1 if found is None else int(found)
 
 
 def counted(replicas: int) -> str:

@@ -15,6 +15,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import I
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, Refused, outcome
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.labels import labels_of, selects, template_labels
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import ownership_verdict
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.persistence import anew
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_wait import PASSING
@@ -25,16 +26,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switching i
     SOAKING,
     Memory,
     companions,
-    labels_of,
     left_behind,
     memory_of,
     ready_pods,
     refusal_to_remove,
     refusal_to_switch,
     selector_of,
-    selects,
     sides_of,
-    template_labels,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import check_seconds
 

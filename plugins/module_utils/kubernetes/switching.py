@@ -13,17 +13,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Optional
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.clock import parse_moment
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images import containers_of, template_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.labels import (
+    Labels,
+    labels_of,
+    matches,
+    selects,
+    template_labels,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PREFIX, text_of, value_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.moments import moment_of
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.ownership import autoscaler_of, autoscaler_shown
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_state import rollout_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import replicas_of
 
 MEMORY = f"{PREFIX}switch"
 SOAKING, KEPT, RETURNED = "soaking", "kept", "returned"
-Labels = Mapping[str, str]
 Document = Mapping[str, Any]
 
 
@@ -48,10 +54,8 @@ class Memory:
 
     def age_seconds(self, now: datetime) -> Optional[float]:
         """How long ago it was; None when nobody knows."""
-        try:
-            return (now - parse_moment(self.at)).total_seconds()
-        except InvalidOption:
-            return None
+        at = moment_of(self.at)
+        return None if at is None else (now - at).total_seconds()
 
 
 def memory_of(service: Document, label: str) -> Optional[Memory]:
@@ -67,39 +71,6 @@ def memory_of(service: Document, label: str) -> Optional[Memory]:
 def selector_of(service: Document) -> dict[str, str]:
     """The labels whose pods a Service sends to; empty when there are none."""
     return dict((service.get("spec") or {}).get("selector") or {})
-
-
-def selects(selector: Labels, labels: Labels) -> bool:
-    """Whether a Service's selector takes pods with these labels; an empty one takes none."""
-    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
-
-
-def matches(selector: Mapping[str, Any], labels: Labels) -> bool:
-    """Whether a workload's selector takes these labels."""
-    given = selector.get("matchLabels") or {}
-    if any(labels.get(key) != value for key, value in given.items()):
-        return False
-    return all(_holds(each, labels) for each in selector.get("matchExpressions") or ())
-
-
-def _holds(expression: Mapping[str, Any], labels: Labels) -> bool:
-    key, values = expression["key"], expression.get("values") or ()
-    return {
-        "In": labels.get(key) in values,
-        "NotIn": labels.get(key) not in values,
-        "Exists": key in labels,
-        "DoesNotExist": key not in labels,
-    }[expression["operator"]]
-
-
-def labels_of(document: Document) -> dict[str, str]:
-    """An object's labels."""
-    return dict((document.get("metadata") or {}).get("labels") or {})
-
-
-def template_labels(workload: Document) -> dict[str, str]:
-    """The labels of the pods that a workload makes."""
-    return labels_of((workload.get("spec") or {}).get("template") or {})
 
 
 def is_ready(pod: Document) -> bool:
@@ -131,7 +102,7 @@ def sides_of(
                 "deployment": each["metadata"]["name"],
                 "value": labels[label],
                 "serving": selects(selector, labels),
-                "replicas": int((each.get("spec") or {}).get("replicas", 1)),
+                "replicas": replicas_of(each),
                 "ready": len(ready_pods(pods, {**rest, label: labels[label]})),
                 "rolled_out": rollout_of("deployment", each).done,
                 "images": {name: image for _section, name, image in containers_of(template_of(each))},

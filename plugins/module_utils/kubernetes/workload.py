@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 WORKLOADS = ("deployment", "statefulset", "daemonset", "job")
+# The phases of pods in which nothing runs any more.
+ENDED = ("Succeeded", "Failed")
 _OPERATORS = {"In": "in", "NotIn": "notin"}
 # Where a pod's containers are in its spec and in its status, and what results call them.
 _KINDS = (
@@ -52,6 +54,22 @@ def selector_of(workload: Mapping[str, Any]) -> str:
         else:
             terms.append(key if operator == "Exists" else f"!{key}")
     return ",".join(terms)
+
+
+def replicas_of(workload: Mapping[str, Any]) -> int:
+    """How many pods are asked for; one, if it does not say."""
+    found = (workload.get("spec") or {}).get("replicas")
+    return 1 if found is None else int(found)
+
+
+def condition(status: Mapping[str, Any], kind: str) -> Optional[Mapping[str, Any]]:
+    """The condition of a type."""
+    return next((each for each in status.get("conditions") or () if each.get("type") == kind), None)
+
+
+def has_ended(pod: Mapping[str, Any]) -> bool:
+    """Whether nothing runs in a pod any more, and nothing will."""
+    return (pod.get("status") or {}).get("phase") in ENDED
 
 
 def pod_facts(pod: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes import workload
+
 Document = Mapping[str, Any]
 Facts = dict[str, Any]
 # Kind in lower case, namespace, name.
@@ -27,8 +29,7 @@ def namespace_of(document: Document) -> str:
 
 def condition(document: Document, kind: str) -> Mapping[str, Any]:
     """A condition of the status; empty where it has none of that type."""
-    conditions = (document.get("status") or {}).get("conditions") or ()
-    return next((each for each in conditions if each.get("type") == kind), {})
+    return workload.condition(document.get("status") or {}, kind) or {}
 
 
 def holds(document: Document, kind: str) -> Optional[bool]:

@@ -21,6 +21,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.moments import age_seconds
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_words import shortened
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.quantity import parse_quantity
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import ENDED
 
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
 _CLOSED = "node.kubernetes.io/unschedulable"
@@ -39,7 +40,7 @@ def nodes_facts(nodes: Iterable[Document], pods: Optional[Pods], now: dt.datetim
     by_node: dict[str, list[Seen]] = {}
     for each in pods.seen if pods else ():
         node = (each.document.get("spec") or {}).get("nodeName")
-        if node and each.state.phase not in ("Succeeded", "Failed"):
+        if node and each.state.phase not in ENDED:
             by_node.setdefault(node, []).append(each)
     found = sorted(nodes, key=name_of)
     return [_node(each, None if pods is None else by_node.get(name_of(each), []), now) for each in found]

@@ -25,6 +25,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state i
     Times,
     state_of,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload import ENDED
 
 # What a problem means for who uses the pod: it does not serve, it serves again, or it is a remnant that another pod
 # has taken the place of.
@@ -43,7 +44,7 @@ class Seen:
     @property
     def is_live(self) -> bool:
         """Whether it counts as one of its workload's pods."""
-        return self.state.phase not in ("Succeeded", "Failed") and not self.is_deleted
+        return self.state.phase not in ENDED and not self.is_deleted
 
     @property
     def is_deleted(self) -> bool:
