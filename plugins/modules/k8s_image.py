@@ -105,10 +105,10 @@ options:
     default: 600
   on_failure:
     description:
-      - Whether what does not run is taken back (V(undo)) or kept for a look (V(keep)). The task fails in any case.
+      - Whether what does not run is taken back (V(revert)) or kept for a look (V(keep)). The task fails in any case.
     type: str
-    choices: [undo, keep]
-    default: undo
+    choices: [revert, keep]
+    default: revert
 notes:
   - Needs the verbs C(get) and C(patch) on the workloads, and C(list) on C(pods), for reasons and for the digests. For
     StatefulSets also C(delete) on C(pods).
@@ -295,7 +295,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "change_cause": {"type": "str"},
         **gitops_argument_spec(),
         **pod_wait_argument_spec(),
-        "on_failure": {"type": "str", "choices": ["undo", "keep"], "default": "undo"},
+        "on_failure": {"type": "str", "choices": ["revert", "keep"], "default": "revert"},
     }
 
 

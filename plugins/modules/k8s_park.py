@@ -158,7 +158,7 @@ actions:
   elements: dict
   contains:
     action:
-      description: V(park), V(unpark), V(limit autoscaler) or V(release autoscaler).
+      description: V(park), V(unpark), V(limit_autoscaler) or V(release_autoscaler).
       type: str
     object:
       description: Kind, namespace and name.

@@ -92,8 +92,9 @@ options:
     type: float
     default: 60
 notes:
-  - Needs the verbs C(get) and C(patch) on C(services), and C(list) on C(pods) and C(deployments). Autoscalers,
-    disruption budgets and C(endpointslices) that may not be listed are told in RV(skipped_sections).
+  - Needs the verbs C(get) and C(patch) on C(services), and C(list) on C(pods) and C(deployments). For O(state=removed)
+    C(list) on C(services) and C(delete) on C(deployments) instead of C(patch). Autoscalers, disruption budgets and
+    C(endpointslices) that may not be listed are told in RV(skipped_sections).
   - A run can be interrupted at any time. The next one goes on.
 seealso:
   - module: runbook.ops.k8s_deployment_copy

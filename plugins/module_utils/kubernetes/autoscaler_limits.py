@@ -16,8 +16,8 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scaling imp
     merge_patch,
 )
 
-LIMIT = "limit autoscaler"
-RELEASE = "release autoscaler"
+LIMIT = "limit_autoscaler"
+RELEASE = "release_autoscaler"
 
 
 def limited(scaler: Autoscaler, replicas: int, now: str) -> list[Step]:

@@ -306,7 +306,7 @@ def test_autoscalers_and_what_clients_of_others_see(shop: Shop) -> None:
         assert (shop.replicas()["worker"], bounds()) == (2, (2, 2))
         done = shop.here(state="running")
         assert [each["action"] for each in done["actions"]] == [
-            "release autoscaler", "unpark", "release autoscaler", "unpark",
+            "release_autoscaler", "unpark", "release_autoscaler", "unpark",
         ]  # fmt: skip
         assert (bounds(), keda(), shop.memories()) == ((2, 6), {"paused-replicas": "2"}, {})
         hammer.more()

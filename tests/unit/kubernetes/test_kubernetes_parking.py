@@ -87,14 +87,14 @@ def without_set(memory: dict[str, Any]) -> dict[str, Any]:
         (
             writer(4, None, hpa(0, 10)),
             [
-                "limit autoscaler horizontalpodautoscaler: 0 to 10 -> 1 to 10",
+                "limit_autoscaler horizontalpodautoscaler: 0 to 10 -> 1 to 10",
                 "park deployment: 4 replicas -> 0 replicas",
             ],
             [{"at": "", "minReplicas": 0, "maxReplicas": 10}, {"at": "", "replicas": 4}],
         ),
         (
             writer(4, None, keda()),
-            ["limit autoscaler scaledobject: not paused -> paused at 0", "park deployment: 4 replicas -> 0 replicas"],
+            ["limit_autoscaler scaledobject: not paused -> paused at 0", "park deployment: 4 replicas -> 0 replicas"],
             [{"at": "", "paused-replicas": None}, {"at": "", "replicas": 4}],
         ),
         # Killed between the two.
@@ -131,7 +131,7 @@ def test_parking(found: Writer, actions: list[str], kept: list[Any]) -> None:
             writer(0, {"replicas": 4}, hpa(2, 10)),
             "1",
             [
-                "limit autoscaler horizontalpodautoscaler: 2 to 10 -> 1 to 1",
+                "limit_autoscaler horizontalpodautoscaler: 2 to 10 -> 1 to 1",
                 "unpark deployment: 0 replicas -> 1 of 4 replicas",
             ],
             [{"at": "", "minReplicas": 2, "maxReplicas": 10}, "-"],
@@ -140,7 +140,7 @@ def test_parking(found: Writer, actions: list[str], kept: list[Any]) -> None:
             writer(1, {"replicas": 4}, hpa(1, 1, {"minReplicas": 2, "maxReplicas": 10})),
             "50%",
             [
-                "limit autoscaler horizontalpodautoscaler: 1 to 1 -> 2 to 2",
+                "limit_autoscaler horizontalpodautoscaler: 1 to 1 -> 2 to 2",
                 "unpark deployment: 1 replica -> 2 of 4 replicas",
             ],
             [{"at": "", "minReplicas": 2, "maxReplicas": 10}, "-"],
@@ -150,7 +150,7 @@ def test_parking(found: Writer, actions: list[str], kept: list[Any]) -> None:
             writer(2, {"replicas": 4}, hpa(2, 2, {"minReplicas": 2, "maxReplicas": 10})),
             "100%",
             [
-                "release autoscaler horizontalpodautoscaler: 2 to 2 -> 2 to 10",
+                "release_autoscaler horizontalpodautoscaler: 2 to 2 -> 2 to 10",
                 "unpark deployment: 2 replicas -> 4 replicas",
             ],
             [None, "-", None],
@@ -159,7 +159,7 @@ def test_parking(found: Writer, actions: list[str], kept: list[Any]) -> None:
             writer(0, {"replicas": 4}, keda("0", {"paused-replicas": None})),
             "1",
             [
-                "limit autoscaler scaledobject: paused at 0 -> paused at 1",
+                "limit_autoscaler scaledobject: paused at 0 -> paused at 1",
                 "unpark deployment: 0 replicas -> 1 of 4 replicas",
             ],
             [{"at": "", "paused-replicas": None}, "-"],
@@ -168,7 +168,7 @@ def test_parking(found: Writer, actions: list[str], kept: list[Any]) -> None:
             writer(4, {"replicas": 4}, keda("4", {"paused-replicas": "7"})),
             "100%",
             [
-                "release autoscaler scaledobject: paused at 4 -> paused at 7",
+                "release_autoscaler scaledobject: paused at 4 -> paused at 7",
                 "unpark deployment: 4 replicas, parked -> 4 replicas",
             ],
             [None, None],
@@ -177,7 +177,7 @@ def test_parking(found: Writer, actions: list[str], kept: list[Any]) -> None:
         (
             writer(4, None, keda("0", {"paused-replicas": None})),
             "1",
-            ["release autoscaler scaledobject: paused at 0 -> not paused"],
+            ["release_autoscaler scaledobject: paused at 0 -> not paused"],
             [None],
         ),
     ],
@@ -214,16 +214,16 @@ def test_bounds_that_somebody_has_set_since_are_kept() -> None:
     deployed = writer(1, {"replicas": 4}, hpa(3, 20, kept))
     plan = plan_unpark(deployed, stage_of("50%"), NOW)
     assert memories(plan)[0] == {"at": "", "minReplicas": 3, "maxReplicas": 20}
-    assert told(plan)[0] == "limit autoscaler horizontalpodautoscaler: 3 to 20 -> 2 to 2"
+    assert told(plan)[0] == "limit_autoscaler horizontalpodautoscaler: 3 to 20 -> 2 to 2"
     released = plan_unpark(deployed, stage_of("100%"), NOW)
-    assert told(released)[0] == "release autoscaler horizontalpodautoscaler: 3 to 20 -> 3 to 20"
+    assert told(released)[0] == "release_autoscaler horizontalpodautoscaler: 3 to 20 -> 3 to 20"
     # Somebody has taken the pause of KEDA away.
     plan = plan_unpark(
         writer(1, {"replicas": 4}, keda(None, {"paused-replicas": "7", "set": {"paused-replicas": "1"}})),
         stage_of("100%"),
         NOW,
     )
-    assert told(plan)[0] == "release autoscaler scaledobject: not paused -> not paused"
+    assert told(plan)[0] == "release_autoscaler scaledobject: not paused -> not paused"
 
 
 def test_what_comes_to_an_end_is_said() -> None:
