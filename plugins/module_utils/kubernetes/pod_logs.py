@@ -140,24 +140,7 @@ class _Reading:
                 yield from zip(batch, pool.map(self._text, batch))
 
     def _text(self, log: Log) -> Text:
-        if log.missing_reason:
-            return Text()
-        # One line more tells whether there is more.
-        arguments: dict[str, Any] = {"container": log.container, "tail_lines": self._limits.tail_lines + 1}
-        if self._since is not None:
-            arguments["since_seconds"] = self._since
-        text = Text()
-        if time.monotonic() >= self._limits.deadline:
-            return Text(cut_by="timeout")
-        try:
-            chunks = self._cluster.log(
-                self._params["namespace"], log.pod, previous=log.previous, timestamps=True, **arguments
-            )
-            with contextlib.closing(chunks):
-                return newest(chunks, self._limits)
-        except ClusterError as error:
-            text.error = error
-        return text
+        return text_of(self._cluster, self._params["namespace"], log, self._limits, since=self._since)
 
     def _counted(self, log: Log, text: Text) -> dict[str, Any]:
         reason = log.missing_reason or (text.error.message if text.error else None)
@@ -209,6 +192,35 @@ class _Reading:
         if log.previous:
             return "The node has removed it already; look where logs are collected."
         return f"Look with kubectl describe pod {log.pod} --namespace {self._params['namespace']}."
+
+
+def text_of(cluster: Cluster, namespace: str, log: Log, limits: Limits, *, since: int | None = None) -> Text:
+    """The newest lines of one log, each with its moment; what went wrong is in the answer.
+
+    Args:
+        cluster: Where it is.
+        namespace: The pod's.
+        log: Which one.
+        limits: How much of it.
+        since: Only the lines of so many seconds.
+
+    """
+    if log.missing_reason:
+        return Text()
+    # One line more tells whether there is more.
+    arguments: dict[str, Any] = {"container": log.container, "tail_lines": limits.tail_lines + 1}
+    if since is not None:
+        arguments["since_seconds"] = since
+    text = Text()
+    if time.monotonic() >= limits.deadline:
+        return Text(cut_by="timeout")
+    try:
+        chunks = cluster.log(namespace, log.pod, previous=log.previous, timestamps=True, **arguments)
+        with contextlib.closing(chunks):
+            return newest(chunks, limits)
+    except ClusterError as error:
+        text.error = error
+    return text
 
 
 def newest(chunks: Iterator[bytes], limits: Limits) -> Text:

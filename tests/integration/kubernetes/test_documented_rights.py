@@ -34,7 +34,6 @@ RARE = {
     ("get", "namespaces"),
     *((verb, "cronjobs.batch") for verb in ("get", "list", "patch")),
     ("list", "controllerrevisions.apps"),
-    ("delete", "pods"),
     ("list", "events"),
     ("patch", "ingresses.networking.k8s.io"),
 }
@@ -123,6 +122,16 @@ def test_who_operates_changes(
 ) -> None:
     used = only(*MONITOR, *OPERATE)
     login = {"kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig")), "namespace": autoclip.NAMESPACE}
+    ended = {"terminated": {"exitCode": 137, "finishedAt": "2026-01-01T00:00:00Z"}}
+    api.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "left", "namespace": autoclip.NAMESPACE},
+            "spec": {"containers": [{"name": "app"}], "nodeName": "a"},
+            "status": {"phase": "Failed", "containerStatuses": [{"name": "app", "state": ended}]},
+        }
+    )
     for module, arguments in (
         ("k8s_image", {"image": IMAGE, "workloads": [{"name": "worker", "containers": ["worker"]}]}),
         ("k8s_rollout", {"name": "n8n", "state": "restarted"}),
@@ -137,8 +146,10 @@ def test_who_operates_changes(
         ("k8s_maintenance", {"state": "closed", "flag": {"config_map": "autoclip-config", "key": "MAINTENANCE_MODE"}}),
         ("k8s_maintenance", {"state": "closed", "ingress": CLOSED}),
         ("k8s_maintenance", {"state": "open", "ingress": CLOSED}),
+        ("k8s_pod_cleanup", {"namespaces": [autoclip.NAMESPACE], "older_than": "1h"}),
     ):
-        result = run_module(module, {**login, **arguments}, diff=True)
+        given = arguments if "namespaces" in arguments else {**login, **arguments}
+        result = run_module(module, {"kubeconfig": login["kubeconfig"], **given}, diff=True)
         assert not result.get("failed"), (module, result.get("msg"))
         assert result["changed"] is True, module
         assert result.get("skipped_sections", []) == [], module
