@@ -18,6 +18,7 @@ import yaml
 from lab.http_stub import HttpStub
 from lab.kubernetes import KubernetesApi
 from lab.kubernetes.hammer import Hammer
+from lab.kubernetes.module_runs import defaults_of
 from lab.kubernetes.releases import BETTER, GOOD, deployment, image, images_in, service, wait_until_available
 from lab.paths import REPOSITORY
 from lab.play import ansible_playbook
@@ -70,7 +71,7 @@ class Stand:
         """What an earlier run has released."""
         workloads = self.hosts[name]["deploy_kubernetes_workloads"]
         given = {"kubeconfig": str(self.kubeconfig), "namespace": f"{self.prefix}-{name}", "wait_sleep": 0.1}
-        defaults = {option: spec.get("default") for option, spec in k8s_image.argument_spec().items()}
+        defaults = defaults_of(k8s_image)
         full = [{"kind": "deployment", **each} for each in workloads]
         set_images({**defaults, **given, "workloads": full, "image": what}, check_mode=False)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,10 +16,9 @@ import yaml
 from kubernetes import client, config
 from kubernetes.dynamic.client import DynamicClient
 from lab.kubernetes import KubernetesApi
+from lab.kubernetes.module_runs import kill_module, run_here
 from lab.play import ansible_playbook, run_role
-from lab.process import eventually
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.backup import take_backup
 from ansible_collections.runbook.ops.plugins.modules import k8s_backup
 
@@ -164,12 +162,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def back_up(cluster: Cluster, repository: Path, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
-    defaults = {option: spec.get("default") for option, spec in k8s_backup.argument_spec().items()}
     given = {**cluster.login, "namespaces": ["shop"], "repository": str(repository), "name_pattern": PATTERN}
-    try:
-        return take_backup({**defaults, **given, **options}, check_mode=check_mode)
-    except RunbookError as error:
-        return {"failed": True, "msg": error.message, **error.details}
+    return run_here(take_backup, k8s_backup, {**given, **options}, check_mode=check_mode)
 
 
 def wanted(cluster: Cluster) -> dict[str, Any]:
@@ -355,18 +349,8 @@ def test_a_killed_run_leaves_nothing_that_looks_like_a_backup(shop: Cluster, tmp
         **shop.login, "namespaces": ["shop"], "repository": str(repository), "name_pattern": PATTERN,
         "encryption": {"method": "age", "recipients": [recipient]},
     }  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ansible_collections.runbook.ops.plugins.modules.k8s_backup"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-    )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode())
-    process.stdin.close()
-    eventually((tmp_path / "begun").exists, "the encryption begins")
-    process.send_signal(signal.SIGKILL)
-    process.wait(300)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    kill_module("k8s_backup", options, (tmp_path / "begun").exists, "the encryption begins", environment=path)
     assert [each.name for each in repository.iterdir() if each.name.endswith(".manifest.json")] == []
     done = back_up(shop, repository)
     assert (done["before"]["name"], done["changed"]) == (None, True)

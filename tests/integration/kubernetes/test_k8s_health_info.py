@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
+from lab.kubernetes.module_runs import defaults_of
 from lab.kubernetes.systems import autoclip, storebridge
 from lab.ports import free_port
 from lab.process import eventually
@@ -22,7 +23,7 @@ from ansible_collections.runbook.ops.plugins.modules import k8s_health_info
 pytestmark = pytest.mark.xdist_group("kubernetes")
 
 RunModule = Callable[..., dict[str, Any]]
-DEFAULTS = {option: spec.get("default") for option, spec in k8s_health_info.argument_spec().items()}
+DEFAULTS = defaults_of(k8s_health_info)
 WORKLOAD = {
     option: spec.get("default") for option, spec in k8s_health_info.argument_spec()["workloads"]["options"].items()
 }

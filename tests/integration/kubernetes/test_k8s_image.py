@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,7 @@ import pytest
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
 from lab.kubernetes.hammer import Hammer
+from lab.kubernetes.module_runs import kill_module, run_here
 from lab.kubernetes.releases import (
     BETTER,
     GOOD,
@@ -27,7 +24,6 @@ from lab.kubernetes.releases import (
 )
 from lab.process import eventually
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.image_change import set_images
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images import MEMORY
@@ -55,11 +51,7 @@ class Shop:
         return {**given, "wait_sleep": 0.1, "wait_timeout": 240, **options}
 
     def set(self, image: str | None, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
-        defaults = {option: spec.get("default") for option, spec in k8s_image.argument_spec().items()}
-        try:
-            return set_images({**defaults, **self.options(image=image, **options)}, check_mode=check_mode)
-        except RunbookError as error:
-            return {"failed": True, "msg": error.message, **error.details}
+        return run_here(set_images, k8s_image, self.options(image=image, **options), check_mode=check_mode)
 
     def images(self) -> set[str]:
         """What the named containers have, by the official client."""
@@ -209,15 +201,8 @@ def test_an_api_that_fails_in_the_middle(
 def test_killed_half_way(shop: Shop) -> None:
     """What a killed run began is gone on with; when it does not run, it goes back to what was before that run."""
     bad = image("3", "unready")
-    program = [sys.executable, "-m", "ansible_collections.runbook.ops.plugins.modules.k8s_image"]
-    process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ.copy())
-    assert process.stdin is not None
-    process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": shop.options(image=bad)}).encode())
-    process.stdin.close()
     with Hammer(shop.url) as hammer:
-        eventually(lambda: shop.images() == {bad}, "both have the image")
-        process.send_signal(signal.SIGKILL)
-        process.wait(timeout=300)
+        kill_module("k8s_image", shop.options(image=bad), lambda: shop.images() == {bad}, "both have the image")
         memory = json.loads(shop.api.get("Deployment", shop.namespace, "web")["metadata"]["annotations"][MEMORY])
         assert (memory["from"], memory["to"], memory["state"]) == ({"web": GOOD}, {"web": bad}, "rolling")
         failed = shop.set(bad, wait_timeout=2)

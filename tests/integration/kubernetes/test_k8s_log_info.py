@@ -12,6 +12,7 @@ import pytest
 import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
+from lab.kubernetes.module_runs import defaults_of
 from lab.play import ansible_playbook
 from lab.ports import free_port
 
@@ -145,7 +146,7 @@ def test_more_than_one_page_and_more_than_is_wanted(
         make_pod(f"web-{number}", {"app": {}, "log": {}}, labels={"app": "web"})
         api.log(namespace, f"web-{number}", "app", "x" * 1500 + "\nERROR last\n")
     api.requests.clear()
-    defaults = {option: spec.get("default") for option, spec in k8s_log_info.argument_spec().items()}
+    defaults = defaults_of(k8s_log_info)
     login = {"kubeconfig": str(kubeconfig), "namespace": namespace, "label_selector": "app=web"}
     wanted = {"containers": ["app", "none"], "max_pods": 4, "max_bytes": 1024}
     result = read_logs({**defaults, **login, **wanted})

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +14,10 @@ import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
 from lab.kubernetes.ingress_front import IngressFront
+from lab.kubernetes.module_runs import kill_module, run_here
 from lab.play import ansible_playbook
 from lab.process import eventually
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.change_mark import CHANGED
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.maintenance import switch_maintenance
 from ansible_collections.runbook.ops.plugins.modules import k8s_maintenance
@@ -89,16 +87,12 @@ class Clip:
 
     def run(self, state: str, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         """The module in this process."""
-        defaults = {name: spec.get("default") for name, spec in k8s_maintenance.argument_spec().items()}
         for name in ("flag", "ingress"):
             if name in options:
                 spec = k8s_maintenance.argument_spec()[name]["options"]
                 options[name] = {each: spec[each].get("default") for each in spec} | options[name]
-        login = {"kubeconfig": str(self.kubeconfig), "namespace": self.namespace}
-        try:
-            return switch_maintenance({**defaults, **login, "state": state, **options}, check_mode=check_mode)
-        except RunbookError as error:
-            return {"failed": True, "msg": error.message, **error.details}
+        given = {"kubeconfig": str(self.kubeconfig), "namespace": self.namespace, "state": state, **options}
+        return run_here(switch_maintenance, k8s_maintenance, given, check_mode=check_mode)
 
     def ingresses(self) -> list[str]:
         return sorted(each.metadata.name for each in self.networking.list_namespaced_ingress(self.namespace).items)
@@ -292,19 +286,13 @@ def test_a_killed_run_is_gone_on_with(clip: Clip) -> None:
     path = f"/apis/networking.k8s.io/v1/namespaces/{clip.namespace}/ingresses"
     options = {"kubeconfig": str(clip.kubeconfig), "namespace": clip.namespace, "state": "closed", "ingress": BARRIER}
     clip.api.fail("POST", path, "hang", None)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ansible_collections.runbook.ops.plugins.modules.k8s_maintenance"],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=dict(os.environ),
-    )  # fmt: skip
-    assert process.stdin is not None
-    process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": {**options, "read_timeout": 600}}).encode())
-    process.stdin.close()
+
+    def is_asked() -> bool:
+        return ("POST", path) in {(each.method, each.path) for each in clip.api.requests}
+
     try:
-        eventually(lambda: ("POST", path) in {(each.method, each.path) for each in clip.api.requests}, "the dry run")
-        process.send_signal(signal.SIGKILL)
-        process.wait(300)
+        kill_module("k8s_maintenance", {**options, "read_timeout": 600}, is_asked, "the dry run")
     finally:
-        process.kill()
         clip.api.heal()
     assert clip.seen() == ALL_OPEN
     assert (clip.run("closed", ingress=BARRIER)["changed"], clip.seen()["/api/v1/contents"]) == (True, 503)

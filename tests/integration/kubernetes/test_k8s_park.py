@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +12,9 @@ import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
 from lab.kubernetes.hammer import Hammer
+from lab.kubernetes.module_runs import kill_module, run_here
 from lab.process import eventually
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.park import park_workloads
 from ansible_collections.runbook.ops.plugins.modules import k8s_park
@@ -114,37 +110,11 @@ class Shop:
 
     def here(self, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         """The same within this process, for what does not depend on how a module is started."""
-        defaults = {name: spec.get("default") for name, spec in k8s_park.argument_spec().items()}
-        try:
-            return park_workloads({**defaults, **self.options(**options)}, check_mode=check_mode)
-        except RunbookError as error:
-            return {"failed": True, "msg": error.message, **error.details}
+        return run_here(park_workloads, k8s_park, self.options(**options), check_mode=check_mode)
 
     def killed(self, when: Callable[[], bool], **options: Any) -> None:
         """Start the module as a process of its own, and kill it when something is so."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ansible_collections.runbook.ops.plugins.modules.k8s_park"],
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY / "build" / "collections")},
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            assert process.stdin is not None
-            arguments = {**self.options(**options), "read_timeout": 300, "_ansible_check_mode": False}
-            process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
-            process.stdin.close()
-            eventually(when, "the moment to kill it")
-            assert process.poll() is None
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait(timeout=300)
-
-    def writes(self) -> list[str]:
-        """The requests that wrote something, dry runs left out."""
-        return [
-            each.path.rpartition("/")[2]
-            for each in self.api.requests
-            if each.method != "GET" and not each.dry_run and f"/{self.namespace}/" in each.path
-        ]
+        kill_module("k8s_park", {**self.options(**options), "read_timeout": 300}, when)
 
 
 @pytest.fixture

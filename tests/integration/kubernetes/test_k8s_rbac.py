@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
+from lab.kubernetes.module_runs import defaults_of
 from lab.play import run_role
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
@@ -60,7 +61,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kubernet
 
 
 def read(kubeconfig: Path, **options: Any) -> dict[str, Any]:
-    defaults = {option: spec.get("default") for option, spec in k8s_rbac_info.argument_spec().items()}
+    defaults = defaults_of(k8s_rbac_info)
     return read_rbac({**defaults, "kubeconfig": str(kubeconfig), **options})
 
 

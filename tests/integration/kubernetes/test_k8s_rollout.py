@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,9 +15,9 @@ import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
 from lab.kubernetes.hammer import Hammer
+from lab.kubernetes.module_runs import kill_module, run_here
 from lab.process import eventually
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout import roll
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_look import look_at_rollout
 from ansible_collections.runbook.ops.plugins.modules import k8s_rollout, k8s_rollout_info
@@ -92,32 +91,14 @@ class Shop:
 
     def here(self, state: str, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         """The same within this process, for what does not depend on how a module is started."""
-        defaults = {name: spec.get("default") for name, spec in k8s_rollout.argument_spec().items()}
-        try:
-            return roll({**defaults, **self.options(state=state, **options)}, check_mode=check_mode)
-        except RunbookError as error:
-            return {"failed": True, "msg": error.message, **error.details}
+        return run_here(roll, k8s_rollout, self.options(state=state, **options), check_mode=check_mode)
 
     def look(self, kind: str = "deployment", **options: Any) -> dict[str, Any]:
         return look_at_rollout({"kind": kind, **self.options(**options)})
 
     def killed(self, state: str, when: Callable[[], bool], **options: Any) -> None:
         """Start the module as a process of its own, and kill it when something is so."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ansible_collections.runbook.ops.plugins.modules.k8s_rollout"],
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY / "build" / "collections")},
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            assert process.stdin is not None
-            arguments = {"ANSIBLE_MODULE_ARGS": self.options(state=state, **options)}
-            process.stdin.write(json.dumps(arguments).encode())
-            process.stdin.close()
-            eventually(when, "the moment to kill it")
-            assert process.poll() is None
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait(timeout=300)
+        kill_module("k8s_rollout", self.options(state=state, **options), when)
 
     # --- what is there, by the official client
     def deployment(self) -> Any:

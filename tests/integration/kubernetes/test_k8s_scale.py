@@ -10,9 +10,9 @@ import pytest
 import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
+from lab.kubernetes.module_runs import run_here
 from lab.process import eventually
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import SCALED
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.scale import scale_workload
 from ansible_collections.runbook.ops.plugins.modules import k8s_scale
@@ -65,11 +65,7 @@ class Shop:
 
     def here(self, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         """The same within this process, for what does not depend on how a module is started."""
-        defaults = {name: spec.get("default") for name, spec in k8s_scale.argument_spec().items()}
-        try:
-            return scale_workload({**defaults, **self.options(**options)}, check_mode=check_mode)
-        except RunbookError as error:
-            return {"failed": True, "msg": error.message, **error.details}
+        return run_here(scale_workload, k8s_scale, self.options(**options), check_mode=check_mode)
 
     def writes(self) -> int:
         return sum(

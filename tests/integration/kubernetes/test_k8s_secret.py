@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +14,11 @@ import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
 from lab.kubernetes.hammer import Hammer
+from lab.kubernetes.module_runs import kill_module, run_here
 from lab.play import ansible_playbook
 from lab.process import eventually
 
 from ansible_collections.runbook.ops.plugins.filter import k8s_manifest
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.secret import change_secret
 from ansible_collections.runbook.ops.plugins.modules import k8s_maintenance, k8s_rbac_info, k8s_secret
 
@@ -66,11 +63,7 @@ class Shop:
         return found
 
     def here(self, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
-        defaults = {option: spec.get("default") for option, spec in k8s_secret.argument_spec().items()}
-        try:
-            found = change_secret({**defaults, **self.options(**options)}, check_mode=check_mode)
-        except RunbookError as error:
-            found = {"failed": True, "msg": error.message, **error.details}
+        found = run_here(change_secret, k8s_secret, self.options(**options), check_mode=check_mode)
         self.outputs.append(json.dumps(found))
         return found
 
@@ -225,21 +218,14 @@ def test_a_new_secret_and_a_killed_run(shop: Shop) -> None:
 
     pattern = f"*/namespaces/{shop.namespace}/secrets/db"
     shop.api.fail("PATCH", pattern, "hang", None)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ansible_collections.runbook.ops.plugins.modules.k8s_secret"],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=dict(os.environ),
-    )  # fmt: skip
-    assert process.stdin is not None
-    arguments = {"ANSIBLE_MODULE_ARGS": shop.options(data={"password": NEW}, read_timeout=600)}
-    process.stdin.write(json.dumps(arguments).encode())
-    process.stdin.close()
+    begun = f"/api/v1/namespaces/{shop.namespace}/secrets/db"
+
+    def is_asked() -> bool:
+        return ("PATCH", begun) in {(each.method, each.path) for each in shop.api.requests}
+
     try:
-        begun = f"/api/v1/namespaces/{shop.namespace}/secrets/db"
-        eventually(lambda: ("PATCH", begun) in {(each.method, each.path) for each in shop.api.requests}, "the patch")
-        process.send_signal(signal.SIGKILL)
-        process.wait(300)
+        kill_module("k8s_secret", shop.options(data={"password": NEW}, read_timeout=600), is_asked, "the patch")
     finally:
-        process.kill()
         shop.api.heal()
     assert shop.values() == {"password": OLD, "stripe": OTHER}
     assert shop.here(data={"password": NEW})["changed"] is True

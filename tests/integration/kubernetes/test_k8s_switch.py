@@ -14,10 +14,10 @@ import pytest
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
 from lab.kubernetes.hammer import Hammer
+from lab.kubernetes.module_runs import run_here
 from lab.kubernetes.releases import BETTER, GOOD, deployment, image, images_in, service, wait_until_available
 from lab.process import eventually
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.copy_run import copy_deployment
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.switch_run import switch_service
@@ -44,12 +44,7 @@ class Pair:
         return {"kubeconfig": str(self.kubeconfig), "namespace": self.namespace, "wait_sleep": 0.1, "wait_timeout": 240}
 
     def _run(self, function: Any, module: Any, options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-        defaults = {option: spec.get("default") for option, spec in module.argument_spec().items()}
-        try:
-            found: dict[str, Any] = function({**defaults, **self.login, **options}, check_mode=check_mode)
-        except RunbookError as error:
-            return {"failed": True, "msg": error.message, **error.details}
-        return found
+        return run_here(function, module, {**self.login, **options}, check_mode=check_mode)
 
     def switch(self, state: str = "switched", *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         to = {"to": "green"} if state == "switched" else {}

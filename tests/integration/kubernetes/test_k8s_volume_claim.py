@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
+from lab.kubernetes.module_runs import run_here
 from lab.ports import free_port
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.growth import grow_claim
 from ansible_collections.runbook.ops.plugins.modules import k8s_volume_claim
 
@@ -46,12 +46,9 @@ class Shop:
 
     def here(self, name: str, size: str, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         """The same within this process, for what does not depend on how a module is started."""
-        defaults = {option: spec.get("default") for option, spec in k8s_volume_claim.argument_spec().items()}
-        params = {**defaults, "kubeconfig": str(self.kubeconfig), "namespace": self.namespace, "wait_sleep": 0.1}
-        try:
-            return grow_claim({**params, "name": name, "size": size, **options}, check_mode=check_mode)
-        except RunbookError as error:
-            return {"failed": True, "msg": error.message, **error.details}
+        login = {"kubeconfig": str(self.kubeconfig), "namespace": self.namespace, "wait_sleep": 0.1}
+        given = {**login, "name": name, "size": size, **options}
+        return run_here(grow_claim, k8s_volume_claim, given, check_mode=check_mode)
 
     def sizes(self, name: str) -> tuple[str, str]:
         """What is requested and what is there, by the official client."""
