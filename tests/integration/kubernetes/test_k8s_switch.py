@@ -63,7 +63,7 @@ class Pair:
     def status(self) -> int:
         """What one request gets."""
         try:
-            with urllib.request.urlopen(self.url, timeout=60) as answer:
+            with urllib.request.urlopen(self.url, timeout=300) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import itertools
 import json
-import socketserver
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +20,7 @@ from lab.kubernetes.environment import Missing, environment_of
 from lab.kubernetes.images import behaviour_of
 from lab.kubernetes.kinds import Key, Object
 from lab.kubernetes.pods import is_ready
+from lab.kubernetes.server import QuietServer
 from lab.kubernetes.store import Store
 from lab.ports import LOOPBACK
 
@@ -122,26 +122,14 @@ class DataPlane:
         }
 
 
-class _Listener(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
+class _Listener(QuietServer):
     def __init__(self, plane: DataPlane, key: Key) -> None:
         self.plane = plane
         self.key = key
-        super().__init__((LOOPBACK, 0), _Handler)
+        super().__init__(_Handler)
         threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.05}, name="kubernetes-service", daemon=True
         ).start()
-
-    def server_bind(self) -> None:
-        # The inherited one asks the resolver for our name, which can take seconds.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -8,9 +8,7 @@ from lab.kubernetes.events import record_event
 from lab.kubernetes.kinds import Key, Object
 from lab.kubernetes.pods import is_ready
 from lab.kubernetes.store import Store, now
-from lab.kubernetes.workloads import DELAY, active, at_rest, key_of, letters, new_pod, owners_of, put_status
-
-RETRY = 1.0
+from lab.kubernetes.workloads import DELAY, RETRY, active, at_rest, key_of, letters, new_pod, owners_of, put_status
 
 
 def reconcile(store: Store, key: Key) -> float | None:

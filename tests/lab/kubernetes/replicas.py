@@ -7,6 +7,7 @@ from lab.kubernetes.kinds import Key, Object
 from lab.kubernetes.store import Store, now
 from lab.kubernetes.workloads import (
     DELAY,
+    RETRY,
     Count,
     active,
     adopt,
@@ -18,8 +19,6 @@ from lab.kubernetes.workloads import (
     put_status,
     surplus,
 )
-
-RETRY = 1.0  # seconds until pods that could not be made are tried again
 
 
 def reconcile(store: Store, key: Key) -> float | None:

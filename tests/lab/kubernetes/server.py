@@ -75,15 +75,15 @@ class ApiServer:
         self._thread.join(timeout=5)
 
 
-class _Server(ThreadingHTTPServer):
+class QuietServer(ThreadingHTTPServer):
+    """Listens on an address of this machine, and lets clients go away."""
+
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, respond: Respond, stopping: threading.Event) -> None:
-        self.respond = respond
-        self.stopping = stopping
-        super().__init__((LOOPBACK, 0), _Handler)
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__((LOOPBACK, 0), handler)
 
     def server_bind(self) -> None:
         # The inherited one asks the resolver for our name, which can take seconds.
@@ -92,6 +92,13 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are part of the tests."""
+
+
+class _Server(QuietServer):
+    def __init__(self, respond: Respond, stopping: threading.Event) -> None:
+        self.respond = respond
+        self.stopping = stopping
+        super().__init__(_Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):

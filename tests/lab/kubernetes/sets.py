@@ -14,6 +14,7 @@ from lab.kubernetes.scheduling import accepts
 from lab.kubernetes.store import Store
 from lab.kubernetes.workloads import (
     DELAY,
+    RETRY,
     Count,
     active,
     adopt,
@@ -30,7 +31,6 @@ from lab.kubernetes.workloads import (
 )
 
 REVISION = "controller-revision-hash"
-RETRY = 1.0
 
 
 def revision_of(store: Store, owner: Object) -> str:

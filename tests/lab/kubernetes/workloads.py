@@ -20,6 +20,7 @@ from lab.kubernetes.pods import NEW_POD, is_ready
 from lab.kubernetes.selectors import selected
 from lab.kubernetes.store import Store, now
 
+RETRY = 1.0  # seconds until pods that could not be made are tried again
 DELAY = 0.02  # seconds a controller lets pass after a write
 HASH = "pod-template-hash"
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # those of Kubernetes' generated names
