@@ -244,7 +244,7 @@ kept:
   description:
     - How many pods that have ended stay, by reason. V(young) are not old enough, V(of_job) belong to a Job, V(of_other)
       to a controller that is not known or to a node, V(completed) did their work, V(terminating) are being removed, and
-      of V(undated) nobody says when they ended.
+      of V(undated) nobody says when they ended, which is in RV(refused), too.
   returned: success, and when something was refused
   type: dict
   sample: {"of_job": 3, "young": 1}

@@ -91,9 +91,11 @@ class _Cleanup:
         namespaces = sorted(set(self.params["namespaces"]))
         listed = {each: self._listed(each) for each in namespaces}
         pods = sorted((pod for found in listed.values() for pod in found or ()), key=shown)
-        kept = Counter(why_kept(pod, self.limits, self.now) for pod in pods)
-        due = [pod for pod in pods if why_kept(pod, self.limits, self.now) is None]
-        del kept[None]
+        judged = [(pod, why_kept(pod, self.limits, self.now)) for pod in pods]
+        due = [pod for pod, why in judged if why is None]
+        kept = Counter(why for _pod, why in judged if why is not None)
+        for pod in (pod for pod, why in judged if why == "undated"):
+            self._refuse(shown(pod), "nobody says when it ended", "Look at it, then remove it by hand.")
         refusal = self._refusal(due)
         if refusal is not None:
             self.refused.append(refusal)
@@ -111,7 +113,7 @@ class _Cleanup:
             before=before,
             after=after,
             evidence=self.evidence,
-            kept={str(reason): count for reason, count in sorted(kept.items(), key=lambda each: str(each[0]))},
+            kept=dict(sorted(kept.items())),
             diff={"before": names, "after": ""},
         )
 

@@ -199,6 +199,11 @@ def test_what_is_refused_is_told_by_pod_and_stays(
         assert all(word in each["reason"] for each in stopped["refused"]), stopped["refused"]
         assert (stopped["changed"], names(api, namespace)) == (False, ["a", "z"])
 
+    api.change("Pod", namespace, "z", {"status": {"containerStatuses": [{"name": "app", "state": None}]}})
+    undated = clean_up(report, check_mode=False)
+    assert [each["reason"] for each in undated["refused"]] == ["nobody says when it ended"]
+    assert (undated["kept"], names(api, namespace)) == ({"undated": 1}, ["z"])
+
     missing = clean_up({**report, "namespaces": [f"{namespace}-x"]}, check_mode=False)
     assert missing["refused"][0]["reason"] == "this namespace does not exist"
     for option, value in (("older_than", "soon"), ("max_pods", 0), ("namespaces", []), ("log_timeout", 0)):

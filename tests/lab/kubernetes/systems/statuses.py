@@ -57,7 +57,8 @@ def status_of(plan: PodPlan, container: str, image: str, since: datetime, addres
         return {**status, "conditions": [each for each in conditions if each["type"] == "PodScheduled"]}
     status |= {"startTime": stamp(since), "hostIP": "10.0.1.11"}
     if plan.reason == "Evicted":
-        return {name: value for name, value in status.items() if name != "conditions"}
+        ended = {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": stamp(since)}
+        return {**status, "conditions": [{**ended, "reason": "TerminationByKubelet", "message": plan.message}]}
     unpulled = "waiting" in plan.state and not plan.restarts
     status |= {
         "podIP": address,
