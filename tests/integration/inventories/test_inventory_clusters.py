@@ -11,7 +11,15 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from lab.inventories import rendered
 from lab.paths import REPOSITORY
 
-ROLES = ("check_kubernetes", "check_logs", "deploy_kubernetes", "incident_response", "maintenance_mode", "backup")
+ROLES = (
+    "check_kubernetes",
+    "check_logs",
+    "deploy_kubernetes",
+    "disk_cleanup",
+    "incident_response",
+    "maintenance_mode",
+    "backup",
+)
 WANTED = "|".join((*ROLES, "kubernetes", "queue_operations"))
 HOSTS = {
     "storebridge": {"storebridge-prod": "kubernetes", "storebridge-redis": "redis"},
