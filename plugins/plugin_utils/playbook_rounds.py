@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
+from ansible_collections.runbook.ops.plugins.plugin_utils.cron_job_manifest import KEYS
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.paths import is_list
 
 _OF_PLAYBOOKS = ("playbook", "tags", "limit", "extra_vars", "arguments")
 _OF_ROUNDS = (
     *("name", "at", "command", "user", "description", "directory", "environment", "timeout", "timezone", "persistent"),
+    *KEYS,
 )
 
 
