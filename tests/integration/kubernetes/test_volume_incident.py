@@ -78,7 +78,8 @@ def test_volume_full(api: KubernetesApi, kubeconfig: Path, namespace: str, tmp_p
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
         "runbook_system": "shop",
-        "kubernetes_kubeconfig": str(kubeconfig),
+        # All of a login counts, not only a file.
+        "incident_response_kubernetes_login": {"host": api.url, "api_key": api.token},
         "kubernetes_namespace": namespace,
         "incident_response_remedy_options": {"volume_full": {"claims": declared}},
     }
