@@ -25,7 +25,8 @@ S ?=
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export ANSIBLE_HOME := $(CURDIR)/build/ansible
 export PYTHONPATH := $(COLLECTIONS):$(CURDIR)/tests
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Daemons such as dockerd are where the path of an ordinary login does not look.
+export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .PHONY: help demo test setup setup-demo system lint ruff mypy ansible-lint docs-lint changelog-lint \
 	sanity unit integration matrix molecule bench docs build readmes importer clean postgresql-majors redis-versions queue-libraries machines
