@@ -176,7 +176,7 @@ class _Cleanup:
         def read(each: tuple[int, Log]) -> pod_logs.Text:
             return pod_logs.text_of(self.cluster, due[each[0]]["metadata"]["namespace"], each[1], limits)
 
-        found: list[tuple[list[dict[str, Any]], Optional[str]]] = [([], None) for _ in due]
+        found: list[tuple[list[dict[str, Any]], Optional[str]]] = [([], None) for _each in due]
         with ThreadPoolExecutor(_WORKERS) as pool:
             for (at, log), text in zip(wanted, pool.map(read, wanted)):
                 logs, missing = found[at]

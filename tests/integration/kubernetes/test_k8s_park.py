@@ -116,6 +116,14 @@ class Shop:
         """Start the module as a process of its own, and kill it when something is so."""
         kill_module("k8s_park", {**self.options(**options), "read_timeout": 300}, when)
 
+    def writes(self) -> list[str]:
+        """The requests that wrote something, dry runs left out."""
+        return [
+            each.path.rpartition("/")[2]
+            for each in self.api.requests
+            if each.method != "GET" and not each.dry_run and f"/{self.namespace}/" in each.path
+        ]
+
 
 @pytest.fixture
 def shop(api: KubernetesApi, kubeconfig: Path, namespace: str, run_module: RunModule) -> Iterator[Shop]:
