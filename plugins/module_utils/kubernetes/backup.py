@@ -27,11 +27,10 @@ from ansible_collections.runbook.ops.plugins.module_utils.backup.encryption impo
 from ansible_collections.runbook.ops.plugins.module_utils.backup.errors import Undecided
 from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import (
     MANIFEST_SUFFIX,
-    PENDING_SUFFIX,
     NamingRule,
     zone,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.backup.pending import is_dead, leave_note, pending_name
+from ansible_collections.runbook.ops.plugins.module_utils.backup.pending import noted, sweep
 from ansible_collections.runbook.ops.plugins.module_utils.backup.published import entry_names, published_names
 from ansible_collections.runbook.ops.plugins.module_utils.backup.repository import Repository, open_repository
 from ansible_collections.runbook.ops.plugins.module_utils.backup.verdict import Verification
@@ -157,7 +156,7 @@ class _Run:
         with explained("create", Path(self.params["repository"])):
             self.depot.prepare()
         with self.depot.lock(f"backing up to {self.params['repository']}"):
-            self._sweep()
+            sweep(self.depot, self.repository, self.rule)
             stored = self._write(name, manifests, entry)
         facts = {
             "name": name,
@@ -229,7 +228,7 @@ class _Run:
         if loaded(text) != list(manifests):
             raise RunbookError("What was written does not read as the cluster's objects. Nothing was published.")
         entry["content_sha256"] = hashlib.sha256(data).hexdigest()
-        with self._noted(name):
+        with noted(self.depot, name):
             chunks: Iterator[bytes] = iter([data])
             with self.depot.create(name) as sink:
                 for chunk in encrypted(chunks, self.encryption) if self.encryption else chunks:
@@ -256,30 +255,6 @@ class _Run:
             }
             self.depot.put(name + MANIFEST_SUFFIX, (json.dumps(told, indent=2) + "\n").encode("ascii"))
         return stored
-
-    @contextlib.contextmanager
-    def _noted(self, name: str) -> Iterator[None]:
-        """What has a note and no manifest is ours and not whole, whatever ended the run."""
-        leave_note(self.depot, name)
-        try:
-            yield
-        except BaseException:
-            with contextlib.suppress(RunbookError, OSError):
-                self.depot.delete(name)
-                self.depot.delete(pending_name(name))
-            raise
-        self.depot.delete(pending_name(name))
-
-    def _sweep(self) -> None:
-        self.depot.sweep(lambda name: self.rule.artefact_of(name) is not None)
-        names = set(entry_names(self.repository, self.rule))
-        for note in sorted(name for name in names if name.endswith(PENDING_SUFFIX)):
-            artefact = note[: -len(PENDING_SUFFIX)]
-            if self.rule.period(artefact) is None or not is_dead(self.depot.get(note)):
-                continue
-            if artefact + MANIFEST_SUFFIX not in names:
-                self.depot.delete(artefact)
-            self.depot.delete(note)
 
     def _newest(self) -> Optional[Document]:
         for name in published_names(entry_names(self.repository, self.rule), self.rule):

@@ -13,22 +13,17 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Iterator
 
+from ansible_collections.runbook.ops.plugins.module_utils.backup import pending
 from ansible_collections.runbook.ops.plugins.module_utils.backup.depot import Depot
-from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import (
-    MANIFEST_SUFFIX,
-    PENDING_SUFFIX,
-    NamingRule,
-)
-from ansible_collections.runbook.ops.plugins.module_utils.backup.pending import is_dead, leave_note, pending_name
-from ansible_collections.runbook.ops.plugins.module_utils.backup.published import entry_names
+from ansible_collections.runbook.ops.plugins.module_utils.backup.naming import NamingRule
 from ansible_collections.runbook.ops.plugins.module_utils.backup.repository import Repository
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.backup.manifest import GLOBALS_SUFFIX
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client import Session
 from ansible_collections.runbook.ops.plugins.module_utils.postgresql.errors import QueryError
 
+# What may lie beside a dump.
+_COMPANIONS = (GLOBALS_SUFFIX, f"{GLOBALS_SUFFIX}.age", f"{GLOBALS_SUFFIX}.gpg")
 _ENDING_SECONDS = 30.0
 # How soon the server notices that a client is gone.
 _NOTICED = "5s"
@@ -48,39 +43,14 @@ def application_name(location: str) -> str:
     return f"runbook.ops postgresql_backup {digest}"
 
 
-@contextlib.contextmanager
-def noted(depot: Depot, artefact: str) -> Iterator[None]:
-    """Leave a note that an artefact is being written. It stays when the block fails and its traces cannot be removed.
-
-    Raises:
-        RunbookError: the place cannot be written to.
-
-    """
-    leave_note(depot, artefact)
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(RunbookError, OSError):
-            _remove(depot, artefact)
-        raise
-    depot.delete(pending_name(artefact))
+def noted(depot: Depot, artefact: str) -> contextlib.AbstractContextManager[None]:
+    """Leave a note that a dump is being written; its globals may lie beside it."""
+    return pending.noted(depot, artefact, _COMPANIONS)
 
 
 def sweep(depot: Depot, repository: Repository, rule: NamingRule) -> list[str]:
     """Remove what killed runs left in a repository; only with its lock held. The names of what was removed."""
-    removed = depot.sweep(lambda name: rule.artefact_of(name) is not None or rule.companion_of(name) is not None)
-    names = set(entry_names(repository, rule))
-    for name in sorted(names):
-        artefact = name[: -len(PENDING_SUFFIX)]
-        if not name.endswith(PENDING_SUFFIX) or rule.period(artefact) is None or not is_dead(depot.get(name)):
-            continue
-        if artefact + MANIFEST_SUFFIX in names:
-            # It was killed between its last two steps: everything is there.
-            depot.delete(name)
-        else:
-            _remove(depot, artefact)
-            removed.append(artefact)
-    return list(dict.fromkeys(removed))
+    return pending.sweep(depot, repository, rule, _COMPANIONS)
 
 
 def end_sessions(session: Session, name: str) -> int:
@@ -105,12 +75,3 @@ def end_with_us(session: Session, *, in_transaction: bool) -> None:
     except QueryError:
         session.query("ROLLBACK TO SAVEPOINT watched")
     session.query("RELEASE SAVEPOINT watched")
-
-
-def _remove(depot: Depot, artefact: str) -> None:
-    """Remove an unpublished artefact; its note last, so that being killed here is made good by the next run."""
-    depot.delete(artefact + MANIFEST_SUFFIX)
-    depot.delete(artefact)
-    for suffix in (GLOBALS_SUFFIX, f"{GLOBALS_SUFFIX}.age", f"{GLOBALS_SUFFIX}.gpg"):
-        depot.delete(artefact + suffix)
-    depot.delete(pending_name(artefact))
