@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -17,12 +18,12 @@ _FIELDS = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,SYSLOG_PID,_COMM,_PID"
 
 
 def journal_command(source: Mapping[str, Any], start: float | None, end: float | None) -> list[str]:
-    """The journal of a window. Without C(--all) a message of more than 4096 bytes would come as null."""
+    """The journal of a window, in whole seconds around it. Without C(--all), messages over 4096 bytes are null."""
     argv = ["journalctl", "--output=json", "--all", "--no-pager", f"--output-fields={_FIELDS}"]
     if start is not None:
         argv.append(f"--since=@{int(start)}")
     if end is not None:
-        argv.append(f"--until=@{int(end)}")
+        argv.append(f"--until=@{math.ceil(end)}")
     argv += [f"--unit={unit}" for unit in source["units"]]
     argv += [f"--identifier={identifier}" for identifier in source["identifiers"]]
     if source["journal_directory"]:
@@ -52,12 +53,12 @@ def journal_trouble(words: str, *, has_entries: bool = True) -> tuple[str, str] 
 
 
 def docker_command(container: str, start: float | None, end: float | None) -> list[str]:
-    """C(docker logs) for a window."""
+    """C(docker logs) for a window, in whole seconds around it."""
     argv = ["docker", "logs", "--timestamps"]
     if start is not None:
         argv.append(f"--since={int(start)}")
     if end is not None:
-        argv.append(f"--until={int(end)}")
+        argv.append(f"--until={math.ceil(end)}")
     return [*argv, "--", container]
 
 
@@ -70,24 +71,28 @@ def containers_command(service: str, project: str | None) -> list[str]:
 def containers_of(root: Path, service: str, project: str | None) -> list[str]:
     """The same from Docker's directory; none when there are none, or it is closed."""
     found = []
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        for configuration in sorted((root / "containers").glob("*/config.v2.json")):
-            described = json.loads(configuration.read_text(encoding="utf-8"))
-            labels = (described.get("Config") or {}).get("Labels") or {}
-            if labels.get(_SERVICE) == service and project in (None, labels.get(_PROJECT)):
-                found.append(configuration.parent.name)
+    for identifier, described in _described(root):
+        labels = (described.get("Config") or {}).get("Labels") or {}
+        if labels.get(_SERVICE) == service and project in (None, labels.get(_PROJECT)):
+            found.append(identifier)
     return found
 
 
 def docker_file(root: Path, container: str) -> Optional[Path]:
     """The json-file log of a container, by its name or id; None when there is none or Docker's directory is closed."""
-    try:
-        for configuration in sorted((root / "containers").glob("*/config.v2.json")):
-            described = json.loads(configuration.read_text(encoding="utf-8"))
-            names = (str(described.get("Name", "")).lstrip("/"), configuration.parent.name)
-            if container == names[0] or (len(container) >= 12 and names[1].startswith(container)):
-                path = Path(described.get("LogPath") or configuration.parent / f"{names[1]}-json.log")
-                return path if path.is_file() else None
-    except (OSError, ValueError, AttributeError):
-        return None
+    for identifier, described in _described(root):
+        name = str(described.get("Name", "")).lstrip("/")
+        if container == name or (len(container) >= 12 and identifier.startswith(container)):
+            path = Path(described.get("LogPath") or root / "containers" / identifier / f"{identifier}-json.log")
+            return path if path.is_file() else None
     return None
+
+
+def _described(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every container's id and what Docker keeps of it. One that is removed meanwhile is left out, and no other."""
+    with contextlib.suppress(OSError):
+        for configuration in sorted((root / "containers").glob("*/config.v2.json")):
+            with contextlib.suppress(OSError, ValueError):
+                described = json.loads(configuration.read_text(encoding="utf-8"))
+                if isinstance(described, dict):
+                    yield configuration.parent.name, described

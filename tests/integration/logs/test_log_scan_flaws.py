@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from lab.hosts.daemon import docker
 from lab.hosts.images import image
+from lab.process import eventually
 
 NOW = dt.datetime(2026, 1, 31, 12, tzinfo=dt.timezone.utc)
 
@@ -150,10 +151,13 @@ def replicas() -> Iterator[str]:
     for name, line in said.items():
         service = name.split("-")[0]
         docker(
-            *("run", "--name", f"{project}-{name}", "--network", "none", "--entrypoint", "echo"),
+            *("run", "--detach", "--name", f"{project}-{name}", "--network", "none", "--entrypoint", "sh"),
             *("--label", f"{labels}.project={project}", "--label", f"{labels}.service={service}"),
-            *(image(), line),
+            *(image(), "-c", f"echo {line}; exec sleep infinity"),
         )
+    # They live on: of a container that ends at once, a busy engine may lose what it wrote.
+    for name, line in said.items():
+        eventually(lambda name=name, line=line: line in docker("logs", f"{project}-{name}"), f"the log of {name}")
     yield project
     docker("rm", "--force", *(f"{project}-{name}" for name in said))
 
@@ -164,7 +168,7 @@ def test_all_containers_of_a_service(replicas: str, manual: Manual, run_module: 
     # Once from the files of Docker, once from its command.
     for root in ("/var/lib/docker", "/nowhere"):
         found = run_module("log_scan_info", {"sources": [{**each, "docker_root": root} for each in sources]})
-        assert (found["classes"][0]["count"], found["sources"][0]["parts_count"]) == (1, 2), root
+        assert (found["classes"][0]["count"], found["sources"][0]["parts_count"]) == (1, 2), (root, found["sources"])
     wrong = run_module("log_scan_info", {"sources": [{**sources[0], "services": ["apl"]}]})
     assert (wrong["available"], wrong["classes"][0]["count"]) == (False, None)
     assert wrong["skipped_sections"][0]["reason"] == "no container belongs to this service"
