@@ -44,8 +44,10 @@ options:
     description:
       - What to look at. V(pods), V(workloads), V(jobs), V(autoscalers), V(claims), V(certificates), V(events) and
         where O(namespaces) is empty as well V(nodes), if empty.
-      - V(services), V(budgets), V(ingresses) and V(version) take one request each, V(usage) two, V(references) two, and
+      - V(budgets), V(ingresses) and V(version) take one request each, V(services), V(usage) and V(references) two, and
         V(volumes) one for each node with a pod that mounts a claim.
+      - V(services) needs the workloads as well where a Service selects no pod. Without V(workloads) they are listed
+        only then.
       - V(volumes) asks the kubelets, which needs the verb C(get) on C(nodes/proxy). That allows to read more than
         figures; where Prometheus has C(kubelet_volume_stats_used_bytes), ask it instead.
       - V(references) lists Secrets and ConfigMaps to compare the names of their keys with what pods need. Their values
@@ -992,7 +994,7 @@ nodes:
       description: The same for memory.
       type: float
 services:
-  description: Services that have EndpointSlices.
+  description: Services with a selector, and those with EndpointSlices of somebody else.
   returned: always
   type: list
   elements: dict
@@ -1012,10 +1014,39 @@ services:
     not_ready_count:
       description: Those that are not.
       type: int
+    selector:
+      description: Its selector. V(null) for one without, and when Services could not be listed.
+      type: str
+      sample: app=web,tier=front
+    selected_count:
+      description: How many pods it selects, those that have ended or are being deleted left out.
+      type: int
+    state:
+      description:
+        - V(ready) with a ready endpoint, and V(not_ready) when it has pods, or a workload that should have some, and
+          none is ready.
+        - V(selects_nothing) when no pod and no workload has its labels.
+        - V(parked) and V(scaled_to_zero) when its workload has no pods on purpose, V(between_runs) when that is a job,
+          V(other_side) for the one of blue and green that is not in use, V(headless) for one that selects nothing and
+          gives no StatefulSet its names, V(no_selector) when somebody else keeps its endpoints.
+        - V(null) when it has no endpoints and not enough could be read to tell why.
+      type: str
+    selects_nothing:
+      description: Whether RV(services[].state=selects_nothing).
+      type: bool
+    nearest:
+      description:
+        - Whose pods have one of its labels, or a value that is spelled almost like it, and by what they differ. V(null)
+          where there are none, and where it selects pods.
+      type: str
+      sample: the pods of deployment web have tier=frontend
+    is_routed:
+      description: Whether an Ingress leads to it. Ingresses are known only with V(ingresses) in O(sections).
+      type: bool
     is_idle:
       description:
-        - Whether it selects no pod at all, and no Ingress leads to it, as the one of blue and green that is not in use.
-          Ingresses are known only with V(ingresses) in O(sections).
+        - Whether it is meant to have no endpoints, as one that is parked, or the other side of blue and green. One that
+          an Ingress leads to is so only when its workload is parked or a job. V(null) when that cannot be told.
       type: bool
 usage:
   description: What workloads take, by a metrics server. V(null) without one, which RV(skipped_sections) says.

@@ -17,6 +17,8 @@ from lab.paths import REPOSITORY
 from lab.play import ansible_playbook, run_role
 from lab.process import eventually
 
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED
+
 pytestmark = pytest.mark.xdist_group("kubernetes")
 
 PLANTED = {
@@ -26,14 +28,39 @@ PLANTED = {
     ("kubernetes.certificate_days_left", "autoclip/n8n"),
     ("kubernetes.pod_left_over", "autoclip/autoclip-api Error"),
     ("kubernetes.pod_left_over", "autoclip/autoclip-api Evicted"),
+    ("kubernetes.service_selects_nothing", "autoclip/worker"),
+    ("kubernetes.service_without_endpoints", "autoclip/sick"),
     ("kubernetes.snippet", "autoclip/autoclip-api"),
+    ("kubernetes.workload_parked", "autoclip/resting"),
 }
+# Without an endpoint, and meant so: parked, of the other side, and for names that nobody has.
+MEANT_SO = ("resting", "autoclip-api-green", "names")
+
+
+def plant_services(api: KubernetesApi) -> None:
+    """One is mistyped, one has a pod that does not start; the others are without endpoints on purpose."""
+
+    def add(version: str, kind: str, name: str, spec: dict[str, Any], **metadata: Any) -> None:
+        metadata = {"name": name, "namespace": "autoclip", **metadata}
+        api.create({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
+
+    ports = [{"port": 80}]
+    add("v1", "Service", "worker", {"selector": {"app": "wroker"}, "ports": ports})
+    add("v1", "Service", "sick", {"selector": {"app": "sick"}, "ports": ports})
+    containers = [{"name": "app", "image": "shop/pending:1"}]
+    add("v1", "Pod", "sick", {"containers": containers}, labels={"app": "sick"})
+    add("v1", "Service", "names", {"selector": {"app": "etcd"}, "clusterIP": "None", "ports": ports})
+    add("v1", "Service", "resting", {"selector": {"app": "resting"}, "ports": ports})
+    template = {"metadata": {"labels": {"app": "resting"}}, "spec": {"containers": containers}}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": "resting"}}, "template": template}
+    add("apps/v1", "Deployment", "resting", spec, annotations={PARKED: '{"at": "2026-01-31T08:00:00Z", "replicas": 2}'})
 
 
 @pytest.fixture(scope="module")
 def clip() -> Iterator[KubernetesApi]:
     with KubernetesApi() as api:
         autoclip.build(api, "degraded")
+        plant_services(api)
         label = "kubernetes.io/service-name"
         eventually(
             lambda: any(
@@ -58,6 +85,11 @@ def test_exactly_the_planted_faults_are_found(clip: KubernetesApi, tmp_path: Pat
     # READY is True for the one that ends in five days.
     ends = run.finding("kubernetes.certificate_days_left", "autoclip/autoclip-api")
     assert (ends["severity"], ends["value"], ends["threshold"], ends["priority"]) == ("critical", 5.5, "< 7", "P0")
+    mistyped = run.finding("kubernetes.service_selects_nothing", "autoclip/worker")["summary"]
+    assert "no pod has app=wroker" in mistyped and "the pods of deployment worker have app=worker" in mistyped
+    # To kubectl get endpoints they are all the same: there are none.
+    eventually(lambda: all(clip.exists("Endpoints", "autoclip", each) for each in (*MEANT_SO, "worker")), "endpoints")
+    assert [clip.get("Endpoints", "autoclip", each)["subsets"] for each in (*MEANT_SO, "worker")] == [[], [], [], []]
     told = run.output + json.dumps(run.findings) + json.dumps(run.facts)
     assert [value for value in autoclip.SECRET_VALUES.values() if value in told] == []
 

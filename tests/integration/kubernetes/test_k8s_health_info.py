@@ -222,7 +222,7 @@ def test_all_sections_and_no_secret(bridge: Look) -> None:
 def test_certificates_that_are_ready_and_end(clip: Look) -> None:
     result = clip.health(*autoclip.NAMESPACES, sections=[*SECTIONS[:8], "services", "ingresses"])
     # All four namespaces by one listing of each kind.
-    assert len(clip.asked) == len(set(clip.asked)) == 13, clip.asked
+    assert len(clip.asked) == len(set(clip.asked)) == 14, clip.asked
     assert {each["exists"] for each in result["namespaces"]} == {True}
     days = {each["certificate"]: (int(each["days_left"]), each["is_ready"]) for each in result["certificates"]}
     assert days == {"autoclip-api": (5, True), "n8n": (20, True), "www": (60, True)}

@@ -32,7 +32,6 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods
     pods_facts,
     with_events,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.services import services_facts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.usage import usage_facts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.volumes import (
     mounted_claims,
@@ -636,23 +635,6 @@ def test_deprecated_objects_once_each() -> None:
     annotations = {"nginx.ingress.kubernetes.io/server-snippet": "x", "nginx.ingress.kubernetes.io/rewrite-target": "/"}
     [snippet] = snippet_facts([thing("in", metadata={"annotations": annotations}), thing("out")])
     assert (snippet["name"], snippet["annotations"]) == ("shop/in", ["nginx.ingress.kubernetes.io/server-snippet"])
-
-
-def test_services() -> None:
-    def endpoints(service: str, *states: bool | None) -> dict[str, Any]:
-        listed = [{"conditions": {} if state is None else {"ready": state}} for state in states]
-        return thing(service, metadata={"labels": {"kubernetes.io/service-name": service}}, endpoints=listed)
-
-    paths = [{"backend": {"service": {"name": "routed"}}}]
-    ingress = thing("in", spec={"rules": [{"http": {"paths": paths}}]})
-    # An endpoint without the condition is ready.
-    slices = [endpoints("web", True, None, False), endpoints("web", True), endpoints("idle"), endpoints("routed")]
-    found = services_facts([*slices, thing("nobody's")], [ingress])
-    assert [(each["service"], each["ready_count"], each["not_ready_count"], each["is_idle"]) for each in found] == [
-        ("idle", 0, 0, True),
-        ("routed", 0, 0, False),
-        ("web", 3, 1, False),
-    ]
 
 
 def test_volumes() -> None:

@@ -40,7 +40,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.pods
     pods_facts,
     with_events,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.services import services_facts
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.selected import Template, template_of
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.services import (
+    Around,
+    needs_templates,
+    services_facts,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.usage import node_usage, usage_facts
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.health.volumes import (
     mounted_claims,
@@ -218,8 +223,7 @@ class _Health:
         ingresses = self._list("ingress", "snippets") if self._wants("ingresses") else None
         facts["snippets"] = None if ingresses is None else snippet_facts(ingresses)
         if self._wants("services"):
-            slices = self._list("endpointslice", "services")
-            facts["services"] = None if slices is None else services_facts(slices, ingresses or ())
+            facts["services"] = self._services(ingresses or [])
         if self._wants("references"):
             self._fill_references(facts)
         if self._wants("nodes"):
@@ -251,6 +255,25 @@ class _Health:
         found = self._list("persistentvolumeclaim", "claims")
         used = None if self._all_pods is None else used_claims(self._all_pods.seen)
         return None if found is None else _sorted(claim_facts(each, self._now, used) for each in found)
+
+    def _services(self, ingresses: Documents) -> Optional[list[Facts]]:
+        slices = self._list("endpointslice", "services")
+        if slices is None:
+            return None
+        services, pods = self._list("service", "services.selectors"), self._all_pods
+        templates: Optional[list[Template]] = []
+        if services is not None and pods is not None and needs_templates(services, pods):
+            templates = self._templates()
+        return services_facts(slices, Around(services, pods, templates, ingresses))
+
+    def _templates(self) -> Optional[list[Template]]:
+        """What pods workloads would make; None where not all of them can be read."""
+        listed = {kind: self._list(kind, "services.workloads") for kind in workloads.KINDS}
+        if any(found is None for found in listed.values()):
+            return None
+        if self._wants("jobs"):
+            listed |= {kind: self._list(kind, "jobs") for kind in ("job", "cronjob")}
+        return [template_of(kind, each) for kind, found in listed.items() for each in found or ()]
 
     def _optional(self, kind: str, section: str) -> Optional[Documents]:
         """Objects of a definition that a cluster need not have: without it there are none."""
