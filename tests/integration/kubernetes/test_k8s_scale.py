@@ -10,7 +10,7 @@ import pytest
 import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
-from lab.kubernetes.module_runs import run_here
+from lab.kubernetes.module_runs import kill_module, run_here
 from lab.process import eventually
 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import SCALED
@@ -20,6 +20,7 @@ from ansible_collections.runbook.ops.plugins.modules import k8s_scale
 # One API server for all of them.
 pytestmark = pytest.mark.xdist_group("kubernetes")
 
+HPA = "HorizontalPodAutoscaler"
 RunModule = Callable[..., dict[str, Any]]
 
 
@@ -67,6 +68,18 @@ class Shop:
         """The same within this process, for what does not depend on how a module is started."""
         return run_here(scale_workload, k8s_scale, self.options(**options), check_mode=check_mode)
 
+    def killed(self, when: Callable[[], bool], what: str, **options: Any) -> None:
+        """Start the module as a process of its own, and kill it when something is so."""
+        kill_module("k8s_scale", {**self.options(**options), "read_timeout": 300}, when, what)
+
+    def asked(self, method: str, *, dry_run: bool = False) -> bool:
+        """Whether the autoscaler was asked for in this way."""
+        place = f"/{self.namespace}/horizontalpodautoscalers/worker"
+        return any(
+            each.method == method and each.dry_run is dry_run and each.path.endswith(place)
+            for each in self.api.requests
+        )
+
     def writes(self) -> int:
         return sum(
             1
@@ -77,7 +90,10 @@ class Shop:
 
 @pytest.fixture
 def shop(api: KubernetesApi, kubeconfig: Path, namespace: str, run_module: RunModule) -> Iterator[Shop]:
+    known = list(api.store.listeners)
     yield Shop(api, kubeconfig, namespace, run_module)
+    api.heal()
+    api.store.listeners[:] = known
     api.delete("Namespace", "", namespace)
 
 
@@ -189,3 +205,50 @@ def test_what_works_against_it(shop: Shop) -> None:
     assert "several autoscalers work against each other" in shop.here(replicas=3)["msg"]
     shop.api.change("Deployment", shop.namespace, "worker", {"spec": {"replicas": 0}})
     assert "it has no replicas. Bring it back with k8s_park" in shop.here(replicas=3)["msg"]
+
+
+def blind_after_write(shop: Shop) -> None:
+    """From the moment in which the autoscaler is written, looks at the worker hang; the answer is still sent."""
+    done = []
+
+    def written(key: Any, value: Any) -> None:
+        bounds = value["spec"] if (key.kind.name, key.namespace) == (HPA, shop.namespace) else None
+        if bounds and not done and (bounds.get("minReplicas"), bounds["maxReplicas"]) != begun[:2]:
+            done.append(key)
+            shop.api.fail("GET", f"*/{shop.namespace}/deployments/worker", "hang", None)
+
+    begun = shop.bounds()
+    shop.api.store.listeners.append(written)
+
+
+def test_killed_at_any_moment(shop: Shop) -> None:
+    """While it tries, while it waits, and on the way back: the same task goes on, and what there was is remembered."""
+    shop.worker(2)
+    shop.autoscaler(1, 4)
+    shop.api.load(shop.namespace, "worker", 80)
+    # Nobody has answered what the server would take: nothing was done.
+    shop.api.requests.clear()
+    shop.api.fail("PATCH", f"*/{shop.namespace}/*", "hang", None)
+    shop.killed(lambda: shop.asked("PATCH", dry_run=True), "the rehearsal", replicas=5)
+    shop.api.heal()
+    assert (shop.bounds(), shop.replicas()) == ((1, 4, False), 2)
+
+    # The bounds are set, and nobody has seen a pod yet; twice, so that what the first run found must be kept.
+    for bounds, options in (((5, 5, True), {"replicas": 5}), ((6, 8, True), {"replicas": 6, "max_replicas": 8})):
+        blind_after_write(shop)
+        shop.killed(lambda wanted=bounds: shop.bounds() == wanted, "the new bounds", **options)
+        shop.api.heal()
+    done = shop.scale(replicas=6, max_replicas=8)
+    assert (done["changed"], shop.replicas(), shop.bounds()) == (False, 6, (6, 8, True))
+    assert shop.apps.read_namespaced_deployment("worker", shop.namespace).status.ready_replicas == 6
+
+    # On the way back, before and after the one write.
+    shop.api.requests.clear()
+    shop.api.fail("PATCH", f"*/{shop.namespace}/*", "hang", None)
+    shop.killed(lambda: shop.asked("PATCH", dry_run=True), "the way back", state="restored")
+    shop.api.heal()
+    assert shop.bounds() == (6, 8, True)
+    blind_after_write(shop)
+    shop.killed(lambda: shop.bounds() == (1, 4, False), "what was there", state="restored")
+    shop.api.heal()
+    assert (shop.here(state="restored")["changed"], shop.bounds()) == (False, (1, 4, False))
