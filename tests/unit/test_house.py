@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import split_remedy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent.parent for path in REPOSITORY.glob("roles/*/tasks/main.yml"))
@@ -98,9 +101,30 @@ def test_every_module_of_a_connection_is_in_its_action_group() -> None:
     ids=lambda path: str(path.relative_to(REPOSITORY)),
 )
 def test_remedies_name_playbooks_that_exist(path: Path) -> None:
-    named = re.findall(r"ansible-playbook runbook\.ops\.(\w+)", path.read_text(encoding="utf-8"))
-    missing = sorted(set(named) - {playbook.stem for playbook in PLAYBOOKS})
-    assert not missing, "a command that fails at three in the morning is worse than a sentence"
+    """A command that fails at three in the morning is worse than a sentence."""
+    playbooks = {playbook.stem for playbook in PLAYBOOKS}
+    plugins = {plugin.stem for plugin in [*MODULES, *REPOSITORY.glob("plugins/filter/*.py")]}
+    incidents = {sheet.stem for sheet in REPOSITORY.glob("roles/incident_response/files/incidents/*.yml")}
+    for remedy in remedies(load(path)):
+        assert set(re.findall(r"\brunbook\.ops\.([a-z]+_[a-z]+)\b", remedy)) <= playbooks | plugins, remedy
+        assert set(re.findall(r"incident=(\w+)", remedy)) <= incidents, remedy
+        assert not re.search(r"playbook (?!runbook\.ops\.)[a-z]+_[a-z]+", remedy), f"without its whole name: {remedy}"
+        for kind, said in split_remedy(remedy).parts:
+            if kind == "command" and said.startswith("ansible-playbook"):
+                # A sentence that goes on behind the command would be copied with it.
+                assert re.fullmatch(r"ansible-playbook runbook\.ops\.\w+( (-e|-i|--tags) \S+| --check)*", said), said
+
+
+def remedies(data: Any) -> Iterator[str]:
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if key == "remedy" and isinstance(value, str):
+                yield value
+            else:
+                yield from remedies(value)
+    elif isinstance(data, list):
+        for each in data:
+            yield from remedies(each)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import sorted_findings
-from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import value_text
+from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import threshold_text, value_text
 
 FAIL_ON: dict[str, tuple[str, ...]] = {"critical": ("critical",), "warning": ("critical", "warning"), "never": ()}
 
@@ -77,7 +77,7 @@ def _outcome(case: Element, tag: str, severity: str, summary: str, each: Mapping
 def _details(each: Mapping[str, Any]) -> str:
     shown = {
         "value": value_text(each),
-        "threshold": each.get("threshold"),
+        "threshold": threshold_text(each),
         "priority": each.get("priority"),
         "remedy": each.get("remedy"),
         "source": each.get("source"),

@@ -14,10 +14,12 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise impor
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import (
     LONGEST,
     NOTHING,
+    threshold_text,
     totals_text,
     value_text,
     where_text,
 )
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import split_remedy
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
 # Escaping a dash or a bracket inside a word only makes the source ugly; these mean something there.
@@ -69,7 +71,12 @@ def _row(each: Mapping[str, Any]) -> str:
         severity + priority,
         what,
         escape(value_text(each)),
-        code(str(each.get("threshold") or "")),
-        code(str(each.get("remedy") or "")),
+        code(threshold_text(each)),
+        _remedy(str(each.get("remedy") or "")),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _remedy(text: str) -> str:
+    """Sentences as text, and what is to be copied as code."""
+    return " ".join(code(said) if kind == "command" else escape(said) for kind, said in split_remedy(text).parts)

@@ -14,6 +14,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise impor
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import (
     LONGEST,
     NOTHING,
+    threshold_text,
     totals_text,
     value_text,
     where_text,
@@ -63,7 +64,7 @@ def _cells(each: Mapping[str, Any]) -> tuple[str, list[str], str, str, str]:
         # The name and the sentence each begin a line of their own.
         [f"{priority}{where_text(each)}", plain_line(str(each.get("summary") or each["id"]), LONGEST)],
         value_text(each),
-        plain_line(str(each.get("threshold") or "")),
+        threshold_text(each),
         plain_line(str(each.get("remedy") or ""), LONGEST),
     )
 

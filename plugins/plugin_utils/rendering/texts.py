@@ -22,6 +22,16 @@ def value_text(finding: Mapping[str, Any]) -> str:
     return "" if value is None else humanise(value, finding.get("unit"))
 
 
+# "yes" and "no" are how such values are shown.
+FLAGS = {"== false": "if no", "!= true": "if no", "== true": "if yes", "!= false": "if yes"}
+
+
+def threshold_text(finding: Mapping[str, Any]) -> str:
+    """The threshold in the words of the value beside it: C(if no) rather than C(== false)."""
+    text = plain_line(str(finding.get("threshold") or ""))
+    return FLAGS.get(text, text)
+
+
 def where_text(finding: Mapping[str, Any]) -> str:
     """C(host object), as far as the finding has them; the system where it has neither."""
     parts = [plain_line(str(finding.get(key) or "")) for key in ("host", "object")]

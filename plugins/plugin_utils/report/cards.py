@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import humanise
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.thresholds import ThresholdError, parse_threshold
+from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import FLAGS
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.bars import Limit, ladder_bar
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.evidence import Clean, Excerpt, FactsIndex, excerpt
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.model import Card
@@ -51,7 +52,7 @@ class CardBuilder:
         written = {name: str(ladder[name]) for name in ("warning", "critical") if ladder.get(name)}
         limits = {name: _limit(expression, unit) for name, expression in written.items()}
         steps = tuple(
-            (name, f"{limit.operator} {limit.label}" if (limit := limits[name]) else _FLAGS.get(expression, expression))
+            (name, f"{limit.operator} {limit.label}" if (limit := limits[name]) else FLAGS.get(expression, expression))
             for name, expression in written.items()
         )
         value = finding.get("value")
@@ -118,7 +119,3 @@ def _limit(expression: str, unit: str | None) -> Limit | None:
     written = threshold.text.removeprefix(threshold.operator).strip()
     bare = written.replace(".", "", 1).isdigit()
     return Limit(threshold.operator, number, humanise(number, unit) if bare else written)
-
-
-# "yes" and "no" are how such values are shown.
-_FLAGS = {"== false": "if no", "!= true": "if no", "== true": "if yes", "!= false": "if yes"}

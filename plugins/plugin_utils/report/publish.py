@@ -42,7 +42,11 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report.html import ren
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.queue_view import SOURCES, QueueView, queue_view
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.recovery_view import SOURCE as RECOVERY_SOURCE
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.recovery_view import Recovery, recovery_view
-from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import measured_moment
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import (
+    measured_moment,
+    show_moment,
+    with_inventories,
+)
 
 FILE_NAMES = {"html": "report.html", "json": "findings.json", "junit": "findings.xml", "markdown": "report.md"}
 CHANGES_FILE = "changes.json"
@@ -104,7 +108,7 @@ def prepare(request: Request) -> Report:
         for each in _without_secrets(checked_changes(list(request.changes)), request.secrets)
     )
     findings = [
-        _normalised(each, request.system)
+        _normalised(each, request.system, request.inventories)
         for each in sorted_findings(_without_secrets(checked_findings(list(request.findings)), request.secrets))
     ]
     moment = measured_moment(
@@ -152,7 +156,9 @@ def prepare(request: Request) -> Report:
     if "junit" in request.formats:
         texts["junit"] = findings_junit(findings, request.title)
     if "markdown" in request.formats:
-        pieces = (findings_markdown(findings, request.title), changes_markdown(changed, zone))
+        shown = show_moment(moment, zone)
+        heading = f"{request.title}, {shown.local} {shown.zone}".strip()
+        pieces = (findings_markdown(findings, heading), changes_markdown(changed, zone))
         texts["markdown"] = "\n".join(piece for piece in pieces if piece)
     return Report(
         findings, totals(findings), moment, zone, texts, paths, surplus, problems, changed, queues, recoveries
@@ -195,10 +201,11 @@ def _without_secrets(findings: Sequence[Finding], secrets: Sequence[str]) -> lis
     return [{key: clean(value) for key, value in each.items()} for each in findings]
 
 
-def _normalised(each: Mapping[str, Any], system: str) -> Finding:
-    """Exactly the keys of the shape; a number that JSON cannot write is no value."""
+def _normalised(each: Mapping[str, Any], system: str, inventories: Sequence[str]) -> Finding:
+    """Exactly the keys of the shape; a number that JSON cannot write is no value; commands as they can be run."""
     shaped = {key: _writable(each.get(key)) for key in KEYS}
     shaped["system"] = shaped["system"] or system
+    shaped["remedy"] = with_inventories(str(shaped["remedy"] or ""), inventories)
     return shaped
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import humanise, plain_line
+from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import inventory_options
 
 # The modules whose facts hold queues in the one shape (module_utils/queues/model.py).
 SOURCES = ("runbook.ops.redis_queue_info", "runbook.ops.solid_queue_info")
@@ -220,11 +221,10 @@ def retry_command(host: str, queue: Mapping[str, Any], reason: str, inventories:
     pattern = _HARMLESS.sub("?", reason.removesuffix("…")).strip()
     if not pattern.strip("?* "):
         return ""
-    named = [f"-i {path}" for path in inventories if re.fullmatch(r"[A-Za-z0-9._/@+-]+", path)]
     prefix = str(queue.get("prefix") or "")
     words = [
         "ansible-playbook runbook.ops.retry_jobs",
-        *(named if len(named) == len(inventories) else []),
+        *inventory_options(inventories),
         f"-e targets={host}",
         f"-e queue={name}",
         *([f"-e system={queue['system']}"] if queue.get("system") else []),

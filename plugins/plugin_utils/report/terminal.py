@@ -15,7 +15,12 @@ from typing import Any
 
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import SEVERITIES
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import plain_line
-from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import NOTHING, value_text, where_text
+from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.texts import (
+    NOTHING,
+    threshold_text,
+    value_text,
+    where_text,
+)
 from ansible_collections.runbook.ops.plugins.plugin_utils.rendering.widths import width, wrap
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.queue_view import QueueView
 from ansible_collections.runbook.ops.plugins.plugin_utils.report.recovery_view import Recovery
@@ -120,7 +125,7 @@ def _value(each: Mapping[str, Any]) -> str:
 
 
 def _threshold(each: Mapping[str, Any]) -> str:
-    return "" if _is_sentence(each, value_text(each)) else plain_line(str(each.get("threshold") or ""))
+    return "" if _is_sentence(each, value_text(each)) else threshold_text(each)
 
 
 def _is_sentence(each: Mapping[str, Any], text: str) -> bool:

@@ -126,6 +126,31 @@ def split_remedy(text: str) -> Remedy:
     return Remedy(tuple(part for part in parts if part[1] not in {".", ",", ";"}))
 
 
+def with_inventories(remedy: str, inventories: Sequence[str]) -> str:
+    """A remedy whose playbooks get the inventories of the run, so that what is copied can be run as it stands.
+
+    A command that names its inventory is left alone, and all are where an inventory is no plain path.
+
+    >>> with_inventories("Look: ansible-playbook runbook.ops.inspect_queues --check", ["inventories/shop"])
+    'Look: ansible-playbook runbook.ops.inspect_queues -i inventories/shop --check'
+    """
+    options = inventory_options(inventories)
+    if not options:
+        return remedy
+    return _PLAYBOOK.sub(lambda found: f"{found[0]} {' '.join(options)}", remedy)
+
+
+def inventory_options(inventories: Sequence[str]) -> list[str]:
+    """C(-i) for each inventory; none at all where one of them means something to a shell."""
+    if not all(_PATH.fullmatch(path) for path in inventories):
+        return []
+    return [f"-i {path}" for path in inventories]
+
+
+_PATH = re.compile(r"[A-Za-z0-9._/@+-]+")
+_PLAYBOOK = re.compile(r"ansible-playbook\s+runbook\.ops\.[a-z_]+(?![^\n`]*\s(?:-i|--inventory)\b)")
+
+
 # Names that are also words of a sentence are commands only where one can begin: at the start, or after a colon.
 _COMMAND = re.compile(
     r"(?<![\w/.-])ansible-(?:playbook|galaxy)\s+\S"

@@ -222,7 +222,29 @@ def test_markdown_shows_text_as_it_is(text, source):
 
 
 def test_markdown_code_survives_backticks_and_bars():
-    assert "| `` a`b\\|c `` |" in findings_markdown([make("critical", remedy="a`b|c")])
+    assert "| `` a`b\\|c `` |" in findings_markdown([make("critical", threshold="a`b|c")])
+
+
+@pytest.mark.parametrize(
+    ("remedy", "source"),
+    [
+        ("Make a backup now.", "Make a backup now."),
+        (
+            "See why: ansible-playbook runbook.ops.inspect_queues",
+            "See why: `ansible-playbook runbook.ops.inspect_queues`",
+        ),
+        ("Run `psql -l | cat`, and *look*.", "Run `psql -l \\| cat` , and \\*look\\*."),
+    ],
+)
+def test_markdown_sets_only_commands_as_code(remedy, source):
+    assert f" | {source} |\n" in findings_markdown([make("critical", remedy=remedy)])
+
+
+def test_a_flag_and_its_threshold_speak_the_same_words():
+    flag = make("critical", "backup.whole", "cut off", value=False, unit="bool", threshold="== false")
+    assert "| no | `if no` |" in findings_markdown([flag])
+    assert "  no     if no" in findings_table([flag])
+    assert "value: no\nthreshold: if no\n" in findings_junit([flag])
 
 
 def test_markdown_without_findings():

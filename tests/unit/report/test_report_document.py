@@ -18,6 +18,7 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.report.wording import 
     show_moment,
     split_remedy,
     verdict,
+    with_inventories,
 )
 
 Make = Callable[..., dict[str, Any]]
@@ -281,6 +282,23 @@ def test_one_rule_does_not_crowd_out_the_others(make_finding: Make) -> None:
 )
 def test_split_remedy(text: str, parts: list[tuple[str, str]]) -> None:
     assert list(split_remedy(text).parts) == parts
+
+
+@pytest.mark.parametrize(
+    ("remedy", "inventories", "shown"),
+    [
+        ("Look: ansible-playbook runbook.ops.inspect_queues --check", ["a", "b/c"],
+         "Look: ansible-playbook runbook.ops.inspect_queues -i a -i b/c --check"),
+        ("Run `ansible-playbook runbook.ops.clean_up`.", ["a"], "Run `ansible-playbook runbook.ops.clean_up -i a`."),
+        ("ansible-playbook runbook.ops.clean_up -i b", ["a"], "ansible-playbook runbook.ops.clean_up -i b"),
+        ("ansible-playbook runbook.ops.clean_up", [], "ansible-playbook runbook.ops.clean_up"),
+        ("ansible-playbook runbook.ops.clean_up", ["a", "b; reboot"], "ansible-playbook runbook.ops.clean_up"),
+        ("the playbook runbook.ops.clean_up", ["a"], "the playbook runbook.ops.clean_up"),
+        ("", ["a"], ""),
+    ],
+)  # fmt: skip
+def test_commands_get_the_inventories_of_the_run(remedy: str, inventories: list[str], shown: str) -> None:
+    assert with_inventories(remedy, inventories) == shown
 
 
 @pytest.mark.parametrize(

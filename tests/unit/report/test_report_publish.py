@@ -76,7 +76,11 @@ def test_all_files_of_the_sample(
     assert [finding["severity"] for finding in written[:4]] == ["critical", "critical", "critical", "warning"]
     suites = ET.parse(tmp_path / "report" / "findings.xml").getroot()
     assert suites.attrib["tests"] == "60"
-    assert (tmp_path / "report" / "report.md").read_text(encoding="utf-8").startswith("# StoreBridge daily check\n")
+    assert (
+        (tmp_path / "report" / "report.md")
+        .read_text(encoding="utf-8")
+        .startswith("# StoreBridge daily check, Fri 17 Oct 2025, 09:00 KST\n")
+    )
     assert [path.name for path in (tmp_path / "history").iterdir()] == ["findings-20251017T000004Z.json"]
     # The same again changes nothing, not even with history: it stands for the same moment.
     assert publish(request) == []
