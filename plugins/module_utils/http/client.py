@@ -42,6 +42,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 # Methods that may be sent again when a kept connection turns out to be closed.
 _REPEATABLE = ("GET", "HEAD", "OPTIONS")
 _PIECE = 65536
+_OFFERS = "www-authenticate"
 
 NO_REDIRECT, SAME_HOST, ANY_HOST = "none", "same_host", "all"
 REDIRECT_POLICIES = (NO_REDIRECT, SAME_HOST, ANY_HOST)
@@ -287,9 +288,13 @@ class HttpClient:
         announced = announced_size(answer, hop.method)
         if announced is not None and received < announced and not is_truncated:
             raise http.client.IncompleteRead(body, announced - received)
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        if _OFFERS in headers:
+            # Several ways to log in may come in one field each.
+            headers[_OFFERS] = answer.getheader(_OFFERS) or ""
         return Response(
             status=answer.status,
-            headers={name.lower(): value for name, value in answer.getheaders()},
+            headers=headers,
             body=body[:limit],
             url=hop.url.display,
             timings=Timings(),
