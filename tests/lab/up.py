@@ -424,6 +424,7 @@ class Lab:
             redis_login_host=server.host,
             redis_login_port=server.port,
             redis_login_password=server.password or "",
+            redis_tls=False,
         )
 
     def _s3(self) -> None:

@@ -22,7 +22,7 @@ DIGEST = "sha256:4bf5122f344554c53bde2ebb8cd2b7e3d1600ad631c385a5d7cce23c7785459
 IMAGE = f"{autoclip.REGISTRY}/autoclip-worker@{DIGEST}"
 MONITOR = ("runbook-monitor",)
 OPERATE = ("runbook-operate", "runbook-grow")
-CLOSED = {"hosts": ["api.autoclip.com"], "paths": ["/x"], "service": "n8n", "port": 5678, "ingress_class": "nginx"}
+CLOSED = {"hosts": ["api.autoclip.io"], "paths": ["/x"], "service": "n8n", "port": 5678, "ingress_class": "nginx"}
 GREEN = {"name": "autoclip-api", "copy": "autoclip-api-green"}
 LABELS = {"labels": {"version": "green"}}
 # Used where this cluster has no occasion: KEDA, DaemonSets, StatefulSets that go back, pods that do not come up,

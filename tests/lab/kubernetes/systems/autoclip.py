@@ -86,8 +86,8 @@ def _around(place: Place) -> None:
 def _scaled_and_certified(place: Place) -> None:
     place.autoscaler(API.name, API.name, (3, 10), 3, 46)
     place.autoscaler(WORKER.name, WORKER.name, (2, 5), 2, 38)
-    place.ingress(API.name, "api.autoclip.com", API.name, 3000, None)
-    for name, host in (("autoclip-api", "api.autoclip.com"), ("n8n", "n8n.autoclip.com"), ("www", "autoclip.com")):
+    place.ingress(API.name, "api.autoclip.io", API.name, 3000, None)
+    for name, host in (("autoclip-api", "api.autoclip.io"), ("n8n", "n8n.autoclip.io"), ("www", "autoclip.io")):
         place.certificate(name, host, 60.5)
     place.log_of_all(API.name, '{"level":"info","requestId":"req-1","msg":"GET /health 200"}')
 
@@ -118,11 +118,11 @@ def _degraded(place: Place) -> None:
     place.autoscaler(API.name, API.name, (3, 10), 10, 96)
     place.autoscaler(WORKER.name, WORKER.name, (2, 5), 2, None)
     snippet = {"nginx.ingress.kubernetes.io/server-snippet": SNIPPET}
-    place.ingress(API.name, "api.autoclip.com", API.name, 3000, snippet)
+    place.ingress(API.name, "api.autoclip.io", API.name, 3000, snippet)
     for name, host, days in (
-        ("autoclip-api", "api.autoclip.com", 5.5),
-        ("n8n", "n8n.autoclip.com", 20.5),
-        ("www", "autoclip.com", 60.5),
+        ("autoclip-api", "api.autoclip.io", 5.5),
+        ("n8n", "n8n.autoclip.io", 20.5),
+        ("www", "autoclip.io", 60.5),
     ):
         place.certificate(name, host, days)
     # In the logs of the pods that kubectl logs deployment/autoclip-api does not read.
