@@ -42,6 +42,16 @@ attributes:
       - runbook.ops.postgresql
 """
 
+    ACTIONGROUP_PGBOUNCER = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/runbook.ops.pgbouncer) in C(module_defaults) to set connection options once.
+    support: full
+    membership:
+      - runbook.ops.pgbouncer
+"""
+
     ACTIONGROUP_REDIS = r"""
 options: {}
 attributes:

@@ -68,8 +68,10 @@ class Session:
         secrets: tuple[str | None, ...],
         statement_timeout_seconds: float,
         read_only: bool,
+        product: str = "PostgreSQL",
     ) -> None:
         self._connection = connection
+        self._product = product
         self._server = server
         self._secrets = secrets
         self._read_only = read_only
@@ -136,7 +138,7 @@ class Session:
 
         """
         if self._connection.closed:
-            raise Unavailable(f"The connection to PostgreSQL at {self._server} is closed. Run the task again.")
+            raise Unavailable(f"The connection to {self._product} at {self._server} is closed. Run the task again.")
         try:
             return self._fetch(statement, params, as_bytes=self._as_bytes, on_wait=on_wait)
         except UnicodeDecodeError:
@@ -229,7 +231,7 @@ class Session:
         except TimeoutError:
             self.close()
             raise Unavailable(
-                f"PostgreSQL at {self._server} accepted a statement and did not answer within "
+                f"{self._product} at {self._server} accepted a statement and did not answer within "
                 f"{self._patience:g} seconds. Look at the server's processes and disks."
             ) from None
         except psycopg2.Error as error:
@@ -262,7 +264,8 @@ class Session:
         if gone:
             self.close()
             return Unavailable(
-                f"The connection to PostgreSQL at {self._server} was lost: {message.rstrip('.')}. Read the server log."
+                f"The connection to {self._product} at {self._server} was lost: {message.rstrip('.')}. "
+                "Read the server log."
             )
         return QueryError(message, sqlstate)
 
@@ -295,27 +298,7 @@ def connect(
         Unavailable: one masked sentence with the next step.
 
     """
-    if IMPORT_ERROR is not None:
-        raise MissingLibrary(missing_required_lib("psycopg2"), exception=IMPORT_ERROR)
-    parameters = connection_parameters(options)
-    server = _server_name(parameters)
-    secrets = (parameters.get("password"), os.environ.get("PGPASSWORD"))
-    timeout = float(parameters["connect_timeout"])
-    connection: Any = None
-    try:
-        connection = psycopg2.connect(**parameters, application_name=application_name, async_=True)
-        _wait(connection, timeout)
-    except TimeoutError:
-        connection.close()
-        text = f"timeout expired after {timeout:g} seconds"
-        raise Unavailable(_refusal(text, server, parameters, secrets)) from None
-    except UnicodeDecodeError as error:
-        # The server speaks before the encoding is agreed on; its message may be in any.
-        text = bytes(error.object).decode("utf-8", "replace")
-        raise Unavailable(_refusal(text, server, parameters, secrets)) from None
-    except psycopg2.Error as error:
-        raise Unavailable(_refusal(str(error), server, parameters, secrets)) from None
-    _register_numbers(connection)
+    connection, server, secrets = open_connection(options, application_name=application_name)
     session = Session(
         connection,
         server=server,
@@ -331,6 +314,53 @@ def connect(
             f"PostgreSQL at {server} let us in and refused the session's settings: {error.message}."
         ) from None
     return session
+
+
+def open_connection(
+    options: Mapping[str, Any],
+    *,
+    application_name: str = "runbook.ops",
+    describe: Callable[..., str] = describe_refusal,
+) -> tuple[Any, str, tuple[str | None, ...]]:
+    """Log in and no more, for what speaks PostgreSQL's protocol: the connection, its address, and the secrets.
+
+    C(describe) turns what the driver says of a refusal into a sentence, as C(describe_refusal) does.
+
+    Raises:
+        InvalidOption: an option that cannot work, before anything is touched.
+        MissingLibrary: psycopg2 is missing.
+        Unavailable: one masked sentence with the next step.
+
+    """
+    if IMPORT_ERROR is not None:
+        raise MissingLibrary(missing_required_lib("psycopg2"), exception=IMPORT_ERROR)
+    parameters = connection_parameters(options)
+    server = _server_name(parameters)
+    secrets = (parameters.get("password"), os.environ.get("PGPASSWORD"))
+    timeout = float(parameters["connect_timeout"])
+
+    def refusal(text: str) -> str:
+        return describe(
+            mask_secrets(text, secrets),
+            server=server,
+            user=str(parameters.get("user") or os.environ.get("PGUSER") or ""),
+            database=str(parameters.get("dbname") or os.environ.get("PGDATABASE") or parameters.get("user") or ""),
+        )
+
+    connection: Any = None
+    try:
+        connection = psycopg2.connect(**parameters, application_name=application_name, async_=True)
+        _wait(connection, timeout)
+    except TimeoutError:
+        connection.close()
+        raise Unavailable(refusal(f"timeout expired after {timeout:g} seconds")) from None
+    except UnicodeDecodeError as error:
+        # The server speaks before the encoding is agreed on; its message may be in any.
+        raise Unavailable(refusal(bytes(error.object).decode("utf-8", "replace"))) from None
+    except psycopg2.Error as error:
+        raise Unavailable(refusal(str(error))) from None
+    _register_numbers(connection)
+    return connection, server, secrets
 
 
 def _register_numbers(connection: Any) -> None:
@@ -392,15 +422,6 @@ def _server_name(parameters: Mapping[str, Any]) -> str:
     host = str(parameters.get("host") or os.environ.get("PGHOST") or "localhost")
     port = parameters.get("port") or os.environ.get("PGPORT") or 5432
     return f"{host}/.s.PGSQL.{port}" if host.startswith("/") else f"{host}:{port}"
-
-
-def _refusal(text: str, server: str, parameters: Mapping[str, Any], secrets: tuple[str | None, ...]) -> str:
-    return describe_refusal(
-        mask_secrets(text, secrets),
-        server=server,
-        user=str(parameters.get("user") or os.environ.get("PGUSER") or ""),
-        database=str(parameters.get("dbname") or os.environ.get("PGDATABASE") or parameters.get("user") or ""),
-    )
 
 
 def _wait(connection: Any, seconds: float | None, on_wait: Callable[[], None] | None = None) -> None:
