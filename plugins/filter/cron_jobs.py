@@ -23,8 +23,9 @@ options:
       - The rounds, as O(runbook.ops.schedule#module:rounds) takes them, without C(user). C(timeout) and C(timezone) are
         required.
       - Each has an C(image) with its digest, and may have C(secrets) (by variable, each with C(secret) and C(key)),
-        C(claims) (claims by the path where they are mounted), C(resources), C(service_account), C(start_within) (how
-        late it may start, V(1h) if not given) and C(retries).
+        C(environment_secret) (a Secret whose keys all become variables), C(claims) (claims by the path where they are
+        mounted), C(resources), C(service_account), C(start_within) (how late it may start, V(1h) if not given) and
+        C(retries).
     type: list
     elements: dict
     required: true

@@ -83,9 +83,21 @@ options:
         type: str
       environment:
         description:
-          - Variables for it. Everybody on the machine can read the files; secrets belong in a file that the command
-            reads.
+          - Variables for it. Everybody on the machine can read them there; secrets belong in
+            O(rounds[].environment_file).
         type: dict
+      environment_file:
+        description:
+          - A file of the machine with further variables, such as passwords, that win over O(rounds[].environment). It
+            is read when the round starts, and never shown.
+          - A C(NAME=value) on each line, without C(export); lines that begin with C(#) or C(;) are comments. The value
+            goes to the end of the line and nothing in it is expanded. With O(backend=cron) it has no quotes, no
+            backslashes and no spaces at its ends; systemd reads those as its C(EnvironmentFile=) says.
+          - Nothing is written when it is not there, when others than its owner may read or change it (the group may
+            read it), or when it belongs neither to root nor to the user. Cron's rounds read it as the user, systemd
+            as root.
+        type: path
+        version_added: 0.7.0
       timeout:
         description: It is ended after so long, such as V(2h). Never, if not given.
         type: str
@@ -155,6 +167,7 @@ EXAMPLES = r"""
         timezone: Asia/Seoul
         user: ops
         directory: /opt/ops
+        environment_file: /etc/ops/shop.env
         command: [/opt/ops/bin/ansible-playbook, runbook.ops.check_daily, -i, inventory, --tags, morning]
         timeout: 30m
 
@@ -285,6 +298,7 @@ ROUND = {
     "description": {"type": "str"},
     "directory": {"type": "str"},
     "environment": {"type": "dict"},
+    "environment_file": {"type": "path"},
     "timeout": {"type": "str"},
     "timezone": {"type": "str"},
     "persistent": {"type": "bool", "default": True},

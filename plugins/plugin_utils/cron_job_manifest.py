@@ -20,12 +20,13 @@ _DESCRIPTION = "runbook-ops.github.io/description"
 # The controller adds eleven characters for a job's own name.
 _MOST_CHARACTERS = 52
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_SECRET = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _DOLLARS = re.compile(r"\$+(?:\(([A-Za-z_][A-Za-z0-9_]*)\))?")
 _START_WITHIN = "1h"
 _NOT_PERSISTENT_SECONDS = 200
 _RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}
 # What a round has for Kubernetes only.
-KEYS = ("image", "secrets", "claims", "resources", "service_account", "start_within", "retries")
+KEYS = ("image", "secrets", "environment_secret", "claims", "resources", "service_account", "start_within", "retries")
 
 
 def cron_job_name(set_name: str, round_name: str) -> str:
@@ -118,6 +119,14 @@ def _pod(place: str, each: Round, extra: Mapping[str, Any]) -> dict[str, Any]:
         "resources": extra.get("resources") or _RESOURCES,
         "securityContext": {"allowPrivilegeEscalation": False},
     }
+    whole = extra.get("environment_secret")
+    if whole:
+        if not isinstance(whole, str) or not _SECRET.fullmatch(whole):
+            # Not shown, as below.
+            raise InvalidOption(
+                f"{place}.environment_secret", "something else", "the name of a Secret of the namespace"
+            )
+        container["envFrom"] = [{"secretRef": {"name": whole}}]
     if each.directory:
         container["workingDir"] = each.directory
     pod: dict[str, Any] = {

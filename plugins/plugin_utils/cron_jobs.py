@@ -72,6 +72,11 @@ def cron_jobs(
             raise InvalidOption(
                 f"rounds[{position}].user", each["user"], "nothing with backend=kubernetes: the image says who runs it"
             )
+        if each.get("environment_file"):
+            raise InvalidOption(
+                f"rounds[{position}].environment_file", each["environment_file"],
+                "nothing with backend=kubernetes; name a Secret with environment_secret",
+            )  # fmt: skip
     made = rounds_from([{key: each[key] for key in each if key not in KEYS} for each in rounds], _BACKEND)
     manifests = [cron_job(name, namespace, each, given) for each, given in zip(made, rounds, strict=True)]
     wanted = {each["metadata"]["name"] for each in manifests}

@@ -15,7 +15,8 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.judging.paths import i
 
 _OF_PLAYBOOKS = ("playbook", "tags", "limit", "extra_vars", "arguments")
 _OF_ROUNDS = (
-    *("name", "at", "command", "user", "description", "directory", "environment", "timeout", "timezone", "persistent"),
+    *("name", "at", "command", "user", "description", "directory", "environment", "environment_file"),
+    *("timeout", "timezone", "persistent"),
     *KEYS,
 )
 

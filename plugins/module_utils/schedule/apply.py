@@ -17,6 +17,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.files import lo
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import check_refusals, outcome
 from ansible_collections.runbook.ops.plugins.module_utils.common.redaction import redact_text
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.crontab import Entry, Problem
+from ansible_collections.runbook.ops.plugins.module_utils.schedule.environment_files import refused_files
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.lint import (
     clock_notes,
     lint_collisions,
@@ -88,9 +89,8 @@ def _schedule(
     if params["allow_duplicates"]:
         duplicates = {each.message for each in problems if each.code == "duplicate"}
         refused = [each for each in refused if each.reason not in duplicates]
-    plan = make_plan(
-        name, wanted, present, read_timers(wanted, params["timeout"]), [*refused, *missing_programs(rounds)]
-    )
+    refused += [*missing_programs(rounds), *refused_files(rounds, params["backend"])]
+    plan = make_plan(name, wanted, present, read_timers(wanted, params["timeout"]), refused)
     ours = {path: text for path, text in present.items() if marked_set(text) == name}
     if not plan.is_empty and not check_mode:
         apply_plan(plan, params["timeout"])

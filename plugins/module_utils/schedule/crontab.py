@@ -229,6 +229,8 @@ _WRAPPERS = (
     ),
     re.compile(r"^(?:/\S*\.lock|[0-9.]+[smhd]?|[-A-Za-z]+=\S*)\s+"),
     re.compile(r"^(?:\S*/)?(?:ba|da)?sh\s+(?=/)"),
+    # What reads the environment file of a round, see render.py.
+    re.compile(r"^/bin/sh\s+-c\s+'while IFS= read [^']*'\s+sh\s+/\S+\s+"),
 )
 _REDIRECTION = re.compile(r"\s*(?:\d?>{1,2}\s*\S+|\d?>&\d|<\s*\S+|\|\s*logger\b.*$)")
 

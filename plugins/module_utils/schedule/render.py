@@ -20,6 +20,11 @@ _WARNING = "# Written by Ansible: changes made here are lost."
 # Another run is still going on (EX_TEMPFAIL of sysexits.h).
 _BUSY = "75"
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
+# Reads the file whose name follows, as it stands: no shell expands what is in it. crontab.normalised() knows it.
+_READER = (
+    'while IFS= read -r _v || [ -n "$_v" ]; do case $_v in ""|"#"*|";"*) ;; *) export "$_v";; esac; done <"$1" '
+    '&& shift && exec "$@"'
+)
 JOURNAL, SYSLOG, MAIL = "journal", "syslog", "mail"
 
 
@@ -55,6 +60,8 @@ def cron_command(set_name: str, each: Round, *, log: str, locks: str) -> str:
         words += ["env"]
         words += [f"--chdir={each.directory}"] if each.directory else []
         words += [f"{key}={value}" for key, value in each.environment]
+    if each.environment_file:
+        words += ["/bin/sh", "-c", _READER, "sh", each.environment_file]
     line = shlex.join([*words, *each.command])
     if log == SYSLOG:
         line += f" 2>&1 | logger --tag {name}"
@@ -76,6 +83,8 @@ def unit_texts(set_name: str, each: Round) -> dict[str, str]:
     if each.directory:
         service.append(f"WorkingDirectory={_specifiers(each.directory)}")
     service += [f"Environment={_quoted(f'{key}={value}', dollars=False)}" for key, value in each.environment]
+    if each.environment_file:
+        service.append(f"EnvironmentFile={_specifiers(each.environment_file)}")
     service.append(f"ExecStart={' '.join(_quoted(word) for word in each.command)}")
     service.append(f"TimeoutStartSec={each.timeout_seconds or 'infinity'}")
     service.append(f"SyslogIdentifier={name}")

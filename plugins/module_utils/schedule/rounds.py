@@ -27,6 +27,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # cron's own limit of a line's command.
 MOST_CHARACTERS = 990
+# systemd takes more, such as patterns; cron's shell does not.
+_FILE = re.compile(r"/[\w@+=:,./-]+")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Round:
     timeout_seconds: int
     timezone: str
     persistent: bool
+    environment_file: str = ""
 
     @property
     def words(self) -> str:
@@ -85,6 +88,9 @@ def _round(each: Mapping[str, Any], place: str, backend: str) -> Round:
     directory, description = str(each.get("directory") or ""), str(each.get("description") or "")
     if directory and not directory.startswith("/"):
         raise InvalidOption(f"{place}.directory", directory, "an absolute path")
+    file = str(each.get("environment_file") or "")
+    if file and not _FILE.fullmatch(file):
+        raise InvalidOption(f"{place}.environment_file", file, "an absolute path without spaces and patterns")
     if _CONTROL.search(directory + description):
         raise InvalidOption(f"{place}.description", description, "one line")
     zone = str(each.get("timezone") or "")
@@ -107,4 +113,5 @@ def _round(each: Mapping[str, Any], place: str, backend: str) -> Round:
         timeout_seconds=parse_seconds(str(each["timeout"]), f"{place}.timeout") if each.get("timeout") else 0,
         timezone=zone,
         persistent=bool(each.get("persistent", True)),
+        environment_file=file,
     )

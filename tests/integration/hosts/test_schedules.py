@@ -27,6 +27,8 @@ MANUAL = """\
 # every night at four
 0 4 * * * psql -U postgres -d stockboom -f /path/to/cleanup.sql
 """
+# No shell may expand it.
+SECRET = "p%ss $(id) `id` $HOME #;&| *"
 BACKUP = "/path/to/stockboom/scripts/backup-postgres.sh"
 
 
@@ -98,13 +100,17 @@ def test_the_manuals_file_is_refused_by_cron_and_named_by_us(machine: Host) -> N
 
 
 def round_of(backend: str) -> dict[str, Any]:
-    script = f'echo "50% of $RUNBOOK, $(id -un), $(pwd)" >> /var/tmp/rounds-{backend}/ran; echo "a line of {backend}"'
+    script = (
+        f'echo "50% of $RUNBOOK, $(id -un), $(pwd), $PASSWORD" >> /var/tmp/rounds-{backend}/ran;'
+        f'echo "a line of {backend}"'
+    )
     return {
         "name": "minutely",
         "at": "* * * * *",
         "user": "daemon",
         "directory": f"/var/tmp/rounds-{backend}",
-        "environment": {"RUNBOOK": 'a "b" c%'},
+        "environment": {"RUNBOOK": 'a "b" c%', "PASSWORD": "of everybody"},
+        "environment_file": f"/etc/rounds-{backend}.env",
         "command": ["/bin/sh", "-c", script],
         "timeout": "5m",
     }
@@ -116,7 +122,10 @@ def test_ours_are_started_once_and_only_ours_are_removed(machine: Host) -> None:
     machine.shell(
         "mkdir -p /var/tmp/rounds-cron /var/tmp/rounds-systemd; chown daemon /var/tmp/rounds-*;"
         "echo '[Unit]' > /etc/systemd/system/runbook-bysystemd-foreign.service;"
-        "echo '# of somebody' > /etc/cron.d/runbook-taken"
+        "echo '# of somebody' > /etc/cron.d/runbook-taken;"
+        # The last line of one has no end. systemd reads its own as root, and cron's round as itself.
+        f"umask 077; cd /etc; printf '%s' '# a note\n\nPASSWORD={SECRET}' | tee rounds-cron.env > rounds-systemd.env;"
+        "chown daemon rounds-cron.env"
     )
     planned = {name: run_module(machine, "schedule", args, check_mode=True) for name, args in sets.items()}
     assert machine.status("test", "-e", "/etc/cron.d/runbook-bycron") == 1
@@ -125,6 +134,7 @@ def test_ours_are_started_once_and_only_ours_are_removed(machine: Host) -> None:
         assert result["changed"], result
         assert planned[name]["actions"] == result["actions"]
         assert planned[name]["diff"] == result["diff"]
+        assert SECRET not in repr([planned[name], result])
         assert result["problems"] == [] or {each["level"] for each in result["problems"]} == {"notice"}
         assert not run_module(machine, "schedule", sets[name])["changed"]
     for name in sets:
@@ -132,7 +142,7 @@ def test_ours_are_started_once_and_only_ours_are_removed(machine: Host) -> None:
             lambda name=name: machine.status("test", "-e", f"/var/tmp/rounds-{name}/ran") == 0, f"{name} starts it"
         )
         ran = machine.read(f"/var/tmp/rounds-{name}/ran").splitlines()
-        assert ran[0] == f'50% of a "b" c%, daemon, /var/tmp/rounds-{name}'
+        assert ran[0] == f'50% of a "b" c%, daemon, /var/tmp/rounds-{name}, {SECRET}'
         journal = f"journalctl --no-pager --output=cat --identifier=runbook-by{name}-minutely"
         eventually(
             lambda name=name, journal=journal: f"a line of {name}" in machine.shell(journal), "it is in the journal"
@@ -187,11 +197,25 @@ def test_what_would_not_run_or_does_harm_is_refused_as_a_whole(machine: Host) ->
         ({"name": "mine", "rounds": [good]}, "/etc/cron.d/runbook-mine: there is a file of that name"),
         ({"backend": "systemd", "rounds": [{**good, "command": ["no-such-program"]}]}, "systemd would not accept"),
     ]  # fmt: skip
+    # A file that everybody may read, or somebody else could change, or that does not say what it seems to.
+    for name, made, message in (
+        ("open", "chmod 0604 {0}", "/etc/open.env: others than its owner may read or change it (mode 0604)"),
+        ("grouped", "chmod 0660 {0}", "others than its owner may read or change it (mode 0660)"),
+        ("other", "chmod 0600 {0}; chown bin {0}", "it belongs neither to root nor to daemon"),
+        ("unread", "chmod 0600 {0}", "/etc/unread.env: daemon may not read it, and with backend=cron"),
+        ("exported", "echo 'export B=hunter2' > {0}; chmod 0640 {0}; chgrp daemon {0}", "line 1 is not NAME=value"),
+        ("none", "rm {0}", "/etc/none.env: the environment file of rounds of daemon is not there"),
+        ("dir", "rm {0}; mkdir {0}", "/etc/dir.env: the environment file is no file"),
+    ):
+        path = f"/etc/{name}.env"
+        machine.shell(f"echo A=hunter2 > {path}; " + made.format(path))
+        cases.append(({"rounds": [{**good, "user": "daemon", "environment_file": path}]}, message))
     try:
         for more, message in cases:
             result = run_module(machine, "schedule", {"name": "refused", **more})
             assert result.get("failed"), more
             assert message in result["msg"], result["msg"]
+            assert "hunter2" not in repr(result)
         reported = run_module(
             machine, "schedule", {"name": "mine", "rounds": [good], "on_refusal": "report"}, check_mode=True
         )
@@ -199,4 +223,4 @@ def test_what_would_not_run_or_does_harm_is_refused_as_a_whole(machine: Host) ->
         assert machine.shell("ls /etc/cron.d /etc/systemd/system | grep -c refused || true") == "0"
         assert machine.read("/etc/cron.d/runbook-mine") == "# by hand\n"
     finally:
-        machine.shell("crontab -r; rm /etc/cron.d/runbook-mine")
+        machine.shell("crontab -r; rm -r /etc/cron.d/runbook-mine /etc/*.env")

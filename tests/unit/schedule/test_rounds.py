@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.module_utils.schedule.crontab import parse_crontab
+from ansible_collections.runbook.ops.plugins.module_utils.schedule.crontab import normalised, parse_crontab
+from ansible_collections.runbook.ops.plugins.module_utils.schedule.environment_files import wrong_line
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.plan import make_plan
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.render import crontab_text, marked_set, unit_texts
 from ansible_collections.runbook.ops.plugins.module_utils.schedule.rounds import rounds_from, set_name
@@ -78,6 +79,11 @@ def test_units_are_what_they_say() -> None:
         ({"environment": {"a-b": "c"}}, "rounds[0].environment: 'a-b' is not accepted"),
         ({"directory": "srv"}, "rounds[0].directory: 'srv' is not accepted. Accepted: an absolute path."),
         ({"description": "a\nb"}, "rounds[0].description: "),
+        (
+            {"environment_file": "shop.env"},
+            "rounds[0].environment_file: 'shop.env' is not accepted. Accepted: an absolute",
+        ),
+        ({"environment_file": "/etc/*.env"}, "rounds[0].environment_file: '/etc/*.env' is not accepted"),
         ({"timezone": "Asia/Seul"}, "timezone: 'Asia/Seul' is not accepted"),
         (
             {"timezone": "Asia/Seoul"},
@@ -91,6 +97,36 @@ def test_what_cannot_be_a_round(more: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOption) as raised:
         rounds_from([{**ROUND, **more}], "cron")
     assert raised.value.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "by_cron", "by_systemd"),
+    [
+        ("# a note\n;another\n\nA=\nB_1=$(x) `y` $HOME #z=*\n", "", ""),
+        ("A=x", "", ""),
+        ("A=1\nexport B=s3cr3t", "line 2 is not NAME=value", "line 2 is not NAME=value"),
+        ("A-B=s3cr3t", "line 1 is not NAME=value", "line 1 is not NAME=value"),
+        (" A=1", "line 1 is not NAME=value", "line 1 is not NAME=value"),
+        ("A=s3cr3t\r\n", "line 1 is not NAME=value", "line 1 is not NAME=value"),
+        ('A="s3 cr3t"', "line 1 has a value with quotes, backslashes or spaces at its ends, which only systemd", ""),
+        ("A=s3cr3t ", "line 1 has a value with quotes", ""),
+    ],
+)
+def test_environment_files(text: str, by_cron: str, by_systemd: str) -> None:
+    for backend, expected in (("cron", by_cron), ("systemd", by_systemd)):
+        said = wrong_line(text, backend)
+        assert said.startswith(expected)
+        assert bool(said) == bool(expected)
+        assert "s3" not in said
+
+
+def test_a_command_with_an_environment_file_is_the_same_work() -> None:
+    (nightly,) = rounds_from([{**ROUND, "environment": {"A": "x%"}, "environment_file": "/etc/shop.env"}], "systemd")
+    text = crontab_text("shop", [nightly], log="journal", mail_to="", locks="/run/lock")
+    (entry,) = parse_crontab(text, "/etc/cron.d/runbook-shop", known_users=frozenset(("ops",))).entries
+    assert normalised(entry.command) == normalised(nightly.words)
+    service = unit_texts("shop", nightly)["runbook-shop-nightly.service"]
+    assert "Environment=A=x%%\nEnvironmentFile=/etc/shop.env\nExecStart=" in service
 
 
 def test_names_and_lengths() -> None:
