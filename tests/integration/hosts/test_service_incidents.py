@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,25 @@ def test_a_machine_that_is_down_is_the_finding_and_not_silence(tmp_path: Path) -
         assert {each.name for each in kept.iterdir()} == {
             "evidence-web1.json", "timeline-web1.json", "timeline-web1.md",
         }  # fmt: skip
+
+
+def test_who_has_no_services_is_not_blamed_while_others_have_some(tmp_path: Path) -> None:
+    """A machine, and the Compose project on it, are two hosts of one incident; one of them declares the services."""
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    services = [{"name": "no-such-unit", "kind": "unit"}]
+    hosts: dict[str, Any] = {"machine": {}, "project": {"runbook_services": services}}
+    inventory = {"all": {"vars": {"runbook_system": "shop"}}, "servers": {"hosts": hosts}}
+    inventory["all"]["vars"].update(here)
+    (tmp_path / "inventory.yml").write_text(json.dumps(inventory), encoding="utf-8")
+    arguments = ("-i", "inventory.yml", "runbook.ops.respond_incident", "-e", "incident=service_down")
+    found = {}
+    for targets in ("all", "machine"):
+        played = ansible_playbook(tmp_path, *arguments, "-e", f"targets={targets}", "-e", "report_fail_on=never")
+        assert played.returncode == 0, played.stdout
+        report = json.loads((tmp_path / "runbook-report-incident" / "findings.json").read_text(encoding="utf-8"))
+        found[targets] = {each["host"]: each["summary"] for each in report if each["severity"] == "critical"}
+    assert list(found["all"]) == ["project"]
+    assert found["machine"]["machine"].startswith("no service is declared for this host")
 
 
 def test_the_examples_of_the_readmes_run(fleet: Fleet, host: Host, tmp_path: Path) -> None:
