@@ -12,9 +12,10 @@ import contextlib
 import copy
 import json
 import os
+import time
 import traceback
 import warnings
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.masking import 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import (
     Attempt,
     ClusterError,
+    retry_seconds,
     silence_error,
     status_error,
     status_of,
@@ -55,6 +57,8 @@ except ImportError:
 
 
 _PAGE = 500
+# How often a listing that takes too long is begun.
+_LISTINGS = 2
 _CHUNK_BYTES = 64 * 1024
 _ADDRESS = "an address such as https://k8s.example.com:6443"
 # Under which name the API server keeps what was changed by us, in metadata.managedFields.
@@ -92,12 +96,12 @@ class Cluster:
         return bounded
 
     # --- reading
-    def read(self, kind: str, namespace: str | None, name: str) -> Document:
+    def read(self, kind: str | Kind, namespace: str | None, name: str) -> Document:
         """One object. C(kind) is a key of C(KINDS); the namespace of a kind of the whole cluster is ignored."""
-        found = KINDS[kind]
+        found = _kind_of(kind)
         return self._document(_attempt("get", found, namespace, name), "GET", found.path(namespace, name))
 
-    def find(self, kind: str, namespace: str | None, name: str) -> Document | None:
+    def find(self, kind: str | Kind, namespace: str | None, name: str) -> Document | None:
         """The same; None where there is no such object."""
         try:
             return self.read(kind, namespace, name)
@@ -115,13 +119,30 @@ class Cluster:
         field_selector: str | None = None,
         page_size: int | None = None,
     ) -> Iterator[Document]:
-        """Objects of a namespace or of all, page by page until the server says that there are no more."""
-        found = KINDS[kind]
+        """Objects of a namespace or of all, page by page until the server says that there are no more.
+
+        A listing may outlast the state of the cluster that it began with, which is kept for some minutes. It is begun
+        once more then, and what it has given already is left out.
+        """
+        found = _kind_of(kind)
         attempt = _attempt("list", found, namespace)
         query = {"limit": page_size or _PAGE, "labelSelector": label_selector, "fieldSelector": field_selector}
+        given: set[tuple[str, str]] = set()
+        begun = 1
         while True:
-            page = self._document(attempt, "GET", found.path(namespace), query)
-            yield from page.get("items") or ()
+            try:
+                page = self._document(attempt, "GET", found.path(namespace), query)
+            except ClusterError as error:
+                if error.kind != "gone" or "continue" not in query or begun == _LISTINGS:
+                    raise
+                begun += 1
+                del query["continue"]
+                continue
+            for each in page.get("items") or ():
+                place = (str(each["metadata"].get("namespace") or ""), str(each["metadata"]["name"]))
+                if begun == 1 or place not in given:
+                    yield each
+                given.add(place)
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return
@@ -132,15 +153,17 @@ class Cluster:
         return self._document(Attempt("get", path), "GET", path, query)
 
     # --- changing; with dry_run the server checks everything and stores nothing
-    def create(self, kind: str, namespace: str | None, body: Mapping[str, Any], *, dry_run: bool = False) -> Document:
+    def create(
+        self, kind: str | Kind, namespace: str | None, body: Mapping[str, Any], *, dry_run: bool = False
+    ) -> Document:
         """Create an object; one that exists already is a C(ClusterError) of kind C(conflict)."""
-        found = KINDS[kind]
+        found = _kind_of(kind)
         attempt = _attempt("create", found, namespace, (body.get("metadata") or {}).get("name"))
         return self._change(attempt, "POST", found.path(namespace), body, dry_run)
 
     def patch(
         self,
-        kind: str,
+        kind: str | Kind,
         namespace: str | None,
         name: str,
         body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
@@ -166,7 +189,7 @@ class Cluster:
             force: With C(apply), whether fields that others own are taken over.
 
         """
-        found = KINDS[kind]
+        found = _kind_of(kind)
         attempt = _attempt("patch", found, namespace, name, subresource)
         # Types that are no JSON by name are sent as they are.
         content: Any = json.dumps(body) if how == "apply" else body
@@ -177,7 +200,7 @@ class Cluster:
 
     def delete(
         self,
-        kind: str,
+        kind: str | Kind,
         namespace: str | None,
         name: str,
         *,
@@ -186,7 +209,7 @@ class Cluster:
         dry_run: bool = False,
     ) -> Document:
         """Delete one object; with C(uid) only that very one, another of the same name is a C(conflict)."""
-        found = KINDS[kind]
+        found = _kind_of(kind)
         body: Document = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid:
             body["preconditions"] = {"uid": uid}
@@ -233,27 +256,43 @@ class Cluster:
         content_type: str | None = None,
     ) -> Document:
         parameters = [(name, value) for name, value in (query or {}).items() if value not in (None, "")]
-        with self._translated(attempt):
-            # Not deserialized, so that the documents are the server's own, and no version of the library checks them.
-            response = self._requests.request(
-                method,
-                path,
-                body=body,
-                query_params=parameters,
-                content_type=content_type,
-                header_params={},
-                serialize=False,
-                _request_timeout=self._timeouts,
-            )
-            data = response.data
+
+        def ask() -> Any:
+            with self._translated(attempt):
+                # Not deserialized: the documents are the server's own, and no version of the library checks them.
+                return self._requests.request(
+                    method,
+                    path,
+                    body=body,
+                    query_params=parameters,
+                    content_type=content_type,
+                    header_params={},
+                    serialize=False,
+                    _request_timeout=self._timeouts,
+                ).data
+
         try:
-            document = json.loads(data)
+            document = json.loads(self._patiently(ask))
         except ValueError:
             document = None
         if not isinstance(document, dict):
             shown = f"{self.name} does not answer as an API server does. Correct host."
             raise ClusterError(shown, "other")
         return document
+
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        """What is answered; a server that has too much to do is asked again when it says so.
+
+        With status 429 nothing was begun, whatever was asked for. All that takes no longer than one answer may.
+        """
+        deadline = time.monotonic() + self._timeouts[1]
+        while True:
+            try:
+                return ask()
+            except ClusterError as error:
+                if error.retry_after is None or time.monotonic() + error.retry_after > deadline:
+                    raise
+                time.sleep(error.retry_after)
 
     @contextlib.contextmanager
     def _translated(self, attempt: Attempt) -> Iterator[None]:
@@ -267,9 +306,9 @@ class Cluster:
                 ) from None
             body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
             message, reason = status_of(self._clean(body))
-            raise status_error(
-                attempt, cluster=self.name, status=int(error.status), message=message, reason=reason
-            ) from None
+            failure = status_error(attempt, cluster=self.name, status=int(error.status), message=message, reason=reason)
+            failure.retry_after = retry_seconds(int(error.status), error.headers)
+            raise failure from None
         except HTTPError as error:
             cause = getattr(error, "reason", None) or error
             kinds = type(cause).__mro__ if isinstance(cause, Exception) else type(error).__mro__
@@ -279,6 +318,11 @@ class Cluster:
 
     def _clean(self, text: str) -> str:
         return mask_secrets(text, self._secrets)
+
+
+def _kind_of(kind: str | Kind) -> Kind:
+    """A key of C(KINDS), or a kind that was found at the server."""
+    return KINDS[kind] if isinstance(kind, str) else kind
 
 
 def _attempt(verb: str, kind: Kind, namespace: str | None, name: str | None = None, subresource: str = "") -> Attempt:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -43,6 +44,8 @@ class ClusterError(Unavailable):
         self.status = status
         # Kubernetes' own word, such as C(NotFound).
         self.reason = reason
+        # After how many seconds the server wants to be asked again; None where it does not say.
+        self.retry_after: Optional[float] = None
 
     @property
     def is_cluster_wide(self) -> bool:
@@ -59,6 +62,16 @@ def status_of(body: str) -> tuple[str, str]:
     if isinstance(document, dict):
         return _one_line(str(document.get("message") or "")), str(document.get("reason") or "")
     return _one_line(body)[:200], ""
+
+
+def retry_seconds(status: int, headers: Optional[Mapping[str, str]]) -> Optional[float]:
+    """After how many seconds a server that has too much to do wants to be asked again; None where it does not say.
+
+    https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
+    """
+    said = str((headers or {}).get("Retry-After") or "")
+    # A moment in words of HTTP, which API servers do not send.
+    return max(0.1, float(said)) if status == 429 and said.isdigit() else None
 
 
 def status_error(attempt: Attempt, *, cluster: str, status: int, message: str, reason: str) -> ClusterError:

@@ -6,6 +6,7 @@ import pytest
 
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import (
     Attempt,
+    retry_seconds,
     silence_error,
     status_error,
     status_of,
@@ -110,3 +111,21 @@ def test_what_concerns_the_whole_cluster() -> None:
 )
 def test_the_body_of_a_failure(body: str, expected: tuple[str, str]) -> None:
     assert status_of(body) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (429, {"Retry-After": "3"}, 3.0),
+        (429, {"Retry-After": "0"}, 0.1),
+        (429, {}, None),
+        (429, None, None),
+        (429, {"Retry-After": "Sat, 31 Jan 2026 08:00:00 GMT"}, None),
+        # Nobody knows how far it came.
+        (503, {"Retry-After": "3"}, None),
+    ],
+)
+def test_when_a_busy_server_wants_to_be_asked_again(
+    status: int, headers: dict[str, str] | None, seconds: float | None
+) -> None:
+    assert retry_seconds(status, headers) == seconds
