@@ -14,7 +14,6 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import pytest
 import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
-from lab.kubernetes.contract import IMAGE, KUBECONFIG
+from lab.kubernetes.contract import IMAGE, KUBECONFIG, Cluster
 from lab.kubernetes.hammer import Hammer
 from lab.play import ansible_playbook
 from lab.process import eventually
@@ -31,20 +30,8 @@ REVISION = "deployment.kubernetes.io/revision"
 HASH = "pod-template-hash"
 
 
-@dataclass
-class Place:
-    """A connection, and a namespace of the tests' own."""
-
-    connection: client.ApiClient
-    namespace: str
-
-    @property
-    def core(self) -> client.CoreV1Api:
-        return client.CoreV1Api(self.connection)
-
-    @property
-    def apps(self) -> client.AppsV1Api:
-        return client.AppsV1Api(self.connection)
+class Place(Cluster):
+    """What these tests do with their namespace."""
 
     def deploy(self, manifest: dict[str, Any]) -> str:
         self.apps.create_namespaced_deployment(self.namespace, manifest)

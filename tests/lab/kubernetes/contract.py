@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pytest
 from kubernetes import client, config
 
 from lab.kubernetes.api import KubernetesApi
+from lab.process import wait_until
 
 DEADLINE = 240
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -34,7 +34,7 @@ class Cluster:
 
     connection: client.ApiClient
     namespace: str
-    storage_class: str
+    storage_class: str = "standard"
 
     @property
     def core(self) -> client.CoreV1Api:
@@ -73,7 +73,7 @@ def opened(directory: Path) -> Iterator[Cluster]:
             found.core.delete_namespace(namespace)
         return
     with KubernetesApi(token="a token") as api:
-        found = Cluster(connect(api, directory), namespace, "standard")
+        found = Cluster(connect(api, directory), namespace)
         found.core.create_namespace(_named(namespace))
         client.StorageV1Api(found.connection).create_storage_class(storage("standard", grows=True))
         yield found
@@ -141,15 +141,9 @@ def refusal(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return status
 
 
-def until(condition: Callable[[], Any]) -> Any:
-    """What the condition returns when it is true at last."""
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"still {found!r} after {DEADLINE} s"
-        time.sleep(0.03)
+def until(condition: Callable[[], Any]) -> None:
+    """Wait until the condition is true, with a real cluster's patience."""
+    assert wait_until(lambda: bool(condition()), DEADLINE, pause=0.03), f"still {condition()!r} after {DEADLINE} s"
 
 
 def until_gone(read: Callable[..., Any], *args: Any) -> None:

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from lab.paths import REPOSITORY
 
 from ansible_collections.runbook.ops.plugins.doc_fragments.kubernetes import ModuleDocFragment
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
-from ansible_collections.runbook.ops.plugins.module_utils.common.guards import guard_argument_spec
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.options import kubernetes_argument_spec
-from ansible_collections.runbook.ops.plugins.modules import (
-    k8s_deployment_copy,
-    k8s_health_info,
-    k8s_image,
-    k8s_log_info,
-    k8s_maintenance,
-    k8s_park,
-    k8s_pod_cleanup,
-    k8s_rbac_info,
-    k8s_rollout,
-    k8s_rollout_info,
-    k8s_scale,
-    k8s_secret,
-    k8s_switch,
-    k8s_volume_claim,
-)
 
+# Every module of the folder, so that a new one cannot be forgotten.
+FOLDER = REPOSITORY / "plugins" / "modules"
+MODULES = sorted(path.stem for path in FOLDER.glob("k8s_*.py"))
 DOCUMENTED = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
 SPEC = kubernetes_argument_spec()
 
@@ -52,45 +40,32 @@ def test_secrets_are_marked() -> None:
     assert {name for name, option in SPEC.items() if option.get("no_log")} == {"api_key"}
 
 
-def documented_by(module: Any) -> dict[str, Any]:
-    """The module's own options, and those of the parts of the fragment that it names."""
-    documentation = yaml.safe_load(module.DOCUMENTATION)
+def documented_by(documentation: dict[str, Any]) -> dict[str, Any]:
+    """The module's own options, and those of the fragments that it names."""
     options: dict[str, Any] = {}
-    for name in documentation["extends_documentation_fragment"]:
-        if name.startswith("runbook.ops.kubernetes."):
-            part = getattr(ModuleDocFragment, name.rpartition(".")[2].upper())
-            options.update(yaml.safe_load(part)["options"])
+    for full in documentation["extends_documentation_fragment"]:
+        name, _dot, part = full.removeprefix("runbook.ops.").partition(".")
+        fragment = importlib.import_module(f"ansible_collections.runbook.ops.plugins.doc_fragments.{name}")
+        text = getattr(fragment.ModuleDocFragment, part.upper() or "DOCUMENTATION")
+        options.update(yaml.safe_load(text).get("options") or {})
     return {**options, **documentation["options"]}
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        k8s_deployment_copy,
-        k8s_health_info,
-        k8s_image,
-        k8s_log_info,
-        k8s_maintenance,
-        k8s_park,
-        k8s_pod_cleanup,
-        k8s_rbac_info,
-        k8s_rollout,
-        k8s_rollout_info,
-        k8s_scale,
-        k8s_secret,
-        k8s_switch,
-        k8s_volume_claim,
-    ],
-    ids=lambda module: module.__name__[-12:],
-)
-def test_modules_document_what_they_take(module: Any) -> None:
-    documented = documented_by(module)
-    shared = SPEC if "runbook.ops.guards" not in module.DOCUMENTATION else {**SPEC, **guard_argument_spec()}
-    own = {name: option for name, option in module.argument_spec().items() if name not in shared}
-    assert set(documented) == set(own)
-    for name, option in own.items():
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_document_what_they_take(name: str) -> None:
+    module = importlib.import_module(f"ansible_collections.runbook.ops.plugins.modules.{name}")
+    documented, spec = documented_by(yaml.safe_load(module.DOCUMENTATION)), module.argument_spec()
+    assert set(documented) == set(spec)
+    for each, option in spec.items():
         for key in ("type", "default", "choices", "required"):
-            assert documented[name].get(key) == option.get(key), (name, key)
+            assert documented[each].get(key) == option.get(key), (each, key)
+
+
+def test_the_action_group_has_all_that_ask_a_cluster() -> None:
+    runtime = yaml.safe_load((REPOSITORY / "meta" / "runtime.yml").read_text(encoding="utf-8"))
+    texts = {name: (FOLDER / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
+    asking = [name for name, text in texts.items() if "  - runbook.ops.kubernetes\n" in text]
+    assert [each for each in runtime["action_groups"]["k8s"] if isinstance(each, str)] == asking
 
 
 @pytest.mark.parametrize(
