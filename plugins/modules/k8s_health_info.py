@@ -737,6 +737,11 @@ autoscalers:
     is_saturated:
       description: Whether that is not enough.
       type: bool
+    is_held:
+      description:
+        - Whether its figures ask for more pods, and its own behavior forbids to add any (C(scaleUp.selectPolicy) is
+          C(Disabled)).
+      type: bool
     is_fixed:
       description: Whether fewest and most are the same, so that it scales nothing.
       type: bool
@@ -963,6 +968,10 @@ nodes:
     kubelet_version:
       description: The version of its kubelet.
       type: str
+    platform:
+      description: Its operating system and the architecture of its processor. V(null) when it does not say.
+      type: str
+      sample: linux/amd64
     allocatable_cpu_cores:
       description: Processors for pods.
       type: float

@@ -439,6 +439,17 @@ def test_metrics_in_quantities() -> None:
     assert found == {"name": "queue_length", "target": "30", "current": "45500m", "target_percent": 151.7}
 
 
+@pytest.mark.parametrize(
+    ("pods", "percent", "policy", "held"),
+    [(3, 96, "Disabled", True), (3, 96, "Max", False), (3, 50, "Disabled", False), (10, 96, "Disabled", False)],
+    ids=["held", "free", "idle", "at its ceiling"],
+)
+def test_an_autoscaler_that_may_not_grow(pods: int, percent: int, policy: str, held: bool) -> None:
+    document = scaler(pods, percent, true("ScalingActive"))
+    document["spec"]["behavior"] = {"scaleUp": {"selectPolicy": policy}}
+    assert autoscaler_facts(document, NOW)["is_held"] is held
+
+
 def test_figures_that_an_autoscaler_lacks() -> None:
     # Nobody has ever looked at it.
     assert autoscaler_facts(thing(spec={"maxReplicas": 3}, status=None), NOW)["is_blind"] is None

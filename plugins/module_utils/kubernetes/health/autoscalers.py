@@ -62,6 +62,8 @@ def autoscaler_facts(autoscaler: Document, now: dt.datetime) -> Facts:
         "desired_count": int(status.get("desiredReplicas") or 0),
         "is_at_ceiling": is_at_ceiling,
         "is_saturated": is_at_ceiling and (wants_more or is_above),
+        # More are needed, and its own behavior says never (scaleUp.selectPolicy).
+        "is_held": is_above and not is_at_ceiling and _may_not_grow(spec),
         "is_fixed": least == most,
         # Its workload was scaled to nothing, which switches it off.
         "is_disabled": is_disabled,
@@ -74,6 +76,10 @@ def autoscaler_facts(autoscaler: Document, now: dt.datetime) -> Facts:
         "highest_target_percent": max(shares, default=None),
         "metrics": metrics,
     }
+
+
+def _may_not_grow(spec: Mapping[str, Any]) -> bool:
+    return ((spec.get("behavior") or {}).get("scaleUp") or {}).get("selectPolicy") == "Disabled"
 
 
 def _hindrance(autoscaler: Document) -> Optional[Mapping[str, Any]]:
