@@ -61,9 +61,12 @@ options:
       - V(restarted) makes all pods anew. It changes something every time, unless O(restart_id) or
         O(unless_restarted_within) says when not.
       - V(undone) goes back to O(revision).
+      - V(kept) notes that an undo with O(soak) has proven itself. V(returned) takes such an undo back, to the revision
+        that ran before it, and does nothing where there is none, or where it was kept or something else was rolled out
+        since.
       - V(paused) keeps changes of a Deployment from being rolled out, V(resumed) lets them go on.
     type: str
-    choices: [restarted, undone, paused, resumed]
+    choices: [restarted, undone, kept, returned, paused, resumed]
     required: true
   restart_id:
     description:
@@ -89,10 +92,17 @@ options:
         without this confirmation there is none.
     type: bool
     default: false
+  soak:
+    description:
+      - Whether an undo is watched before it counts as proven, and remembers until then where it came from, for
+        O(state=returned). Say with O(state=kept) that it works.
+    type: bool
+    default: false
   gitops:
     description:
       - What happens to a workload that Argo CD or Flux puts back to what a Git repository says. V(refuse) changes
-        nothing, V(warn) does it and says so, V(ignore) does it. Not for a restart, whose annotation they leave alone.
+        nothing, V(warn) does it and says so, V(ignore) does it. Not for a restart and for V(kept), whose
+        annotations they leave alone.
     type: str
     choices: [refuse, warn, ignore]
     default: refuse
@@ -215,6 +225,10 @@ reverted:
   description: Whether what was done was taken back.
   returned: success, and in a failure
   type: bool
+soaking:
+  description: Whether an undo runs that has not been noted as proven.
+  returned: success, and in a failure
+  type: bool
 autoscaler:
   description: What scales the workload meanwhile. V(null) if nothing does, or if nothing was to be done.
   returned: success, and in a failure
@@ -258,22 +272,22 @@ actions:
   elements: dict
   contains:
     action:
-      description: V(restart), V(undo), V(pause), V(resume), V(delete_pod) or V(revert).
+      description: V(restart), V(undo), V(confirm), V(return), V(pause), V(resume), V(delete_pod) or V(revert).
       type: str
     object:
       description: The workload, or the pod.
       type: str
     from_revision:
-      description: The revision that is left, of V(undo).
+      description: The revision that is left, of V(undo) and V(return).
       type: int
     to_revision:
-      description: The revision that is gone back to, of V(undo).
+      description: The revision that is gone back to, of V(undo) and V(return).
       type: int
     from_images:
-      description: The images that are left, by container, of V(undo).
+      description: The images that are left, by container, of V(undo) and V(return).
       type: dict
     to_images:
-      description: The images that are gone back to, by container, of V(undo).
+      description: The images that are gone back to, by container, of V(undo) and V(return).
       type: dict
     reason:
       description: Why, of V(delete_pod).

@@ -12,10 +12,14 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, Refused, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, check_refusals, outcome
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.held_back import (
+    partly_held_back,
+    why_nothing_changes,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.images import (
     CHANGE,
     DONE,
@@ -148,14 +152,20 @@ class _Change:
                 refusal, warnings = ownership_verdict(document, step.shown, self.params["gitops"])
                 self.notes += warnings
                 refused += [refusal] if refusal else []
-                if (document.get("spec") or {}).get("paused") and self.params["wait"]:
-                    reason = "its rollouts are paused, so that the image would not be rolled out"
-                    refused.append(Refusal(step.shown, reason, "Resume it with runbook.ops.k8s_rollout."))
-        if refused:
-            first = refused[0]
-            others = f" ({len(refused) - 1} more in refused)" if len(refused) > 1 else ""
-            message = f"{first.object}: {first.reason}. {first.remedy} Nothing was changed.{others}"
-            raise Refused(message, **{**self._result(), "refused": [each.as_dict() for each in refused]})
+                refused += self._held_back(step, document) if self.params["wait"] else []
+        check_refusals({**self._result(), "refused": [each.as_dict() for each in refused]}, "fail")
+
+    def _held_back(self, step: Step, document: Document) -> list[Refusal]:
+        """Why the image would not be rolled out, so that waiting would prove nothing."""
+        if (document.get("spec") or {}).get("paused"):
+            reason = "its rollouts are paused, so that the image would not be rolled out"
+            return [Refusal(step.shown, reason, "Resume it with runbook.ops.k8s_rollout.")]
+        why = why_nothing_changes(step.kind, document)
+        if why:
+            return [Refusal(step.shown, f"{why[0]}, so that no pod would get the image", why[1])]
+        note = partly_held_back(step.kind, document, step.shown)
+        self.notes += [note] if note else []
+        return []
 
     def _of(self, *verdicts: str) -> list[Step]:
         return [step for step in self.steps if step.verdict in verdicts]

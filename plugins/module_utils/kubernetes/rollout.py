@@ -13,10 +13,11 @@ from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, Refused, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, check_refusals, outcome
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress, Stopped
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.held_back import partly_held_back
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history import (
     HOLDERS,
     Revision,
@@ -37,17 +38,20 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_opt
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_plan import (
     CHANGE,
+    KEPT,
     NOTHING,
     PAUSED,
     REFUSE,
     RESTARTED,
     RESUMED,
+    RETURNED,
     UNDONE,
     Plan,
     Wish,
     decided_on,
     plan_of,
     revert_of,
+    soaking,
     versioned,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pods import (
@@ -65,7 +69,16 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.workload im
 _LAST_LOOK_SECONDS = 10.0
 # While pods come and go, the status changes all the time; the decision does not depend on it.
 _PATCHES = 5
-_DOING = {RESTARTED: "restart", UNDONE: "undo", PAUSED: "pause", RESUMED: "resume"}
+_DOING = {
+    RESTARTED: "restart",
+    UNDONE: "undo",
+    KEPT: "confirmation",
+    RETURNED: "return",
+    PAUSED: "pause",
+    RESUMED: "resume",
+}
+# Nothing is rolled out by these, so that nothing is waited for.
+_AT_ONCE = (PAUSED, KEPT)
 
 
 class NotRolledOut(RunbookError):
@@ -92,6 +105,8 @@ def roll(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
         revision=params["revision"],
         schema_compatible=params["schema_compatible"],
         within_seconds=within_seconds(params),
+        soak=params["soak"],
+        waits=params["wait"],
     )
     progress = Progress(params["progress_path"])
     with progress.stoppable():
@@ -131,13 +146,12 @@ class _Run:
             self._persist(self._do, 0 if self.check_mode else self.params["wait_timeout"])
         except ClusterError as error:
             raise RunbookError(error.message, **(self._result() if self.before else {})) from None
-        refusal = self.plan.refusal
-        if refusal is not None:
-            message = f"{refusal.object}: {refusal.reason}. {refusal.remedy}"
-            raise Refused(message, **self._result([refusal]))
+        check_refusals(self._result([self.plan.refusal] if self.plan.refusal else []), "fail")
         if self.check_mode:
             return self._result()
-        if not self.params["wait"] or self.wish.state == PAUSED:
+        # Where there is nothing to return from, what runs may be what is to be gone back from.
+        is_idle = self.wish.state == RETURNED and self.plan.step == NOTHING
+        if not self.params["wait"] or self.wish.state in _AT_ONCE or is_idle:
             self.rollout = rollout_of(self.wish.kind, self.workload or {})
             return self._result()
         try:
@@ -183,16 +197,16 @@ class _Run:
         self._remove(in_the_way)
 
     def _decided(self, workload: Mapping[str, Any]) -> Plan:
-        plan = plan_of(self.wish, workload, self._revisions(workload) if self.wish.state == UNDONE else [])
+        plan = plan_of(self.wish, workload, self._revisions(workload) if self.wish.state in (UNDONE, RETURNED) else [])
         if plan.step != CHANGE:
             return plan
-        # Nothing of a restart is in a repository, or in a chart, so that nobody takes it back.
-        gitops = "ignore" if self.wish.state == RESTARTED else self.params["gitops"]
+        # Nothing of a restart or of a note is in a repository, or in a chart, so that nobody takes it back.
+        gitops = "ignore" if self.wish.state in (RESTARTED, KEPT) else self.params["gitops"]
         refusal, self.warnings = ownership_verdict(workload, self._named, gitops)
         if refusal is not None:
             return Plan(REFUSE, refusal=refusal, template=template_of(workload))
-        gap = gap_warning(self.wish, workload)
-        self.warnings += [gap] if gap else []
+        held_back = partly_held_back(self.wish.kind, workload, self._named) if self.wish.state not in _AT_ONCE else None
+        self.warnings += [each for each in (gap_warning(self.wish, workload), held_back) if each]
         self._look_at_autoscaler()
         return plan
 
@@ -245,7 +259,7 @@ class _Run:
         if found is None:
             return
         self.autoscaler = autoscaler_facts(found)
-        if is_at_ceiling(self.autoscaler) and self.wish.state != PAUSED:
+        if is_at_ceiling(self.autoscaler) and self.wish.state not in _AT_ONCE:
             self.warnings.append(
                 f"{self.autoscaler['name']} is at its ceiling of {self.autoscaler['max_replicas']}. While {self._named}"
                 " is rolled out, there are more pods than that, and with them more connections to databases."
@@ -345,6 +359,7 @@ class _Run:
             diff=diff_of(self.wish.state, before, self.plan.template, changed=self.changed),
             rollout=None if self.rollout is None else self.rollout.facts(),
             reverted=self.reverted,
+            soaking=bool(soaking(self.workload or before)),
             autoscaler=self.autoscaler,
             skipped_sections=self.skipped,
         )

@@ -24,7 +24,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting imp
     pod_wait_argument_spec,
 )
 
-_ONLY_WITH = {"restart_id": RESTARTED, "unless_restarted_within": RESTARTED, "revision": UNDONE}
+_ONLY_WITH = {"restart_id": RESTARTED, "unless_restarted_within": RESTARTED, "revision": UNDONE, "soak": UNDONE}
 
 
 def rollout_argument_spec() -> dict[str, dict[str, Any]]:
@@ -38,6 +38,7 @@ def rollout_argument_spec() -> dict[str, dict[str, Any]]:
         "unless_restarted_within": {"type": "str"},
         "revision": {"type": "int", "default": 0},
         "schema_compatible": {"type": "bool", "default": False},
+        "soak": {"type": "bool", "default": False},
         **gitops_argument_spec(),
         "on_failure": {"type": "str", "choices": ["revert", "keep"], "default": "revert"},
         "settle": {"type": "float", "default": 10},

@@ -17,6 +17,7 @@ from typing import Any, Optional
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.held_back import why_nothing_changes
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.history import (
     CHANGE_CAUSE,
     RESTARTED_AT,
@@ -36,7 +37,9 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.merge impor
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.moments import moment_of
 
 RESTARTED, UNDONE, PAUSED, RESUMED = "restarted", "undone", "paused", "resumed"
-STATES = (RESTARTED, UNDONE, PAUSED, RESUMED)
+# An undo that soaks has proven itself, or is taken back.
+KEPT, RETURNED = "kept", "returned"
+STATES = (RESTARTED, UNDONE, KEPT, RETURNED, PAUSED, RESUMED)
 CHANGE, NOTHING, REFUSE = "change", "nothing", "refuse"
 RESTART = f"{PREFIX}restart"
 UNDO = f"{PREFIX}undo"
@@ -54,6 +57,10 @@ class Wish:
     revision: int = 0
     schema_compatible: bool = False
     within_seconds: Optional[int] = None
+    # Whether an undo has to prove itself.
+    soak: bool = False
+    # Whether it is waited for, so that it has to come about by itself.
+    waits: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,15 @@ def plan_of(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revisio
         RunbookError: there is no such revision, or a memory of ours was edited.
 
     """
-    return {RESTARTED: _restart, UNDONE: _undo, PAUSED: _pause, RESUMED: _pause}[wish.state](wish, workload, revisions)
+    plans = {
+        RESTARTED: _restart,
+        UNDONE: _undo,
+        KEPT: _keep,
+        RETURNED: _return,
+        PAUSED: _pause,
+        RESUMED: _pause,
+    }
+    return plans[wish.state](wish, workload, revisions)
 
 
 def is_paused(workload: Mapping[str, Any]) -> bool:
@@ -106,9 +121,9 @@ def _restart(wish: Wish, workload: Mapping[str, Any], _revisions: Sequence[Revis
         return Plan(NOTHING, template=template)
     if is_paused(workload):
         return _refused(wish, workload, "it is paused, so that nothing would be restarted", "Resume it first.")
-    if ((workload.get("spec") or {}).get("updateStrategy") or {}).get("type") == "OnDelete":
-        reason = "its update strategy is OnDelete, so that nothing would be restarted"
-        return _refused(wish, workload, reason, "Delete its pods one by one, or set the strategy to RollingUpdate.")
+    why = why_nothing_changes(wish.kind, workload)
+    if why:
+        return _refused(wish, workload, f"{why[0]}, so that nothing would be restarted", why[1])
     at = iso(wish.now)
     if annotations.get(RESTARTED_AT) == at:
         # Two restarts within one second would be one.
@@ -157,6 +172,9 @@ def _undo(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revision]
         return Plan(NOTHING, template=template)
     if is_paused(workload):
         return _refused(wish, workload, "it is paused, so that an undo would not be rolled out", "Resume it first.")
+    why = why_nothing_changes(wish.kind, workload) if wish.waits else None
+    if why:
+        return _refused(wish, workload, f"{why[0]}, so that an undo would not be rolled out", why[1])
     if not wish.schema_compatible:
         reason = (
             f"nobody has said that revision {target.number} ({', '.join(images_of(target.template).values())}) works"
@@ -175,7 +193,11 @@ def _undo(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revision]
         "number": max(each.number for each in revisions) + 1,
         "from": current.name if current else None,
         "from_cause": (workload["metadata"].get("annotations") or {}).get(CHANGE_CAUSE),
+        **({"soaking": True} if wish.soak else {}),
     }
+    if wish.soak:
+        # One further back, before the first has proven itself: the way back is to what was there before both.
+        memory.update({key: value for key, value in soaking(workload).items() if key in ("from", "from_cause")})
     annotations = {**remembered(UNDO, memory), **_cause(workload, target.change_cause)}
     return Plan(
         CHANGE,
@@ -193,6 +215,45 @@ def _undo(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revision]
         },
         template=target.template,
     )
+
+
+def soaking(workload: Mapping[str, Any]) -> dict[str, Any]:
+    """What is remembered of an undo that runs and has not proven itself; empty where there is none."""
+    memory = memory_of(workload, UNDO) or {}
+    is_so = memory.get("soaking") is True and memory.get("template") == digest_of(template_of(workload))
+    return memory if is_so else {}
+
+
+def _keep(wish: Wish, workload: Mapping[str, Any], _revisions: Sequence[Revision]) -> Plan:
+    memory, template = soaking(workload), template_of(workload)
+    if not memory:
+        return Plan(NOTHING, template=template)
+    proven = {key: value for key, value in memory.items() if key != "soaking"}
+    action = {"action": "confirm", "object": named(wish, workload)}
+    return Plan(CHANGE, action, {"metadata": {"annotations": remembered(UNDO, proven)}}, template=template)
+
+
+def _return(wish: Wish, workload: Mapping[str, Any], revisions: Sequence[Revision]) -> Plan:
+    """Forward again; what has proven itself stays, and so does what somebody has changed since."""
+    template = template_of(workload)
+    if not soaking(workload):
+        return Plan(NOTHING, template=template)
+    if is_paused(workload):
+        return _refused(wish, workload, "it is paused, so that nothing would be rolled out", "Resume it first.")
+    plan = revert_of(wish, workload, revisions)
+    if isinstance(plan, str):
+        return _refused(wish, workload, plan, "Set the image that is meant to run, with runbook.ops.k8s_image.")
+    current = current_of(revisions)
+    back = next(each for each in revisions if each.template == plan.template)
+    action = {
+        "action": "return",
+        "object": named(wish, workload),
+        "from_revision": current.number if current else None,
+        "to_revision": back.number,
+        "from_images": images_of(template),
+        "to_images": images_of(plan.template),
+    }
+    return Plan(CHANGE, action, plan.patch, template=plan.template)
 
 
 def _is_undone(

@@ -16,6 +16,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.pod_state i
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_plan import (
     CHANGE,
     RESTARTED,
+    RETURNED,
     UNDO,
     UNDONE,
     Plan,
@@ -59,7 +60,7 @@ def gap_warning(wish: Wish, workload: Mapping[str, Any]) -> Optional[str]:
     spec, who = workload.get("spec") or {}, named(wish, workload)
     replicas = replicas_of(workload)
     strategy = spec.get("strategy") or {}
-    if wish.state not in (RESTARTED, UNDONE) or wish.kind == "daemonset" or not replicas:
+    if wish.state not in (RESTARTED, UNDONE, RETURNED) or wish.kind == "daemonset" or not replicas:
         return None
     if strategy.get("type") == "Recreate":
         return f"{who} has the strategy Recreate: nobody serves until its new pods are ready."

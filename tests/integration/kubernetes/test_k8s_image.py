@@ -251,3 +251,16 @@ def test_a_statefulset_goes_back_from_a_pod_that_never_is_ready(shop: Shop) -> N
     assert deleted == [f"Pod {shop.namespace}/store-1"]
     found = shop.api.get("StatefulSet", shop.namespace, "store")
     assert (images_in(found)["web"], found["status"]["readyReplicas"]) == (GOOD, 2)
+    # kubectl says "partitioned roll out complete" when not one pod has got the image; ours sets none.
+    for strategy, said in (
+        ({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}, "its partition of 2 keeps all of its 2 pods"),
+        ({"type": "OnDelete", "rollingUpdate": None}, "its update strategy is OnDelete, so that no pod would get"),
+    ):
+        shop.api.change("StatefulSet", shop.namespace, "store", {"spec": {"updateStrategy": strategy}})
+        refused = shop.set(BETTER, **available)
+        assert said in refused["msg"], refused["msg"]
+        assert images_in(shop.api.get("StatefulSet", shop.namespace, "store"))["web"] == GOOD
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
+    shop.api.change("StatefulSet", shop.namespace, "store", {"spec": {"updateStrategy": strategy}})
+    partly = shop.set(BETTER, **available, check_mode=True)
+    assert "has a partition of 1: its pod 0 stays as it is until that is lowered." in partly["notes"][0]

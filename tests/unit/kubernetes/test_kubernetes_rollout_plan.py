@@ -32,6 +32,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pla
     Wish,
     plan_of,
     revert_of,
+    soaking,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.rollout_pods import gap_warning
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.template_diff import template_diff
@@ -206,6 +207,31 @@ def test_an_undo_is_remembered_until_something_else_is_rolled_out() -> None:
     assert revert_of(wish("undone"), undone, []) == "the revision that it came from is gone"
 
 
+def test_an_undo_that_soaks_is_kept_or_returned() -> None:
+    bad = deployment("web:e", {"kubernetes.io/change-cause": "fifth", "team": "shop"})
+    revisions = revisions_of("deployment", bad, SETS)
+    undone = merged(bad, plan_of(wish("undone", schema_compatible=True, soak=True), bad, revisions).patch)
+    sets = [replica_set(6, "web:d", history="4"), *SETS[:2]]
+    found = revisions_of("deployment", undone, sets)
+    assert (bool(soaking(undone)), soaking(bad)) == (True, {})
+    back = plan_of(wish("returned"), undone, found)
+    assert (back.action["action"], back.action["from_revision"], back.action["to_revision"]) == ("return", 6, 5)
+    assert merged(undone, back.patch) == bad
+    # One further back before that has proven itself: the way back is to what was there before both.
+    further = merged(
+        undone, plan_of(wish("undone", revision=2, schema_compatible=True, soak=True), undone, found).patch
+    )
+    assert merged(further, plan_of(wish("returned"), further, found).patch) == bad
+    kept = merged(undone, plan_of(wish("kept"), undone, found).patch)
+    assert (kept["spec"], soaking(kept)) == (undone["spec"], {})
+    # What was kept stays, as well as what was never undone, and what was changed since.
+    changed = merged(undone, {"spec": {"template": template("web:g")}})
+    for each in (kept, bad, changed):
+        assert [plan_of(wish(state), each, found).step for state in ("kept", "returned")] == [NOTHING, NOTHING]
+    lost = plan_of(wish("returned"), undone, [])
+    assert lost.refusal is not None and lost.refusal.reason == "the revision that it came from is gone"
+
+
 def test_a_restart_is_remembered() -> None:
     found = deployment("web:e")
     restarted = merged(found, plan_of(wish("restarted"), found, []).patch)
@@ -282,6 +308,7 @@ def test_a_change_whose_answer_was_lost_is_made_once() -> None:
         ),
         ({"state": "undone", "revision": -1}, "revision: -1 is not accepted"),
         ({"state": "restarted", "revision": 3}, "revision: 3 is not accepted. Accepted: no value with state=restarted"),
+        ({"state": "restarted", "soak": True}, "soak: True is not accepted. Accepted: no value with state=restarted"),
         ({"state": "undone", "restart_id": "a"}, "restart_id: 'a' is not accepted"),
         ({"state": "restarted", "unless_restarted_within": "soon"}, "unless_restarted_within: 'soon'"),
         ({"state": "restarted", "wait_timeout": 0}, "wait_timeout: 0 is not accepted"),
