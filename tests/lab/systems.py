@@ -34,6 +34,8 @@ class System:
     servers: tuple[str, ...] = ("postgresql", "redis", "s3", "web")
     # Whether its queues are Bull's or BullMQ's.
     uses_node: bool = False
+    # Whether a PgBouncer is before its PostgreSQL.
+    uses_pgbouncer: bool = False
 
     def load(self) -> ModuleType:
         return importlib.import_module(self.module)
@@ -98,6 +100,7 @@ AUTOCLIP = System(
     postgresql_settings=SETTINGS,
     servers=("postgresql", "redis", "kubernetes"),
     uses_node=True,
+    uses_pgbouncer=True,
     hosts={
         "postgresql": "autoclip-postgres",
         "replica": "autoclip-postgres-replica",

@@ -24,6 +24,7 @@ from lab.installations import Installation, default_installation
 from lab.inventory import Variables, write_inventory
 from lab.kubernetes.running import KubernetesServer
 from lab.paths import shown
+from lab.pgbouncer import PgBouncer, pgbouncer_binary
 from lab.postgresql import PostgresServer, installation_of
 from lab.process import Identity
 from lab.progress import Progress
@@ -101,8 +102,10 @@ def check_prerequisites(options: Options) -> None:
     if absent:
         command = f"{sys.executable} -m pip install {' '.join(absent)}"
         missing.append(f"Python libraries are missing. Install them: {command}")
-    libraries = (node.installed,) if options.system.uses_node else ()
-    for check in (lambda: _installation(options), default_binary, *libraries):
+    checks: list[Callable[[], object]] = [lambda: _installation(options), default_binary]
+    checks += [node.installed] if options.system.uses_node else []
+    checks += [pgbouncer_binary] if options.system.uses_pgbouncer else []
+    for check in checks:
         try:
             check()
         except MissingServer as error:
@@ -306,7 +309,8 @@ class Lab:
             )
             self._sessions(server, login)
         self.summary["postgresql"] = f"{server.installation} on {server.host}:{server.port}"
-        self._postgresql_host("postgresql", server)
+        poolers = self._pgbouncer(server) if self.system.uses_pgbouncer else {}
+        self._postgresql_host("postgresql", server, **poolers)
         if "replica" in self.system.hosts:
             self._replica(server)
 
@@ -340,7 +344,7 @@ class Lab:
             found["postgresql_base_backup_repository"] = str(self.options.directory / "base-backups")
         return found
 
-    def _postgresql_host(self, part: str, server: PostgresServer) -> None:
+    def _postgresql_host(self, part: str, server: PostgresServer, **more: Any) -> None:
         self._host(
             part,
             postgresql_login_host=server.host,
@@ -352,6 +356,7 @@ class Lab:
             postgresql_admin_user=self.system.maintenance_role,
             postgresql_admin_password=self.passwords[self.system.maintenance_role],
             **self._recovery(server),
+            **more,
             # For a look around and for tests; no playbook uses these.
             lab_superuser=server.superuser,
             lab_superuser_password=server.password,
@@ -359,6 +364,36 @@ class Lab:
             lab_guest_user=self.system.guest_role,
             lab_guest_password=self.passwords.get(self.system.guest_role, ""),
         )
+
+    def _pgbouncer(self, server: PostgresServer) -> dict[str, Any]:
+        """A pooler before the server, with the clients of the scenario: the variables that lead to its console."""
+        role = self.system.application_role
+        pooler = PgBouncer(
+            server,
+            **self._fill("pooler_options"),
+            users={role: self.passwords[role]},
+            **self._common("pgbouncer"),
+        )
+        with self.progress.step("PgBouncer") as words:
+            self._launch("pgbouncer", pooler)
+            words.append(f"on port {pooler.port}")
+        login = {**pooler.login(self.system.database), "login_user": role, "login_password": self.passwords[role]}
+        holder = SessionsProcess(
+            "clients",
+            f"{self.system.module}:hold_clients",
+            self._taken("hold_clients", login=login),
+            **self._common("clients"),
+        )
+        self._launch("clients", holder)
+        self.summary["pgbouncer"] = f"{pooler.host}:{pooler.port}"
+        console = pooler.console()
+        return {
+            "postgresql_pgbouncers": [
+                {"name": "pgbouncer", "login_host": pooler.host, "login_port": pooler.port, "ssl_mode": "disable"}
+            ],
+            "postgresql_pgbouncer_login_user": console["login_user"],
+            "postgresql_pgbouncer_login_password": console["login_password"],
+        }
 
     def _replica(self, primary: PostgresServer) -> None:
         """A streaming standby of the populated primary."""

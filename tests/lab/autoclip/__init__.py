@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from lab.autoclip.pooler import hold_clients, pooler_options
 from lab.autoclip.redis_data import populate_redis
 from lab.databases import populate_for_lab
 from lab.postgresql import PostgresServer
 
-__all__ = ["populate_postgresql", "populate_redis"]
+__all__ = ["hold_clients", "pooler_options", "populate_postgresql", "populate_redis"]
 
 
 def populate_postgresql(server: PostgresServer, now: datetime | None = None) -> str:

@@ -9,6 +9,16 @@ from lab.planted import Condition, condition
 ROWS: list[Condition] = [
     condition("content_success", "Yesterday in Seoul, 94 of 100 contents succeeded", "business.content_success"),
 ]
+POOLER: list[Condition] = [
+    condition(
+        "pooler_waiting", "Idle clients keep all connections of the pool, others wait", "pgbouncer.waiting",
+        "pgbouncer autoclip/autoclip_app",
+    ),
+    condition(
+        "pooler_full", "The pool is full while the server has connections left", "pgbouncer.pool_full",
+        "pgbouncer autoclip/autoclip_app",
+    ),
+]  # fmt: skip
 REDIS: list[Condition] = [
     condition("eviction", "volatile-lru beside queues, as the service comes", "redis.eviction_risk"),
     condition(
@@ -45,7 +55,7 @@ CLUSTER: list[Condition] = [
         "autoclip/autoclip-api",
     ),
 ]
-CONDITIONS = [*ROWS, *REDIS, *CLUSTER]
+CONDITIONS = [*ROWS, *POOLER, *REDIS, *CLUSTER]
 
 # Planted beside them: traps, which must give no finding of their own, and faults that other playbooks look for.
 TRAPS = {
