@@ -75,6 +75,13 @@ options:
         them. What was remembered is not changed by it.
     type: dict
     default: {}
+  purpose:
+    description:
+      - For what the workloads are parked, a word that is remembered with the rest. With O(state=running) only what was
+        parked for it comes back, and what was stopped before, for something else, stays as it is.
+      - What is parked for something else, and runs again in part, is refused.
+      - Without it everything comes back.
+    type: str
   wait:
     description:
       - Whether to wait until the pods and the running jobs of CronJobs are gone, or until the pods are ready.
@@ -229,6 +236,7 @@ def argument_spec() -> dict[str, Any]:
         "state": {"type": "str", "choices": list(STATES), "default": "parked"},
         "stage": {"type": "str", "default": "100%"},
         "replicas": {"type": "dict", "default": {}},
+        "purpose": {"type": "str"},
         **gitops_argument_spec(),
         **wait_argument_spec(),
     }

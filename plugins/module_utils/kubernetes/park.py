@@ -166,9 +166,11 @@ class _Parking:
     def _plan(self, writer: Writer) -> Plan:
         # The order of parking can be told from it, also when it is decided on anew.
         now = self.moments.setdefault(writer.target, datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+        purpose = str(self.params["purpose"] or "")
         if self.parks:
-            return plan_park(writer, now)
-        return plan_unpark(writer, self.stage, now, named=self.named.get(writer.target), waits=self.params["wait"])
+            return plan_park(writer, now, purpose)
+        named = self.named.get(writer.target)
+        return plan_unpark(writer, self.stage, now, named=named, waits=self.params["wait"], purpose=purpose)
 
     def _refusals(self) -> list[Refusal]:
         found = [plan.refusal for plan in self.plans if plan.refusal]

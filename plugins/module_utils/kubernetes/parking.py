@@ -138,20 +138,30 @@ class Plan:
         return {each.key: each.figures for each in steps}
 
 
-def plan_park(writer: Writer, now: str) -> Plan:
-    """Stop a workload. One that remembers something already keeps that, whatever it runs now."""
+def plan_park(writer: Writer, now: str, purpose: str = "") -> Plan:
+    """Stop a workload. One that remembers something already keeps that, whatever it runs now.
+
+    Args:
+        writer: What it is now.
+        now: The moment, for what is remembered.
+        purpose: For what it is stopped; who stopped it first keeps it.
+
+    """
     known = writer.memory
     if writer.is_stopped and known is not None:
         return Plan(tuple(_paused(writer, now)))
+    if known is not None and purpose and _is_of_another(known, purpose):
+        return Plan(refusal=_coming_back(writer))
+    why = {"purpose": purpose} if purpose else {}
     if writer.is_cronjob:
-        memory = known or {"at": now, "suspend": writer.is_suspended}
+        memory = known or {"at": now, "suspend": writer.is_suspended, **why}
         was = "suspended" if writer.is_suspended else "active"
         annotations = None if known else remembered(PARKED, memory)
         patch = merge_patch(writer.document, spec={"suspend": True}, annotations=annotations)
         figures = _figures(writer, memory, stopped=True)
         return Plan((Step(PARK, "cronjob", writer.target.name, patch, was, "suspended", figures),))
     # More than what is remembered is no stage of coming back: somebody has asked for it since.
-    memory = known or {"at": now, "replicas": 0}
+    memory = known or {"at": now, "replicas": 0, **why}
     memory = {**memory, "replicas": max(writer.replicas, memory["replicas"])}
     annotations = None if memory == known else remembered(PARKED, memory)
     patch = merge_patch(writer.document, spec={"replicas": 0}, annotations=annotations)
@@ -168,12 +178,28 @@ def plan_park(writer: Writer, now: str) -> Plan:
     return Plan((*_paused(writer, now), step), note=note)
 
 
+def _is_of_another(memory: Mapping[str, Any], purpose: str) -> bool:
+    return str(memory.get("purpose") or "") != purpose
+
+
+def _coming_back(writer: Writer) -> Refusal:
+    """It has a part of what it had, and stopping it for something else would forget how far it had come."""
+    namespace = str(writer.document["metadata"].get("namespace") or "")
+    return Refusal(
+        writer.target.shown(namespace),
+        "it was parked for something else, and is on its way back in stages",
+        "Bring it back to its end, or park it again, with k8s_park and without purpose; then run this again.",
+    )
+
+
 def _paused(writer: Writer, now: str) -> list[Step]:
     """An ordinary HorizontalPodAutoscaler is off while its workload has no replicas; others are told to be."""
     return [step for each in writer.autoscalers if each.kind != HPA or each.low == 0 for step in limited(each, 0, now)]
 
 
-def plan_unpark(writer: Writer, stage: Stage, now: str, *, named: Optional[int] = None, waits: bool = True) -> Plan:
+def plan_unpark(
+    writer: Writer, stage: Stage, now: str, *, named: Optional[int] = None, waits: bool = True, purpose: str = ""
+) -> Plan:
     """Bring a workload back, as far as a stage goes. Nothing is ever made less by it.
 
     Args:
@@ -182,8 +208,11 @@ def plan_unpark(writer: Writer, stage: Stage, now: str, *, named: Optional[int] 
         now: The moment, for what is remembered.
         named: The number for a workload without replicas that remembers none.
         waits: Whether the pods are waited for before the memory goes.
+        purpose: Only what was parked for this comes back, if it is given.
 
     """
+    if purpose and writer.is_stopped and (writer.memory is None or _is_of_another(writer.memory, purpose)):
+        return Plan(note=f"{writer.target.key} stays as it is: it was stopped before, for something else.")
     if writer.is_cronjob:
         return _resume(writer, stage)
     memory = writer.memory

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
 from ansible_collections.runbook.ops.plugins.module_utils.services.commands import Answer, ask
 from ansible_collections.runbook.ops.plugins.module_utils.services.model import (
     COMPOSE,
@@ -89,6 +90,15 @@ class Machine:
             facts["log"] = [line for each in logs for line in log_lines(f"{each.output}\n{each.words}", self._lines)]
             facts["log_reason"] = "" if facts["log"] else "the container has logged nothing"
         return facts
+
+    def running_containers(self, service: Service) -> tuple[str, ...]:
+        """The ids of the containers of a Compose service that run; raises RunbookError where Docker does not answer."""
+        labels = (f"project={service.project}", f"service={service.name}", "oneoff=False")
+        filters = [f"--filter=label={_LABEL}{each}" for each in labels]
+        answer = self.docker("ps", "--quiet", "--no-trunc", *filters)
+        if answer.code != 0:
+            raise RunbookError(f"Docker does not answer, so nothing is known of {service.label}: {answer.reason}.")
+        return tuple(answer.output.split())
 
     def _inspect(self, *filters: str) -> tuple[Answer, list[dict[str, Any]]]:
         options = [f"--filter={each}" for each in (*filters, f"label={_LABEL}oneoff=False")]

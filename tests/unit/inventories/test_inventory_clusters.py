@@ -75,11 +75,13 @@ def test_a_release_is_everybody_with_the_image() -> None:
 
 def test_everybody_who_writes_is_known() -> None:
     """Whoever writes to the database stops for a restore, and is in the namespace."""
-    writers = [each["name"] for each in variables("storebridge", "all", "recovery")["runbook_writers"]]
-    assert set(writers) == {each.name for each in CLUSTERS["storebridge"] if each.image == storebridge.IMAGE}
-    others = [each["name"] for each in variables("autoclip", "all", "recovery")["runbook_writers"]]
+    [writers] = variables("storebridge", "all", "recovery")["runbook_writers"]
+    assert set(writers["kubernetes"]["workloads"]) == {
+        each.name for each in CLUSTERS["storebridge"] if each.image == storebridge.IMAGE
+    }
+    argo, others = variables("autoclip", "all", "recovery")["runbook_writers"]
     using = {each.name for each in CLUSTERS["autoclip"] if "DB_PASSWORD" in str(each.env)}
-    assert set(others) - {"Argo CD"} == using
+    assert (argo["name"], set(others["kubernetes"]["workloads"])) == ("Argo CD", using)
 
 
 def test_every_worker_is_throttled_and_comes_back() -> None:

@@ -309,3 +309,22 @@ def test_the_autoscaler_that_keda_makes_is_not_counted_twice() -> None:
         Target("deployment", "web"), [made, other], [{**own, "spec": {"scaleTargetRef": {"name": "web"}}}]
     )
     assert [each.key for each in found] == ["scaledobject/web"]
+
+
+def test_what_was_stopped_for_something_else_stays_so() -> None:
+    ours, others = {"replicas": 4, "purpose": "restore"}, {"replicas": 4}
+    assert memories(plan_park(writer(4), NOW, "restore")) == [{"at": "", "purpose": "restore", "replicas": 4}]
+    assert told(plan_park(writer(0, others), NOW, "restore")) == []
+    assert told(plan_unpark(writer(0, ours), stage_of("100%"), NOW, purpose="restore")) == [
+        "unpark deployment: 0 replicas -> 4 replicas"
+    ]
+    for stopped in (writer(0, others), writer(0)):
+        plan = plan_unpark(stopped, stage_of("100%"), NOW, purpose="restore")
+        assert (told(plan), plan.refusal) == ([], None)
+        assert plan.note == "deployment/web stays as it is: it was stopped before, for something else."
+    # Without a purpose everything comes back.
+    assert told(plan_unpark(writer(0, ours), stage_of("100%"), NOW)) == ["unpark deployment: 0 replicas -> 4 replicas"]
+    # One of four runs again: parking it would forget how far it had come.
+    refused = plan_park(writer(1, others), NOW, "restore").refusal
+    assert refused is not None
+    assert refused.reason == "it was parked for something else, and is on its way back in stages"
