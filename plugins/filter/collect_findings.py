@@ -42,6 +42,19 @@ options:
   measured_at:
     description: The moment, for the findings this filter adds. By default now.
     type: str
+  purpose:
+    description:
+      - What should have been done on the hosts, such as V(to be backed up).
+      - Where no host has findings or changes of any role, not even empty ones, that gives one V(unknown) finding
+        C(playbook.not_configured).
+    type: str
+    default: ""
+    version_added: 0.7.0
+  needs:
+    description: What has to be configured for it, which becomes the remedy of that finding.
+    type: str
+    default: ""
+    version_added: 0.7.0
 """
 
 EXAMPLES = r"""
@@ -76,11 +89,22 @@ def collect_findings(
     pattern: str = PATTERN,
     system: str = "",
     measured_at: str | None = None,
+    purpose: str = "",
+    needs: str = "",
 ) -> list[dict[str, Any]]:
     """Collect findings; see DOCUMENTATION."""
     if not isinstance(domains, (list, tuple)) or not all(isinstance(each, str) for each in domains):
         raise InvalidOption("domains", domains, "a list of domains such as kubernetes")
-    return collect(hosts, names, domains=domains, pattern=pattern, system=system, measured_at=measured_at or None)
+    return collect(
+        hosts,
+        names,
+        domains=domains,
+        pattern=pattern,
+        system=system,
+        measured_at=measured_at or None,
+        purpose=purpose,
+        needs=needs,
+    )
 
 
 class FilterModule:

@@ -25,6 +25,9 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.judging.paths import i
 PATTERN = r"^(?!_)\w+_findings$"
 NOT_MEASURED = "host.not_measured"
 NOT_CONFIGURED = "not_configured"
+# What every role that did its work leaves behind, if only an empty list.
+_RESULT = re.compile(r"^(?!_|ansible_)\w+_(?:findings|changes)$")
+NOTHING_CONFIGURED = f"playbook.{NOT_CONFIGURED}"
 _SOURCE = "runbook.ops.collect_findings"
 
 
@@ -36,12 +39,16 @@ def collect(
     pattern: str = PATTERN,
     system: str = "",
     measured_at: str | None = None,
+    purpose: str = "",
+    needs: str = "",
 ) -> list[Finding]:
     """The findings of every named host in one list, worst first.
 
     C(hosts) is C(hostvars), or a list of variable mappings in the order of C(names). Only keys that match
     C(pattern) are read: each host variable is a template that is rendered when it is touched. A host
-    without findings, and a domain nobody was checked for, give an unknown finding each.
+    without findings, and a domain nobody was checked for, give an unknown finding each. C(purpose) says what should
+    have been done, and C(needs) what has to be configured for it: where no role left anything on any host, not even
+    empty findings or changes, that is one more unknown finding.
     """
     try:
         wanted = re.compile(pattern)
@@ -57,7 +64,30 @@ def collect(
             summary = "not measured: no check ran for this host"
             found = [_unknown(NOT_MEASURED, summary, name, system, moment)]
         collected += found
-    return sorted_findings(collected + _missing_domains(collected, domains, system, moment))
+    collected += _missing_domains(collected, domains, system, moment)
+    if purpose and not _has_result(hosts, [str(each) for each in names]):
+        collected.append(_nothing(purpose, needs, system, moment))
+    return sorted_findings(collected)
+
+
+def _has_result(hosts: object, names: list[str]) -> bool:
+    """Whether a role got as far as leaving its findings or changes on any host, even empty ones."""
+    return any(
+        isinstance(key, str) and _RESULT.search(key) for _name, variables in named(hosts, names) for key in variables
+    )
+
+
+def _nothing(purpose: str, needs: str, system: str, moment: str) -> Finding:
+    return finding(
+        NOTHING_CONFIGURED,
+        "unknown",
+        f"Nothing was configured {purpose}",
+        system=system,
+        remedy=f"{needs or 'Configure it in the inventory'}. Where a host failed before, its message says why.",
+        priority="P1",
+        source=_SOURCE,
+        measured_at=moment,
+    )
 
 
 def named(hosts: object, names: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:

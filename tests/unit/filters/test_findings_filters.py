@@ -370,6 +370,21 @@ def test_a_host_that_does_not_exist_was_not_measured():
     assert ids(collect_findings({"gone": StrictUndefined()}, ["gone"])) == [("host.not_measured", "gone", "unknown")]
 
 
+def test_collecting_says_when_nothing_was_configured():
+    def of(**more):
+        given = hosts(h1={"x_changes": [], "ansible_x_changes": [1], "_x_findings": []}, h2={"ansible_facts": {}})
+        return collect_findings(given, ["h2", "h3"], measured_at="2026-05-04T00:00:00Z", **more)
+
+    assert "playbook.not_configured" not in ids(of())
+    assert "playbook.not_configured" not in ids(
+        collect_findings(hosts(h1={"schedule_changes": []}), ["h1"], purpose="to be done")
+    )
+    found = next(each for each in of(purpose="to be backed up", needs="Name x") if each["host"] == "")
+    assert (found["id"], found["severity"], found["priority"]) == ("playbook.not_configured", "unknown", "P1")
+    assert found["summary"] == "Nothing was configured to be backed up"
+    assert found["remedy"] == "Name x. Where a host failed before, its message says why."
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
