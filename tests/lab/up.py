@@ -470,14 +470,17 @@ class Lab:
         with self.progress.step("buckets") as words:
             words.append(_described(self._fill("populate_s3", server=server, **self._database())) or "populated")
         self.summary["s3"] = server.endpoint_url
-        for part in ("images", "backups"):
-            self._host(
-                part,
-                aws_endpoint_url=server.endpoint_url,
-                aws_region=server.region,
-                aws_access_key=server.access_key,
-                aws_secret_key=server.secret_key,
-            )
+        for part in ("images", "backups", "content", "rds"):
+            if part in self.system.hosts:
+                # The same process plays Amazon's other services.
+                self._host(
+                    part,
+                    aws_endpoint_url=server.endpoint_url,
+                    aws_rds_endpoint_url=server.endpoint_url,
+                    aws_region=server.region,
+                    aws_access_key=server.access_key,
+                    aws_secret_key=server.secret_key,
+                )
 
     def _database(self) -> dict[str, Any]:
         """The populated PostgreSQL server, for a store whose backups are its dumps; waits for it only then."""
@@ -486,23 +489,30 @@ class Lab:
         return {"postgresql": self._populated.get()}
 
     def _web(self) -> None:
-        """The API, Loki, and the exporter that Prometheus scrapes."""
+        """The API, whatever else answers without a login, Loki, and the exporter that Prometheus scrapes."""
         module = self.system.module
         api = StubProcess(
             "api", f"{module}:http_routes", self._taken("http_routes"),
             token=self.token, open_paths=("/health",), **self._common("api"),
         )  # fmt: skip
-        loki = StubProcess("loki", f"{module}:loki_routes", self._taken("loki_routes"), **self._common("loki"))
         exporter = ExporterProcess(
             "exporter", f"{module}:metrics_text", self._taken("metrics_text"), **self._common("exporter")
         )
+        servers = [api, exporter]
+        if "loki" in self.system.hosts:
+            loki = StubProcess("loki", f"{module}:loki_routes", self._taken("loki_routes"), **self._common("loki"))
+            servers.append(loki)
         with self.progress.step("HTTP") as words:
-            for server in (api, loki, exporter):
+            for server in servers:
                 self._launch(server.label, server)
-            words.append(f"API on port {api.port}, Loki on port {loki.port}, metrics on port {exporter.port}")
-        self.summary["http"] = f"API {api.url}, Loki {loki.url}, metrics {exporter.url}/metrics"
+            words.append(", ".join(f"{server.label} on port {server.port}" for server in servers))
+        self.summary["http"] = ", ".join(f"{server.label} {server.url}" for server in servers)
         self._host("api", http_base_url=api.url, http_bearer_token=self.token)
-        self._host("loki", loki_url=loki.url)
+        for part in ("gemini", "elevenlabs"):
+            if part in self.system.hosts:
+                self._host(part, http_base_url=api.url)
+        if "loki" in self.system.hosts:
+            self._host("loki", loki_url=loki.url)
         self._prometheus(exporter)
 
     def _prometheus(self, exporter: StubProcess) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -219,6 +221,27 @@ def certificate(host: Host, days: int) -> None:
     )
 
 
+def answer(host: Host, unit: str, port: int, path: str) -> None:
+    """A service that answers on the machine itself, and nowhere else."""
+    server = f"/usr/bin/python3 -m http.server {port} --bind 127.0.0.1 --directory /srv/{unit}"
+    host.write(f"/etc/systemd/system/{unit}.service", f"[Service]\nExecStart={server}\n")
+    host.shell(f"mkdir -p /srv/{unit}; echo well >/srv/{unit}/{path}; systemctl daemon-reload; systemctl start {unit}")
+    host.shell(f"until ss -ltn | grep -q :{port}; do sleep 0.1; done")
+
+
+def old_dumps(place: Path) -> Path:
+    """Two nights' dumps, and then none."""
+    place.mkdir()
+    for days in (3, 4):
+        taken = datetime.now(SEOUL) - timedelta(days=days)
+        path = place / f"excelapp_rails_production_{taken:%Y%m%d_%H%M%S}.sql.gz"
+        rows = "".join(f"INSERT INTO users VALUES ({days}, {number});\n" for number in range(500))
+        dump = f"--\n-- PostgreSQL database dump\n--\n{rows}\n--\n-- PostgreSQL database dump complete\n--\n"
+        path.write_bytes(gzip.compress(dump.encode()))
+        os.utime(path, (taken.timestamp(), taken.timestamp()))
+    return place
+
+
 def test_excelapp(excelapp_server: PostgresServer, tmp_path: Path) -> None:
     login = excelapp_server.login(DATABASES["excelapp"].name, MONITOR, excelapp_server.password)
     database = {
@@ -230,12 +253,17 @@ def test_excelapp(excelapp_server: PostgresServer, tmp_path: Path) -> None:
     }
     with Fleet({"excelapp-vm": 12}) as fleet:
         host = fleet.first
-        host.write("/etc/systemd/system/excelapp-rails.service", "[Service]\nExecStart=/bin/sleep infinity\n")
-        host.shell("systemctl daemon-reload; systemctl start excelapp-rails")
+        answer(host, "excelapp-rails", 3000, "up")
+        answer(host, "formula-engine", 3002, "health")
         write_logs(host, degraded=False)
         certificate(host, 60)
         lab_inventory(
-            tmp_path / "lab", {"postgresql": {"excelapp-postgres": database}, "servers": {"excelapp-vm": machine(host)}}
+            tmp_path / "lab",
+            {
+                "postgresql": {"excelapp-postgres": database},
+                "servers": {"excelapp-vm": machine(host)},
+                "backups": {"excelapp-backups": {"check_backups_repository": str(old_dumps(tmp_path / "dumps"))}},
+            },
         )
         lab = Running(tmp_path / "lab", "degraded", {}, "excelapp")
         run = play(lab, "check_daily", "-e", "targets=machines", place=folder(tmp_path / "healthy"))
@@ -262,8 +290,12 @@ def test_excelapp(excelapp_server: PostgresServer, tmp_path: Path) -> None:
                     ("logs.entries", "rails: errors"),
                     ("logs.slow", "rails: rails"),
                     ("logs.failed_logins_address", "logins: 203.0.113.7"),
+                    # The FormulaEngine answers, so not everything is down.
+                    ("http.status", "up"),
                 )
             ],
+            ("excelapp-backups", "backup.newest_age", ""),
+            ("excelapp-backups", "backup.unverified", ""),
             ("excelapp-postgres", "queue.unconsumed", ""),
             ("excelapp-postgres", "queue.oldest", "excelapp_production_default"),
             ("excelapp-postgres", "queue.oldest", "excelapp_production_mailers"),

@@ -121,3 +121,22 @@ def test_rehearsed_by_its_own_inventory(excel: Excel) -> None:
     assert "Drill: rows_deleted" in (run.folder / "report.html").read_text(encoding="utf-8")
     assert excel.writer.failures == []
     assert "b@ckup" not in run.output
+
+
+def test_what_nobody_needs_goes_behind_the_proof(excel: Excel) -> None:
+    """Nobody deleted anything in the bucket; find -mtime +7 would delete the last good one after a week of failures."""
+    client = excel.store.client()
+
+    def dumps() -> list[str]:
+        found = client.list_objects_v2(Bucket=BUCKET, Prefix="database/").get("Contents", [])
+        return sorted(each["Key"] for each in found if each["Key"].endswith(".sql.gz"))
+
+    excel.play("backup_data", "-e", "confirm=excelapp")
+    good = dumps()
+    old = "database/excelapp_rails_production_20250103_020000.sql.gz"
+    client.copy_object(Bucket=BUCKET, Key=old, CopySource={"Bucket": BUCKET, "Key": good[-1]})
+    for arguments, left in ((("--check",), [old, *good]), ((), [old, *good]), (("-e", "confirm=excelapp"), good)):
+        run = excel.play("verify_backups", *arguments)
+        assert dumps() == left, run.output
+    [deleted] = [each for each in run.changes() if each["action"] == "backup" or "delete" in str(each)]
+    assert old.rpartition("/")[2] in str(deleted)

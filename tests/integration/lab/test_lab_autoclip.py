@@ -82,7 +82,10 @@ def test_the_replica_follows(running: Running) -> None:
 def test_a_worker_lives_where_all_is_well(tmp_path: Any) -> None:
     with running_lab("autoclip", "healthy", tmp_path / "lab") as lab:
         names = {member["name"] for member in lab.status()["members"]}
-        assert names == {"postgresql", "replica", "redis", "node", "kubernetes"}
+        assert names == {
+            *("postgresql", "replica", "redis", "node", "kubernetes"),
+            *("s3", "api", "exporter", "prometheus"),
+        }
         login = lab.hosts["autoclip-redis"]
         queue = NodeQueue(
             queues.LIBRARY, login["redis_login_port"], queues.CONTENT, password=login["redis_login_password"]

@@ -55,7 +55,11 @@ CLUSTER: list[Condition] = [
         "autoclip/autoclip-api",
     ),
 ]
-CONDITIONS = [*ROWS, *POOLER, *REDIS, *CLUSTER]
+AMAZON: list[Condition] = [
+    condition("no_versions", "Versioning was suspended", "object_store.versioning", "autoclip-content-prod"),
+    condition("old_snapshot", "The snapshots by hand ended thirty hours ago", "backup.rds_snapshot_age"),
+]
+CONDITIONS = [*ROWS, *POOLER, *REDIS, *CLUSTER, *AMAZON]
 
 # Planted beside them: traps, which must give no finding of their own, and faults that other playbooks look for.
 TRAPS = {

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 
+from lab.exposition import Sample, counted, page, past
 from lab.storebridge.generator import figures_of
 
 # Requests a second by status; 0.35 % of them end with a 5xx.
@@ -29,8 +30,6 @@ DOWN_JOB, DOWN_TARGET = "storebridge-worker", "127.0.0.1:1"
 HISTORY_DAYS = 15
 HISTORY_STEP = 600
 SAMPLES_A_DAY = 3
-
-Sample = tuple[str, dict[str, str], float]
 
 TYPES = {
     "http_requests": ("counter", "Requests by status."),
@@ -54,15 +53,15 @@ def samples(scenario: str, at: float) -> Iterator[tuple[str, list[Sample]]]:
     wave = math.sin(at / 86_400 * 2 * math.pi)
     yield (
         "http_requests",
-        [("http_requests_total", {"status": status}, _counted(rate * elapsed)) for status, rate in RATES.items()],
+        [("http_requests_total", {"status": status}, counted(rate * elapsed)) for status, rate in RATES.items()],
     )
     buckets: list[Sample] = [
-        ("http_request_duration_seconds_bucket", {"le": edge}, _counted(share * total))
+        ("http_request_duration_seconds_bucket", {"le": edge}, counted(share * total))
         for edge, share in BUCKETS.items()
     ]
     summed: list[Sample] = [
         ("http_request_duration_seconds_sum", {}, round(MEAN_SECONDS * total, 3)),
-        ("http_request_duration_seconds_count", {}, _counted(total)),
+        ("http_request_duration_seconds_count", {}, counted(total)),
     ]
     yield "http_request_duration_seconds", buckets + summed
     gauges: dict[str, list[tuple[dict[str, str], float]]] = {
@@ -78,21 +77,9 @@ def samples(scenario: str, at: float) -> Iterator[tuple[str, list[Sample]]]:
         yield name, [(name, labels, value) for labels, value in values]
 
 
-def _counted(value: float) -> float:
-    """A counter without steps: whole numbers would make a share of a few seconds jump."""
-    return round(value, 3)
-
-
 def metrics_text(scenario: str, at: float | None = None) -> str:
     """The exporter's page, in Prometheus' text format 0.0.4."""
-    lines = []
-    for family, members in samples(scenario, time.time() if at is None else at):
-        kind, words = TYPES[family]
-        # This format names a counter as its sample is named; OpenMetrics leaves the ending out.
-        name = f"{family}_total" if kind == "counter" else family
-        lines += [f"# HELP {name} {words}", f"# TYPE {name} {kind}"]
-        lines += [_line(*sample) for sample in members]
-    return "\n".join(lines) + "\n"
+    return page(samples(scenario, time.time() if at is None else at), TYPES)
 
 
 def metrics_history(scenario: str, now: datetime, labels: dict[str, str]) -> str:
@@ -103,31 +90,10 @@ def metrics_history(scenario: str, now: datetime, labels: dict[str, str]) -> str
         for day in range(HISTORY_DAYS, 0, -1)
         for place in range(SAMPLES_A_DAY - 1, -1, -1)
     ]
-    families: dict[str, dict[str, list[str]]] = {}
-    for at in moments:
-        for family, members in samples(scenario, at):
-            for name, own, value in members:
-                key = f"{name}{sorted(own.items())}"
-                line = f"{_line(name, {**own, **labels}, value)} {at:.0f}"
-                families.setdefault(family, {}).setdefault(key, []).append(line)
-    lines: list[str] = []
-    for family, series in families.items():
-        lines.append(f"# TYPE {family} {TYPES[family][0]}")
-        for each in series.values():
-            lines += each
-    return "\n".join([*lines, "# EOF"]) + "\n"
+    return past(lambda at: samples(scenario, at), TYPES, moments, labels)
 
 
 def scrape_targets(scenario: str, exporter: str) -> dict[str, list[str]]:
     """What Prometheus watches; in the degraded scenario a worker's exporter does not answer."""
     targets = {"storebridge": [exporter]}
     return {**targets, DOWN_JOB: [DOWN_TARGET]} if scenario == "degraded" else targets
-
-
-def _line(name: str, labels: dict[str, str], value: float) -> str:
-    inside = ",".join(f'{key}="{text}"' for key, text in labels.items())
-    return f"{name}{{{inside}}} {_number(value)}" if inside else f"{name} {_number(value)}"
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(value)
