@@ -19,6 +19,8 @@ from lab.users import give, ordinary_account, scratch_directory
 from lab.writer import Writer
 
 SYSTEM, HOST, BUCKET = "excelapp", "excelapp-postgres", "excelapp-backups"
+# The machine with the files of users is another test's.
+TARGETS = ("-e", f"targets={HOST}")
 USAGE = "INSERT INTO public.visits (number) VALUES (%(number)s)"
 VISITS = """
 CREATE TABLE public.visits (number bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp());
@@ -99,7 +101,7 @@ def excel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Excel]:
 
 
 def test_rehearsed_by_its_own_inventory(excel: Excel) -> None:
-    excel.play("backup_data", "-e", "confirm=excelapp")
+    excel.play("backup_data", *TARGETS, "-e", "confirm=excelapp")
     keys = [
         entry["Key"] for entry in excel.store.client().list_objects_v2(Bucket=BUCKET, Prefix="database/")["Contents"]
     ]
@@ -131,7 +133,7 @@ def test_what_nobody_needs_goes_behind_the_proof(excel: Excel) -> None:
         found = client.list_objects_v2(Bucket=BUCKET, Prefix="database/").get("Contents", [])
         return sorted(each["Key"] for each in found if each["Key"].endswith(".sql.gz"))
 
-    excel.play("backup_data", "-e", "confirm=excelapp")
+    excel.play("backup_data", *TARGETS, "-e", "confirm=excelapp")
     good = dumps()
     old = "database/excelapp_rails_production_20250103_020000.sql.gz"
     client.copy_object(Bucket=BUCKET, Key=old, CopySource={"Bucket": BUCKET, "Key": good[-1]})

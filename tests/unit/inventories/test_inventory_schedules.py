@@ -106,6 +106,8 @@ def test_the_rounds_can_be_written(system: str) -> None:
         "directory": schedules.get("schedule_directory", ""),
         "timeout": schedules["schedule_timeout"],
         "timezone": schedules["schedule_timezone"],
+        "environment": schedules.get("schedule_variables", {}),
+        "environment_file": schedules.get("schedule_environment_file", ""),
     }
     job = schedules.get("schedule_kubernetes_job", {})
     made = playbook_rounds(
