@@ -136,15 +136,31 @@ def _of_host(
 
 
 def _missing_domains(collected: list[Finding], domains: Sequence[str], system: str, moment: str) -> list[Finding]:
-    seen = {str(each["id"]).split(".", 1)[0] for each in collected}
+    seen = {str(each["id"]).split(".", 1)[0] for each in collected if each["id"] != NOT_MEASURED}
+    # A name that is mistyped is seen beside those that are not.
+    remedy = (
+        "No check of this kind ran. See whether targets, --limit or --tags left it out; then put a host into its "
+        "group, or correct the name where it is expected (runbook_capabilities). "
+        f"Checked: {', '.join(sorted(seen)) or 'nothing'}."
+    )
     return [
-        _unknown(f"{domain}.{NOT_CONFIGURED}", f"{domain}: not configured", "", system, moment)
+        _unknown(f"{domain}.{NOT_CONFIGURED}", f"{domain}: not configured", "", system, moment, remedy=remedy)
         for domain in domains
         if domain not in seen
     ]
 
 
-def _unknown(rule_id: str, summary: str, host: str, system: str, moment: str, name: str = "") -> Finding:
+def _unknown(
+    rule_id: str, summary: str, host: str, system: str, moment: str, name: str = "", remedy: str = ""
+) -> Finding:
     return finding(
-        rule_id, "unknown", summary, system=system, host=host, object=name, source=_SOURCE, measured_at=moment
+        rule_id,
+        "unknown",
+        summary,
+        system=system,
+        host=host,
+        object=name,
+        remedy=remedy,
+        source=_SOURCE,
+        measured_at=moment,
     )

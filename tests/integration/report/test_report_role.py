@@ -148,7 +148,11 @@ def test_files_table_and_history(tmp_path: Path, play: Player) -> None:
     # The facts were found under the module that the findings name.
     assert "health.connections" in page
 
-    assert (report / "report.md").read_text(encoding="utf-8").startswith("# StoreBridge daily check\n")
+    assert (
+        (report / "report.md")
+        .read_text(encoding="utf-8")
+        .startswith("# StoreBridge daily check, Fri 17 Oct 2025, 09:00 KST\n")
+    )
     (kept,) = (tmp_path / "history").iterdir()
     assert kept.name == "findings-20251017T000004Z.json"
     assert set(json.loads(kept.read_text(encoding="utf-8"))[0]) == {"id", "host", "object", "value", "unit", "severity"}
@@ -252,6 +256,16 @@ def test_what_must_be_there_is_missed(tmp_path: Path, play: Player) -> None:
     findings = json.loads((tmp_path / "report" / "findings.json").read_text(encoding="utf-8"))
     missed = [(finding["id"], finding["host"]) for finding in findings if finding["severity"] == "unknown"]
     assert missed == [("postgresql.not_configured", ""), ("host.not_measured", "never-visited")]
+
+
+def test_a_round_that_visited_nobody_is_no_success(tmp_path: Path, play: Player) -> None:
+    """A mistyped pattern or tag leaves nothing to judge, and a scheduler would take that for a good day."""
+    playbook = write_project(tmp_path, {}, report_expected=["http"], report_formats=[])
+    run = play(playbook, "-e", "targets=shop-dbb report_fail_on=critical", "--tags", "mornng,all")
+    assert run.returncode == 2
+    assert "Nothing was measured. Look at what the run was limited to (targets=shop-dbb, --limit, --tags" in run.output
+    assert "Checked: nothing." in " ".join(run.output.split())
+    assert play(playbook, "-e", "report_fail_on=never").returncode == 0
 
 
 def test_a_host_that_was_measured_but_not_judged_is_missed(tmp_path: Path, play: Player) -> None:

@@ -341,7 +341,8 @@ def test_collecting_names_domains_nobody_was_checked_for():
         "unit": None,
         "threshold": None,
         "summary": "kubernetes: not configured",
-        "remedy": "",
+        "remedy": "No check of this kind ran. See whether targets, --limit or --tags left it out; then put a host into "
+        "its group, or correct the name where it is expected (runbook_capabilities). Checked: a.",
         "priority": None,
         "source": "runbook.ops.collect_findings",
         "measured_at": AT,
