@@ -139,7 +139,7 @@ EXAMPLES = r"""
     that:
       - wanted.images[0].exists is true
       - wanted.images[0].missing_platforms == []
-    fail_msg: "{{ wanted.images[0].reason }}"
+    fail_msg: "{{ wanted.images[0].image }}: {{ wanted.images[0].reason }}"
 
 - name: Show the image by its digest, which is the same one tomorrow
   ansible.builtin.debug:
