@@ -97,7 +97,13 @@ def test_every_module_of_a_connection_is_in_its_action_group() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted([*REPOSITORY.glob("roles/*/defaults/main.yml"), *REPOSITORY.glob("inventories/*/*_vars/*/*.yml")]),
+    sorted(
+        [
+            *REPOSITORY.glob("roles/*/defaults/main.yml"),
+            *REPOSITORY.glob("roles/incident_response/files/incidents/*.yml"),
+            *REPOSITORY.glob("inventories/*/*_vars/*/*.yml"),
+        ]
+    ),
     ids=lambda path: str(path.relative_to(REPOSITORY)),
 )
 def test_remedies_name_playbooks_that_exist(path: Path) -> None:
