@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal
@@ -37,7 +37,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class ObjectPlan:
-    """One object: how it stands, and what is done. C(body) is the new object, or the merge patch."""
+    """One object: how it stands, and what is done. C(body) is the new object, or the merge patch to it."""
 
     manifest: Document
     state: str
@@ -72,31 +72,42 @@ def plan_object(manifest: Document, found: Optional[Mapping[str, Any]], policy: 
         if refusal:
             return ObjectPlan(manifest, MISSING, refusal=refusal)
         return ObjectPlan(manifest, MISSING, CREATE, manifest, warnings=tuple(warnings))
-    live = {**found, "apiVersion": manifest["apiVersion"], "kind": manifest["kind"]}
-    patch = difference(comparable(_as_manifest(live)), comparable(manifest))
+    live = typed(found, manifest)
+    patch = difference(comparable(live), comparable(manifest))
     if not patch:
         return ObjectPlan(manifest, SAME)
-    fields = tuple(_paths(patch))[:_MOST_FIELDS]
+    fields = fields_of(patch)
+    metadata = {**(patch.get("metadata") or {}), "resourceVersion": found["metadata"].get("resourceVersion")}
+    body = {**patch, "metadata": metadata}
     is_secret = manifest["kind"] == SECRET
     if (policy.secrets if is_secret else policy.existing) == "keep":
         kept = "it may have been changed on purpose since (secrets)" if is_secret else "it is there (existing)"
-        return ObjectPlan(manifest, DIFFERENT, fields=fields, kept=kept)
+        return ObjectPlan(manifest, DIFFERENT, body=body, fields=fields, kept=kept)
     refusal, warnings = _owned(manifest, live, policy)
     if refusal:
-        return ObjectPlan(manifest, DIFFERENT, fields=fields, refusal=refusal)
-    metadata = {**(patch.get("metadata") or {}), "resourceVersion": found["metadata"].get("resourceVersion")}
-    body = {**patch, "metadata": metadata}
+        return ObjectPlan(manifest, DIFFERENT, body=body, fields=fields, refusal=refusal)
     return ObjectPlan(manifest, DIFFERENT, REPLACE, body, fields, warnings=tuple(warnings))
 
 
-def _as_manifest(live: Document) -> Document:
-    metadata = {key: value for key, value in live["metadata"].items() if key != "ownerReferences"}
-    free = {**live, "metadata": metadata}
-    return free if left_out(free) else manifest_of(free, secrets=KEEP)
+def typed(found: Mapping[str, Any], manifest: Mapping[str, Any]) -> Document:
+    """An object as the server has it, which in lists does not say what it is."""
+    return {**found, "apiVersion": manifest["apiVersion"], "kind": manifest["kind"]}
 
 
-def comparable(manifest: Document) -> Document:
-    """Without what differs between two clusters and nobody wants: the volume that a claim was bound to."""
+def seen_by_the_server(plan: ObjectPlan, found: Mapping[str, Any], foreseen: Mapping[str, Any]) -> ObjectPlan:
+    """The plan of an object that differs, once the server has said what would come of it.
+
+    Fields that a backup of an older server lacks get their defaults again: then nothing would change.
+    """
+    patch = difference(comparable(typed(found, plan.manifest)), comparable(typed(foreseen, plan.manifest)))
+    return replace(plan, fields=fields_of(patch)) if patch else ObjectPlan(plan.manifest, SAME)
+
+
+def comparable(document: Document) -> Document:
+    """As a manifest, without what differs between clusters and nobody wants: the volume of a claim."""
+    metadata = {key: value for key, value in document["metadata"].items() if key != "ownerReferences"}
+    free = {**document, "metadata": metadata}
+    manifest = free if left_out(free) else manifest_of(free, secrets=KEEP)
     if manifest["kind"] != "PersistentVolumeClaim":
         return manifest
     spec = {key: value for key, value in (manifest.get("spec") or {}).items() if key != "volumeName"}
@@ -112,6 +123,11 @@ def _owned(manifest: Document, document: Mapping[str, Any], policy: Policy) -> t
         why = reason or f"{writer} writes it"
         return Refusal(label, f"{why}, and would undo this", "Let that make it, and look at what it says."), []
     return ownership_verdict(document, label, policy.gitops)
+
+
+def fields_of(patch: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields that a patch is about, and never a value."""
+    return tuple(_paths(patch))[:_MOST_FIELDS]
 
 
 def _paths(patch: Mapping[str, Any], above: str = "") -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.backup.encryption import (
@@ -23,6 +24,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import 
     check_refusals,
     outcome,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.common.present import present
 from ansible_collections.runbook.ops.plugins.module_utils.common.progress import Progress
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
@@ -38,9 +40,13 @@ from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.objects_pla
     Policy,
     missing_secrets,
     plan_object,
+    seen_by_the_server,
 )
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.persistence import anew
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.waiting import gitops_argument_spec
 
+# https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#side-effects
+_NO_REHEARSAL = "does not support dry run"
 CHOICES = ("keep", "replace")
 _BY_NAME = {(kind.api_version, kind.name): kind for kind in KINDS.values()}
 
@@ -131,7 +137,7 @@ class _Run:
         before = _counts(plans)
         if self.check_mode:
             return self._result(plans, due, before, None, needs)
-        self._apply(due)
+        self._apply(due, policy)
         after = _counts([self._plan(each, policy) for each in documents])
         return self._result(plans, due, before, after, needs)
 
@@ -143,11 +149,24 @@ class _Run:
             what = f"{manifest['kind']} of {manifest['apiVersion']}"
             remedy = "Install what brings the kind, such as its operator, and run this again."
             return replace(bare, refusal=Refusal(bare.shown, f"the cluster does not know {what}", remedy))
-        plan = plan_object(manifest, self._found(kind, manifest), policy)
+        found = self._found(kind, manifest)
+        plan = plan_object(manifest, found, policy)
+        if found is not None and plan.state == DIFFERENT:
+            plan = self._asked(plan, kind, found)
         self.warnings += [each for each in plan.warnings if each not in self.warnings]
         if plan.action == CREATE and manifest["kind"] == "PersistentVolumeClaim":
             return self._with_volume(plan)
         return plan
+
+    def _asked(self, plan: ObjectPlan, kind: Kind, found: Document) -> ObjectPlan:
+        try:
+            foreseen = self._written(kind, plan, dry_run=True)
+        except ClusterError as error:
+            if error.is_cluster_wide:
+                raise
+            # Whether it may be changed is asked again, if it is to be.
+            return plan
+        return seen_by_the_server(plan, found, foreseen)
 
     def _with_volume(self, plan: ObjectPlan) -> ObjectPlan:
         """A claim that names a volume which is not there would wait for it for ever."""
@@ -214,41 +233,57 @@ class _Run:
         for each in plans:
             if each.manifest["kind"] != "Namespace" and _namespace(each.manifest) in new:
                 unknown += 1
-            elif self._sent(each, dry_run=True) is False:
+            elif not self._would_be_taken(each):
                 continue
             taken.append(each)
         if unknown:
             self.notes.append(f"{unknown} objects go into a new namespace, so that the server could not rehearse them.")
         return taken
 
-    def _sent(self, plan: ObjectPlan, *, dry_run: bool = False) -> bool:
-        """Send it to the server; False, and a refusal more, when it does not take it."""
-        kind = self._kind(plan.manifest)
-        assert kind is not None and plan.body is not None
-        metadata = plan.manifest["metadata"]
+    def _would_be_taken(self, plan: ObjectPlan) -> bool:
+        """Ask the server; False, and a refusal more, when it does not take it."""
         try:
-            if plan.action == CREATE:
-                self.cluster.create(kind, metadata.get("namespace"), plan.body, dry_run=dry_run)
-            else:
-                self.cluster.patch(kind, metadata.get("namespace"), metadata["name"], plan.body, dry_run=dry_run)
+            self._written(present(self._kind(plan.manifest), "the kind"), plan, dry_run=True)
         except ClusterError as error:
-            if error.is_cluster_wide:
-                error.details.setdefault("actions", list(self.done))
-                raise
-            if dry_run and "does not support dry run" in error.message:
+            if _NO_REHEARSAL in error.message:
                 return True
-            remedy = "Mend that, or delete the object if it cannot be changed, and run this again."
-            self.refused.append(Refusal(plan.shown, error.message.rstrip("."), remedy))
+            self._refuse(plan, error)
             return False
         return True
 
-    def _apply(self, due: Sequence[ObjectPlan]) -> None:
+    def _refuse(self, plan: ObjectPlan, error: ClusterError) -> None:
+        if error.is_cluster_wide:
+            error.details.setdefault("actions", list(self.done))
+            raise error
+        remedy = "Mend that, or delete the object if it cannot be changed, and run this again."
+        self.refused.append(Refusal(plan.shown, error.message.rstrip("."), remedy))
+
+    def _written(self, kind: Kind, plan: ObjectPlan, *, dry_run: bool) -> Document:
+        """What comes of it. A rehearsal leaves the version out: a status that is written meanwhile is no reason."""
+        metadata = plan.manifest["metadata"]
+        body = dict(plan.body or {})
+        if plan.state == MISSING:
+            return self.cluster.create(kind, metadata.get("namespace"), body, dry_run=dry_run)
+        if dry_run:
+            body["metadata"] = {key: value for key, value in body["metadata"].items() if key != "resourceVersion"}
+        return self.cluster.patch(kind, metadata.get("namespace"), metadata["name"], body, dry_run=dry_run)
+
+    def _apply(self, due: Sequence[ObjectPlan], policy: Policy) -> None:
         self.progress.phase("restore", total=len(due), unit="objects")
         for number, each in enumerate(due):
             self.progress.at(number, each.shown)
-            if self._sent(each):
-                self.done.append(each.as_action())
+            try:
+                anew(partial(self._restore, each.manifest, policy))
+            except ClusterError as error:
+                self._refuse(each, error)
         self.progress.at(len(due))
+
+    def _restore(self, manifest: Document, policy: Policy) -> None:
+        """Read and decide once more: controllers write to what comes back, and what it needs may be there by now."""
+        plan = self._plan(manifest, policy)
+        if plan.action:
+            self._written(present(self._kind(manifest), "the kind"), plan, dry_run=False)
+            self.done.append(plan.as_action())
 
     # --- telling
     def _result(
