@@ -7,6 +7,7 @@ import json
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import psycopg2.extras
 import pytest
 from lab.clients import PASSWORD, Clients, roles
+from lab.pgbouncer import STATS_PASSWORD, STATS_USER, PgBouncer
 from lab.play import ansible_playbook
 from lab.postgresql import PostgresServer
 
@@ -289,22 +291,45 @@ def test_a_leak_is_found_and_ended_and_the_pool_lives(clients: Clients, respond:
     assert (before["idle_in_transaction"] - after["idle_in_transaction"], before["used"] - after["used"]) == (2, 2)
 
 
-def test_limits_and_pools_are_named_as_causes(clients: Clients, respond: Respond) -> None:
+def test_limits_pools_and_who_waits_at_the_pooler_are_named_as_causes(clients: Clients, respond: Respond) -> None:
+    """ST-68: with a pooler the server has two sessions that idle; who waits is known to its console only."""
     clients.server.execute("ALTER ROLE other CONNECTION LIMIT 2")
-    try:
-        for number in range(2):
-            clients.idle(f"other {number}", user="other")
-        answer = respond(
-            login(clients), "-e", "incident=db_connections", expect=2,
-            incident_response_remedy_options=only(clients),
-            postgresql_pools=[{"application": "shop-web", "instances": 10, "pool_size": 20}],
-        )  # fmt: skip
-    finally:
-        clients.server.execute("ALTER ROLE other CONNECTION LIMIT -1")
+    waiting = {"incident.pooler_waiting": {"warning": "> 0 s", "critical": "> 0.001 s"}}
+    with PgBouncer(clients.server, users={"app": PASSWORD}) as pooler, ExitStack() as stack:
+        words = {"host": pooler.host, "port": pooler.port, "user": "app", "password": PASSWORD}
+        for asynchronous in (0, 0, 1, 1, 1):
+            client = psycopg2.connect(**words, dbname=clients.database, async_=asynchronous)
+            stack.enter_context(closing(client))
+            psycopg2.extras.wait_select(client)
+            client.cursor().execute("SELECT 1")
+        try:
+            for number in range(2):
+                clients.idle(f"other {number}", user="other")
+            answer = respond(
+                login(clients), "-e", "incident=db_connections", "-vvv", expect=2,
+                incident_response_remedy_options=only(clients),
+                incident_response_rule_overrides={**QUICK, **waiting},
+                postgresql_pools=[{"application": "shop-web", "instances": 10, "pool_size": 20}],
+                postgresql_pgbouncers=[{"name": "bouncer", "login_host": pooler.host, "login_port": pooler.port}],
+                postgresql_pgbouncer_login_user=STATS_USER, postgresql_pgbouncer_login_password=STATS_PASSWORD,
+            )  # fmt: skip
+        finally:
+            clients.server.execute("ALTER ROLE other CONNECTION LIMIT -1")
+        [shown] = [
+            line for line in pooler.ask("SHOW POOLS").splitlines() if line.startswith(f"{clients.database}|app|")
+        ]
     found = {each["id"]: each for each in answer.findings}
     assert (found["incident.limit"]["severity"], found["incident.limit"]["object"]) == ("critical", "other")
     assert found["incident.pools"]["severity"] == "critical"
     assert "All pools together may open 200 connections" in found["incident.pools"]["summary"]
+    assert found["incident.pooler_waiting"]["object"] == f"bouncer {clients.database}/app"
+    assert "3 clients wait" in found["incident.pooler_waiting"]["summary"]
+    [kept] = answer.read("evidence")["poolers"]
+    [pool] = kept["pooler"]["pools"]
+    assert [pool["clients_active"], pool["clients_waiting"]] == [int(each) for each in shown.split("|")[2:4]] == [2, 3]
+    assert answer.folder is not None
+    written = "".join(each.read_text(encoding="utf-8") for each in answer.folder.iterdir())
+    assert STATS_PASSWORD not in written + answer.output
 
 
 FULL = {"max_connections": 12, "superuser_reserved_connections": 3, "max_wal_senders": 0}
