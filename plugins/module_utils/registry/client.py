@@ -111,7 +111,7 @@ class Registries:
             advice = _advice(failure, reference.registry)
             # The next image of a registry that does not answer would wait as long once more.
             self._silent[reference.host] = NotKnown(
-                f"{reference.registry} cannot be asked: {failure.message}", advice, answered=False
+                f"{reference.registry} cannot be asked: {failure.message.rstrip('.')}", advice, answered=False
             )
             raise self._silent[reference.host] from None
 
@@ -174,7 +174,8 @@ class Registries:
         except InvalidOption:
             scheme = ""
         if not scheme or (scheme == "http" and reference.host not in self._insecure):
-            reason = f"{reference.registry} sends us for a token to {display_url(realm) or 'nowhere'!r}, which is no https address"
+            where = display_url(realm) or "nowhere"
+            reason = f"{reference.registry} sends us for a token to {where!r}, which is no https address"
             raise NotKnown(reason, "Correct the realm in the registry's configuration.", answered=True)
         asked = {"scope": challenge.parameters.get("scope") or f"repository:{reference.repository}:pull"}
         if challenge.parameters.get("service"):
@@ -182,7 +183,9 @@ class Registries:
         try:
             response = self._token(reference, realm, asked, login)
         except HttpFailure as failure:
-            reason = f"the server that gives tokens for {reference.registry} cannot be asked: {failure.message}"
+            reason = (
+                f"the server that gives tokens for {reference.registry} cannot be asked: {failure.message.rstrip('.')}"
+            )
             raise NotKnown(reason, "Ask from a host that reaches it.", answered=True) from None
         if response.status in (400, 401, 403):
             raise self.no_entry(reference, self.clean(parse_refusal(response.body).said) or said)
