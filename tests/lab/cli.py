@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start a system, fill it, and write an inventory for it")
     _add_where(up, required=True)
     up.add_argument("--scenario", choices=("healthy", "degraded"), default="degraded", help="default: %(default)s")
+    up.add_argument("--no-hints", action="store_true", help="do not say what could be done now")
     up.add_argument("--size", default="medium", type=_size, metavar="small|medium|large|N", help="default: %(default)s")
     up.add_argument("--seed", default=1, type=int, help="the same seed gives the same data; default: %(default)s")
     up.add_argument("--without", action="append", choices=OPTIONAL, default=[], help="leave a server out")
@@ -127,6 +128,8 @@ def _up(options: argparse.Namespace) -> int:
         raise LabError(f"{type(error).__name__}: {error} (--verbose shows where)") from error
     where = state.directory / "inventory"
     inventories = f"-i inventories/{state.system} -i {shown(where)}"
+    if options.no_hints:
+        return 0
     progress.line(f"\n  Check it    ansible-playbook runbook.ops.check_daily {inventories}")
     progress.line(f"  Stop it     python -m lab down {state.system} --directory {shown(state.directory)}")
     return 0
