@@ -232,7 +232,7 @@ def test_what_is_kept_too_long(empty: tuple[PostgresServer, str], run_module: Ru
     assert (jobs["severity"], jobs["value"], jobs["priority"]) == ("warning", 1, "P2")
     assert jobs["summary"] == "1 completed jobs are older than 90 days, the oldest 95d"
     assert (audit["severity"], audit["value"]) == ("warning", 1)
-    assert audit["remedy"] == "ansible-playbook runbook.ops.enforce_retention -i inventories/storebridge --check"
+    assert audit["remedy"] == "ansible-playbook runbook.ops.enforce_retention --check"
 
 
 def test_the_weekly_reasons(empty: tuple[PostgresServer, str], run_module: RunModule) -> None:
