@@ -259,4 +259,5 @@ _READY: Object = {
     "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
     "capacity": {"cpu": "4", "memory": "16Gi", "pods": "110"},
     "allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"},
+    "nodeInfo": {"kubeletVersion": "v1.33.4", "operatingSystem": "linux", "architecture": "amd64"},
 }

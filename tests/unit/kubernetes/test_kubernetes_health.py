@@ -511,6 +511,9 @@ def test_nodes() -> None:
     assert (found["is_ready"], found["is_joining"]) == (False, True)
     closed = node(true("Ready"), unschedulable=True, taints=[{"key": CLOSED, "timeAdded": ago(7200)}, {"key": "x"}])
     assert nodes_facts([closed], None, NOW)[0]["closed_seconds"] == 7200
+    closed["status"]["nodeInfo"] = {"operatingSystem": "linux", "architecture": "arm64"}
+    [told] = nodes_facts([closed], None, NOW)
+    assert (told["platform"], found["platform"]) == ("linux/arm64", None)
 
 
 CLOSED = "node.kubernetes.io/unschedulable"

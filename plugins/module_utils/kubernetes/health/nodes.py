@@ -49,7 +49,7 @@ def nodes_facts(nodes: Iterable[Document], pods: Optional[Pods], now: dt.datetim
 def _node(node: Document, pods: Optional[list[Seen]], now: dt.datetime) -> Facts:
     ready = condition(node, "Ready")
     spec, status = node.get("spec") or {}, node.get("status") or {}
-    allocatable = status.get("allocatable") or {}
+    allocatable, told = status.get("allocatable") or {}, status.get("nodeInfo") or {}
     pressures = [kind for kind in _PRESSURES if condition(node, kind).get("status") == "True"]
     reason = None
     if ready.get("status") != "True":
@@ -71,13 +71,18 @@ def _node(node: Document, pods: Optional[list[Seen]], now: dt.datetime) -> Facts
         "is_schedulable": not spec.get("unschedulable", False),
         "closed_seconds": age_seconds(closed, now) if spec.get("unschedulable") else None,
         "age_seconds": age,
-        "kubelet_version": (status.get("nodeInfo") or {}).get("kubeletVersion"),
+        "kubelet_version": told.get("kubeletVersion"),
+        "platform": f"{told['operatingSystem']}/{told['architecture']}" if _tells_platform(told) else None,
         "allocatable_cpu_cores": _amount(allocatable.get("cpu")),
         "allocatable_memory_bytes": _amount(allocatable.get("memory")),
         "allocatable_pods_count": _amount(allocatable.get("pods")),
         "pods_count": None if pods is None else len(pods),
         **_requested(allocatable, pods),
     }
+
+
+def _tells_platform(told: Document) -> bool:
+    return bool(told.get("operatingSystem") and told.get("architecture"))
 
 
 def _requested(allocatable: Mapping[str, Any], pods: Optional[list[Seen]]) -> Facts:
