@@ -36,6 +36,8 @@ FAST = {
     "deploy_kubernetes_wait_timeout": 240,
     "deploy_kubernetes_watch": "0.2s",
     "deploy_kubernetes_watch_interval": 0.2,
+    # There is no such registry.
+    "deploy_kubernetes_prove_image": False,
 }
 
 
@@ -98,6 +100,11 @@ class Stand:
 
     def side(self, name: str) -> str:
         return str(self.get(name, "Service", "web")["spec"]["selector"]["version"])
+
+    def serving(self, name: str) -> list[str]:
+        """The ReplicaSets that have pods."""
+        found = self.api.list("replicasets", f"{self.prefix}-{name}")
+        return [each["metadata"]["name"] for each in found if each["spec"]["replicas"]]
 
     def exists(self, name: str, what: str) -> bool:
         return self.api.exists("Deployment", f"{self.prefix}-{name}", what)
@@ -204,33 +211,41 @@ def test_releases_good_and_bad(stand: Stand) -> None:
 
 def test_going_back(stand: Stand) -> None:
     """Back to what works; not back to what does not; by revision; and not at all without a word about the schema."""
-    ready = {"image": BETTER, "schema_compatible": True}
+    ready, targets = {"image": BETTER, "schema_compatible": True}, "fine:worse:revision:barred"
     urls = [
         stand.add("fine", **ready),
         stand.add("worse", **ready),
         stand.add("revision", **ready, deploy_kubernetes_to_revision=1),
         stand.add("silent", image=BETTER),
+        stand.add("barred", **ready, deploy_kubernetes_to_revision=2),
     ]
     released = {"worse": [ERRORS, BETTER], "fine": [BETTER], "revision": [BETTER], "silent": [BETTER]}
+    released["barred"] = [ERRORS, BETTER]
     for name, images in released.items():
         for each in images:
             stand.release(name, each)
+    left = stand.serving("barred")
     with contextlib.ExitStack() as stack:
-        fine, _worse, revision, silent = [stack.enter_context(Hammer(url)) for url in urls]
+        fine, _worse, revision, silent, barred = [stack.enter_context(Hammer(url)) for url in urls]
         refused = stand.run("runbook.ops.rollback_app", "-e", "targets=silent")
-        played = stand.run("runbook.ops.rollback_app", "-e", "deploy_app_serial=3", "-e", "targets=fine:worse:revision")
-        for hammer in (fine, revision, silent):
+        played = stand.run("runbook.ops.rollback_app", "-e", "deploy_app_serial=4", "-e", f"targets={targets}")
+        for hammer in (fine, revision, silent, barred):
             hammer.more()
     assert played.returncode == 2, played.stdout
     assert refused.returncode == 2 and "Going back to older code takes back no migration." in refused.stdout
-    assert [stand.image(name) for name in released] == [BETTER, GOOD, GOOD, BETTER], played.stdout
+    assert [stand.image(name) for name in released] == [BETTER, GOOD, GOOD, BETTER, BETTER], played.stdout
     assert (fine.errors, revision.errors, silent.errors) == (0, 0, 0)
     findings, changes = stand.report("runbook-report-rollback")
     bad = {(each["host"], each["id"]): each["summary"] for each in findings if each["severity"] != "ok"}
     assert f"So {BETTER} serves again." in bad["worse", "deploy_kubernetes.failed"], bad
     assert ("worse", "deploy_kubernetes.not_back") not in bad
+    assert "So what ran before runs again." in bad["barred", "deploy_kubernetes.failed"]
+    # Users have met what does not work, and meet again the very pods' template that was there before.
+    assert (0 < barred.errors < sum(barred.statuses.values()), stand.serving("barred")) == (True, left)
     told = [(each["host"], each["action"]) for each in changes if each["status"] == "done"]
     assert told == [
+        ("barred", "undo"),
+        ("barred", "return"),
         ("fine", "return image"),
         ("revision", "undo"),
         ("worse", "return image"),
