@@ -83,7 +83,7 @@ def test_a_worker_lives_where_all_is_well(tmp_path: Any) -> None:
     with running_lab("autoclip", "healthy", tmp_path / "lab") as lab:
         names = {member["name"] for member in lab.status()["members"]}
         assert names == {
-            *("postgresql", "replica", "redis", "node", "kubernetes"),
+            *("postgresql", "replica", "redis", "node", "pgbouncer", "clients", "kubernetes"),
             *("s3", "api", "exporter", "prometheus"),
         }
         login = lab.hosts["autoclip-redis"]

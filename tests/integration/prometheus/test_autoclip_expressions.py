@@ -10,10 +10,9 @@ from lab.play import REPOSITORY
 from lab.promtool import rounded, sample, unit_test
 
 INVENTORY = REPOSITORY / "inventories" / "autoclip" / "group_vars" / "prometheus" / "check_metrics.yml"
-OURS = {
-    each["name"]: each["query"]
-    for each in yaml.safe_load(INVENTORY.read_text(encoding="utf-8"))["check_metrics_queries"]
-}
+CONTENT = yaml.safe_load(INVENTORY.read_text(encoding="utf-8"))
+OURS = {each["name"]: each["query"] for each in CONTENT["check_metrics_queries"]}
+WEEKLY = {each["name"]: each["query"] for each in CONTENT["review_weekly_metrics_queries"]}
 # As the manual has them (4.2).
 MANUAL_P95 = 'histogram_quantile(0.95, rate(http_request_duration_seconds_bucket{service="autoclip-api"}[5m]))'
 MANUAL_ERRORS = (
@@ -90,6 +89,18 @@ def test_contents(tmp_path: Path) -> None:
         OURS["content_ended"]: [sample("{}", "0")],
     }
     assert unit_test(tmp_path, idle, expected) == ""
+
+
+def test_the_week_by_the_sla(tmp_path: Path) -> None:
+    """Without a week before there is no change: no figure, and not zero."""
+    buckets = {f'http_request_duration_seconds_bucket{{{API},le="{edge}"}}': "0+10x20" for edge in ("0.5", "+Inf")}
+    expected = {
+        rounded(WEEKLY["error_percent_week"]): [sample("{}", "1")],
+        rounded(WEEKLY["latency_p95_week"]): [sample("{}", "0.475")],
+        WEEKLY["requests_change_percent"]: [],
+        WEEKLY["latency_change_percent"]: [],
+    }
+    assert unit_test(tmp_path, {**requests(s200="0+297x20", s500="0+3x20"), **buckets}, expected) == ""
 
 
 def test_the_exporter_of_the_lab_has_every_series() -> None:
