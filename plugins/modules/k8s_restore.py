@@ -82,8 +82,9 @@ options:
     choices: [keep, replace]
     default: keep
 notes:
-  - Needs the verb C(get) on every kind of the backup, C(create) or C(patch) on what is brought back, C(list) on
-    C(secrets), and C(get) on C(persistentvolumes) for claims.
+  - Needs the verbs C(get) on every kind of the backup, C(create) on what is missing, C(list) on C(secrets), C(get) on
+    C(persistentvolumes) for claims, and C(patch) on what is there and differs. Without the last, an object counts as
+    different that only lacks what the server would fill in.
   - A PersistentVolumeClaim whose volume is not there gets a new and empty one. Its data come from their own backup.
   - Whether the pods come up is not waited for. M(runbook.ops.k8s_health_info) says it.
 seealso:
@@ -176,6 +177,9 @@ missing_secrets:
       description: The workloads.
       type: list
       elements: str
+    reason:
+      description: Both in words.
+      type: str
 backup:
   description: The backup.
   returned: success

@@ -158,6 +158,11 @@ def missing_secrets(
                 users.add(shown(each))
                 keys.update([reference.key] if reference.key else [])
     return [
-        {"object": f"Secret {namespace}/{name}", "keys": sorted(keys), "needed_by": sorted(users)}
+        {
+            "object": f"Secret {namespace}/{name}",
+            "keys": sorted(keys),
+            "needed_by": sorted(users),
+            "reason": f"needed by {', '.join(sorted(users))}" + (f" (keys {', '.join(sorted(keys))})" if keys else ""),
+        }
         for (namespace, name), (keys, users) in sorted(needed.items())
     ]

@@ -29,6 +29,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.services.survey import
 STATES = ("parked", "running")
 _STOPPED = ("inactive", "failed")
 _PAUSE_SECONDS = 0.5
+_TIMES = 2
 
 
 class NotReached(RunbookError):
@@ -151,10 +152,18 @@ class _Run:
             raise NotReached(f"{service.label}: {verb} failed: {answer.reason.rstrip('.')}. By hand: {remedy}.{kept}")
 
     def _wait(self, service: Service, is_so: Callable[[Found], bool], what: str) -> None:
+        """Until it is so twice in a row: what ends at once has run for a moment, too."""
         deadline = self.clock() + self.wait_seconds
-        while not is_so(self._look(service)):
-            if self.clock() >= deadline:
-                raise NotReached(f"{service.label} {what} after {self.wait_seconds:g} seconds (wait_timeout).")
+        times = 0
+        while True:
+            times = times + 1 if is_so(self._look(service)) else 0
+            if times == _TIMES:
+                return
+            if not times and self.clock() >= deadline:
+                raise NotReached(
+                    f"{service.label} {what} after {self.wait_seconds:g} seconds (wait_timeout). What ran is still"
+                    " remembered: mend the cause and run the task again."
+                )
             time.sleep(_PAUSE_SECONDS)
 
     def _keep(self, parked: Parked) -> None:

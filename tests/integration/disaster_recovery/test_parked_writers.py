@@ -16,13 +16,16 @@ import pytest
 from kubernetes import client, config
 from lab.compose_project import ComposeProject
 from lab.kubernetes import KubernetesApi
+from lab.kubernetes.module_runs import run_here
 from lab.paths import REPOSITORY
 from lab.play import RoleRun, run_role
 from lab.postgresql import PostgresServer
 from lab.process import descendants, eventually
 from lab.restorable import LATER, PATTERN, Writer, make_shop
 
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.backup import take_backup
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.memory import PARKED
+from ansible_collections.runbook.ops.plugins.modules import k8s_backup
 
 pytestmark = pytest.mark.xdist_group("parked_writers")
 
@@ -262,3 +265,41 @@ def test_parked_for_a_restore_and_back_as_they_were(shop: Shop) -> None:
     eventually(lambda: shop.writer is not None and shop.writer is not writer, "the application writes again")
     assert json.loads(shop.parked.read_text()) == {"parked": {}}
     assert shop.server.password not in done.output + plan.output + refused.output
+
+
+def test_a_drill_brings_the_cluster_back_into_an_empty_one(shop: Shop, tmp_path: Path) -> None:
+    """Into a cluster and a server made for the occasion; nothing live is touched."""
+    objects = {"repository": str(tmp_path / "objects"), "name_pattern": "shop-objects-%Y%m%d-%H%M%S.yaml"}
+    login = {"kubeconfig": str(shop.cluster.kubeconfig)}
+    taken = run_here(take_backup, k8s_backup, {**objects, **login, "namespaces": [NAMESPACE]})
+    was = shop.cluster.state()
+    with KubernetesApi() as empty:
+        kubeconfig = empty.kubeconfig(tmp_path / "empty")
+        scenario = {
+            "summary": "The cluster is gone",
+            "cluster": {"host": "endpoint", "rehearse_in": {"kubeconfig": str(kubeconfig)}},
+            "mode": "fresh",
+            "rto": "4h",
+        }
+        run = run_role(
+            tmp_path,
+            "disaster_recovery",
+            {
+                **shop.variables(),
+                "kubernetes_backup_repository": objects["repository"],
+                "recovery_scenarios": {"cluster_gone": scenario},
+                "disaster_recovery_drill": True,
+                "disaster_recovery_directory": str(tmp_path / "records"),
+                "disaster_recovery_drill_options": {"bin_directory": str(shop.server.client("pg_restore").parent)},
+            },
+        )
+        [recovery] = run.facts["recoveries"]
+        assert (recovery["verdict"], recovery["failures"]) == ("recovered", []), run.output
+        phases = [each for each in recovery["phases"] if each["name"] == "cluster"]
+        assert [taken["backup"]["name"] in each["detail"] for each in phases] == [True, True]
+        deployments = {
+            each["metadata"]["name"]: each["spec"]["replicas"] for each in empty.list("Deployment", NAMESPACE)
+        }
+        assert deployments == was["replicas"]
+        assert empty.get("HorizontalPodAutoscaler", NAMESPACE, "web")["spec"]["maxReplicas"] == 6
+    assert (shop.cluster.state(), shop.container_runs()) == (was, True)

@@ -304,3 +304,41 @@ def test_the_examples_of_the_readmes_run(fleet: Fleet, host: Host, tmp_path: Pat
     assert gone.returncode == 0, gone.output
     assert host.shell("ls /etc/systemd/system | grep -c runbook || true") == "0"
     assert (gone.folder / "findings.json").exists()
+
+
+def test_parked_services_come_back_as_they_ran(host: Host) -> None:
+    """The manual starts everybody, also who was not running before."""
+    host.shell("systemctl stop backend")
+    services = [{"name": "shop"}, {"name": "backend"}]
+
+    def active() -> list[str]:
+        return host.shell("systemctl is-active shop backend || true").split()
+
+    foreseen = run_module(host, "service_park", {"services": services}, check_mode=True)
+    assert active() == ["active", "inactive"]
+    parked = run_module(host, "service_park", {"services": services}, diff=True)
+    assert parked["actions"] == foreseen["actions"]
+    assert parked["actions"] == [{"action": "park", "object": "shop.service", "from": "running", "to": "stopped"}]
+    assert (active(), parked["diff"]["after"]["shop.service"]["running"]) == (["inactive", "inactive"], False)
+    # A run that was killed before it stopped anything remembers as much, and parking once more forgets nothing.
+    again = run_module(host, "service_park", {"services": services})
+    assert (again["changed"], again["after"]["shop.service"]["remembered_running"]) == (False, True)
+    back = run_module(host, "service_park", {"services": services[::-1], "state": "running"})
+    assert [each["object"] for each in back["actions"]] == ["shop.service"]
+    assert active() == ["active", "inactive"]
+    assert run_module(host, "service_park", {"services": services, "state": "running"})["changed"] is False
+
+    missing = run_module(host, "service_park", {"services": [{"name": "shpo"}]})
+    assert (missing["failed"], missing["actions"]) == (True, [])
+    assert missing["msg"].startswith("shpo.service: ")
+    # What does not come up is said, and remembered until it is mended.
+    run_module(host, "service_park", {"services": [{"name": "shop"}]})
+    host.shell(
+        "mv /etc/systemd/system/shop.service /var/tmp/; printf '[Service]\\nExecStart=/bin/false\\n' "
+        "> /etc/systemd/system/shop.service; systemctl daemon-reload"
+    )
+    broken = run_module(host, "service_park", {"services": [{"name": "shop"}], "state": "running", "wait_timeout": 2})
+    host.shell("mv /var/tmp/shop.service /etc/systemd/system/; systemctl daemon-reload; systemctl reset-failed shop")
+    assert broken["failed"] is True
+    mended = run_module(host, "service_park", {"services": [{"name": "shop"}], "state": "running"})
+    assert (mended["changed"], active()[0]) == (True, "active")

@@ -231,7 +231,8 @@ def test_a_switch_that_fails_lets_nobody_write(
     assert failure["message"] == (
         f"The switch to {managed.target} failed (non-zero return code). api stay stopped: finish it by hand or take it "
         f"back, then start them. To take it back: aws rds start-db-instance --db-instance-identifier {managed.name}; "
-        f"run the commands that switch with {managed.describe()['Endpoint']['Address']}."
+        f"run the commands that switch with {managed.describe()['Endpoint']['Address']}. To start them: api: "
+        f"{' '.join(application.command('start', 'api'))}."
     )
 
 
