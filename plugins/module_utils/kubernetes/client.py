@@ -343,7 +343,9 @@ def connect(options: Mapping[str, Any], *, connections: int = 8) -> Cluster:
 
     """
     if IMPORT_ERROR is not None:
-        raise MissingLibrary(missing_required_lib("kubernetes"), exception=IMPORT_ERROR)
+        raise MissingLibrary(
+            missing_required_lib("kubernetes", reason="for clusters: pip install kubernetes"), exception=IMPORT_ERROR
+        )
     given = {name: value for name, value in options.items() if value not in (None, "")}
     _check(given)
     settings = client.Configuration()

@@ -393,7 +393,9 @@ def connect(options: Mapping[str, Any], *, connections: int = 8) -> Store:
 
     """
     if IMPORT_ERROR is not None:
-        raise MissingLibrary(missing_required_lib("boto3"), exception=IMPORT_ERROR)
+        raise MissingLibrary(
+            missing_required_lib("boto3", reason="for object stores: pip install boto3"), exception=IMPORT_ERROR
+        )
     given = {name: value for name, value in options.items() if value not in (None, "")}
     endpoint = given.get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     _check(given, endpoint)

@@ -48,7 +48,10 @@ STREAM_BYTES = 64 * 1024
 def require_library() -> None:
     """Raise MissingLibrary unless the redis client library can be imported."""
     if LIBRARY_TRACEBACK is not None:
-        raise MissingLibrary(missing_required_lib("redis>=5.0"), exception=LIBRARY_TRACEBACK)
+        raise MissingLibrary(
+            missing_required_lib("redis", reason="for Redis and its queues: pip install 'redis>=5.0'"),
+            exception=LIBRARY_TRACEBACK,
+        )
 
 
 class RedisClient:
