@@ -333,7 +333,9 @@ def open_connection(
 
     """
     if IMPORT_ERROR is not None:
-        raise MissingLibrary(missing_required_lib("psycopg2"), exception=IMPORT_ERROR)
+        raise MissingLibrary(
+            missing_required_lib("psycopg2", reason="for PostgreSQL: pip install psycopg2-binary"), exception=IMPORT_ERROR
+        )
     parameters = connection_parameters(options)
     server = _server_name(parameters)
     secrets = (parameters.get("password"), os.environ.get("PGPASSWORD"))
