@@ -12,6 +12,7 @@ import pytest
 import yaml
 from kubernetes import client, config
 from lab.kubernetes import KubernetesApi
+from lab.kubernetes.kubectl import kubectl
 from lab.kubernetes.module_runs import kill_module, run_here
 from lab.kubernetes.systems import storebridge
 from lab.paths import REPOSITORY
@@ -160,8 +161,25 @@ def test_what_is_there_stays_unless_it_is_told(shop: Cluster, empty: Cluster, tm
     ]
     assert [each["reason"] for each in told["refused"]] == ["Worker batch makes it, and would undo this"]
     assert empty.replicas() == {**WORKLOADS, "storebridge-worker-batch": 7}
-    # kubectl apply of the manual's file would have brought the old password back.
     assert empty.secret(secret, "database-password") == "rotated"
+
+    # The manual's file has the passwords for everybody to read; applied, it ends with errors about versions and uids of
+    # another cluster, and without them it brings the old password back.
+    exported = kubectl(shop.kubeconfig, "get", f"secret/{secret}", "-n", PLACE, "-o", "yaml")
+    theirs = yaml.safe_load(exported.stdout)
+    assert theirs["data"]["database-password"] in exported.stdout
+    file = tmp_path / "k8s-backup.yaml"
+    file.write_text(exported.stdout)
+    arguments = ("apply", "--validate=false", "-f", str(file))
+    assert kubectl(empty.kubeconfig, *arguments).returncode != 0
+    for field in ("uid", "resourceVersion"):
+        del theirs["metadata"][field]
+    file.write_text(yaml.safe_dump(theirs))
+    applied = kubectl(empty.kubeconfig, *arguments)
+    assert applied.returncode == 0, applied.stderr
+    assert empty.secret(secret, "database-password") == storebridge.SECRET_VALUES["database-password"]
+    empty.api.change("Secret", PLACE, secret, {"data": {"database-password": rotated}})
+
     back = hands.restore(empty, secrets="replace", kinds=["Secret"])
     assert [each["fields"] for each in back["actions"]] == [["data.database-password"]]
     assert empty.secret(secret, "database-password") == storebridge.SECRET_VALUES["database-password"]
