@@ -15,13 +15,16 @@ from ansible_collections.runbook.ops.plugins.module_utils.postgresql.client impo
 
 # A PostgreSQL server calls itself 90000 or more; PgBouncer says 11800 for 1.18.
 _POSTGRESQL = 90000
+# Its code for every command that it does not know or does not permit; the connection stays.
+_HARMLESS = ("08P01",)
 
 
-def connect_console(options: Mapping[str, Any], *, statement_timeout_seconds: float) -> Session:
+def connect_console(options: Mapping[str, Any], *, statement_timeout_seconds: float, read_only: bool = True) -> Session:
     """Log in to the console.
 
-    It understands its own commands only, in the simple protocol: no setting of a session, no transaction, no bound
-    value. The statement's time limit is therefore kept on our side alone.
+    C(read_only) says whether a command may be repeated. The console understands its own commands only, in the simple
+    protocol: no setting of a session, no transaction, no bound value. The time limit is therefore kept on our side
+    alone.
 
     Raises:
         InvalidOption, MissingLibrary: as C(postgresql.client.connect).
@@ -34,8 +37,9 @@ def connect_console(options: Mapping[str, Any], *, statement_timeout_seconds: fl
         server=server,
         secrets=secrets,
         statement_timeout_seconds=statement_timeout_seconds,
-        read_only=True,
+        read_only=read_only,
         product="PgBouncer",
+        harmless=_HARMLESS,
     )
     if session.server_version_num >= _POSTGRESQL:
         session.close()

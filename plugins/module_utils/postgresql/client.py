@@ -69,9 +69,12 @@ class Session:
         statement_timeout_seconds: float,
         read_only: bool,
         product: str = "PostgreSQL",
+        harmless: tuple[str, ...] = (),
     ) -> None:
         self._connection = connection
         self._product = product
+        # SQLSTATEs that mean a lost connection elsewhere and not here.
+        self._harmless = harmless
         self._server = server
         self._secrets = secrets
         self._read_only = read_only
@@ -260,7 +263,8 @@ class Session:
     def _translate(self, error: Any) -> QueryError | Unavailable:
         sqlstate: str | None = error.pgcode
         message = self._mask(error.diag.message_primary or first_line(str(error)))
-        gone = self._connection.closed or (sqlstate or "").startswith("08") or sqlstate in _FATAL_SQLSTATES
+        lost = (sqlstate or "").startswith("08") and sqlstate not in self._harmless
+        gone = self._connection.closed or lost or sqlstate in _FATAL_SQLSTATES
         if gone:
             self.close()
             return Unavailable(
@@ -334,7 +338,8 @@ def open_connection(
     """
     if IMPORT_ERROR is not None:
         raise MissingLibrary(
-            missing_required_lib("psycopg2", reason="for PostgreSQL: pip install psycopg2-binary"), exception=IMPORT_ERROR
+            missing_required_lib("psycopg2", reason="for PostgreSQL: pip install psycopg2-binary"),
+            exception=IMPORT_ERROR,
         )
     parameters = connection_parameters(options)
     server = _server_name(parameters)

@@ -17,7 +17,7 @@ from lab.play import ansible_playbook
 from lab.playbook_run import eventually
 from lab.postgresql import PostgresServer
 
-from ansible_collections.runbook.ops.plugins.module_utils.pgbouncer.collect import pgbouncer_info
+from ansible_collections.runbook.ops.plugins.module_utils.pgbouncer.collect import COMMANDS, pgbouncer_info
 from ansible_collections.runbook.ops.plugins.modules.pgbouncer_info import EXAMPLES
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.judge import judge
 
@@ -174,6 +174,13 @@ def test_who_cannot_be_asked_is_data(server: PostgresServer, run_module: RunModu
         server.execute("CREATE DATABASE pgbouncer")
         reason = ask(pooler, login_port=server.port, **{**_superuser(server)})["reason"]
         assert reason.endswith("no PgBouncer. Correct login_host and login_port.")
+        # A command that another version has costs its own facts only.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(COMMANDS, "figures_of_1_99", "figures")
+            result = ask(pooler)
+        assert (result["available"], result["pooler"]["config"]["max_client_conn"]) == (True, 50)
+        [skipped] = result["skipped_sections"]
+        assert skipped["reason"].startswith("SHOW FIGURES_OF_1_99 failed: invalid command")
         # As a module, in check mode, it reads the same and changes nothing.
         result = run_module("pgbouncer_info", pooler.console(), check_mode=True)
         assert (result["available"], result["changed"], result["skipped_sections"]) == (True, False, [])

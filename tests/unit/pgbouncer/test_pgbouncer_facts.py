@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.pgbouncer import figures, model
 from ansible_collections.runbook.ops.plugins.module_utils.pgbouncer.collect import COMMANDS, facts, pgbouncer_info
+from ansible_collections.runbook.ops.plugins.module_utils.pgbouncer.database import plan
 
 OPTIONS: dict[str, Any] = {"sample_seconds": 0.0, "quiet_after": 60.0, "top": 2, "statement_timeout": 5.0}
 CONSOLE = {"database": "pgbouncer", "user": "pgbouncer"}
@@ -217,3 +218,24 @@ def test_bad_options_are_refused_before_connecting(option: str, value: float, ac
     with pytest.raises(InvalidOption) as caught:
         pgbouncer_info({**OPTIONS, option: value})
     assert caught.value.message == f"{option}: {value!r} is not accepted. Accepted: {accepted}."
+
+
+@pytest.mark.parametrize(
+    ("state", "paused", "disabled", "active", "commands"),
+    [
+        ("paused", False, False, 0, ["PAUSE"]),
+        ("paused", True, False, 0, []),
+        # A run that was killed while clients were at work.
+        ("paused", True, False, 2, ["PAUSE"]),
+        ("paused", True, False, None, ["PAUSE"]),
+        ("resumed", True, True, 0, ["RESUME"]),
+        ("resumed", False, True, 3, []),
+        ("disabled", True, False, 0, ["DISABLE"]),
+        ("enabled", True, True, 0, ["ENABLE"]),
+        ("enabled", True, False, 0, []),
+        # Not known is not so.
+        ("enabled", True, None, 0, ["ENABLE"]),
+    ],
+)
+def test_the_plan_of_a_change(state: str, paused: Any, disabled: Any, active: Any, commands: list[str]) -> None:
+    assert plan(state, {"is_paused": paused, "is_disabled": disabled, "servers_active": active}) == commands
