@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 }
 
 _NO_TERMINAL = 79
+# Asked where the process of ansible-playbook still has its terminal: workers have none, and a terminal of 80 columns,
+# of which Ansible leaves one free, would be taken for no terminal.
+_ON_TERMINAL = bool(sys.stdout and sys.stdout.isatty())
 # Longer lines are hard to read.
 _WIDEST = 120
 
@@ -168,7 +172,9 @@ def _print(report: Report, title: str, arguments: Mapping[str, Any], *, plain: b
 
 def _columns(display: Display) -> int:
     """The terminal's width as Ansible found it out; 79 is what it assumes where there is no terminal."""
-    return 100 if display.columns == _NO_TERMINAL else max(NARROWEST, min(display.columns, _WIDEST))
+    if display.columns == _NO_TERMINAL and not _ON_TERMINAL:
+        return 100
+    return max(NARROWEST, min(display.columns, _WIDEST))
 
 
 def _returned(report: Report, title: str) -> dict[str, Any]:

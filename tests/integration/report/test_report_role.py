@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -163,6 +164,34 @@ def test_files_table_and_history(tmp_path: Path, play: Player) -> None:
     assert "3 critical, 10 warning, 4 unknown, 43 ok" in table
     assert f"html      {report}/report.html" in table
     assert "\x1b" not in run.output
+
+
+def test_the_table_fits_a_terminal_of_eighty_columns(tmp_path: Path) -> None:
+    """Ansible leaves one column free, and says 79 where there is no terminal, too."""
+    playbook = write_project(tmp_path, sample_by_host(), report_formats=[])
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    command = shlex.join([program, str(playbook), "-i", str(tmp_path / "inventory")])
+    completed = subprocess.run(
+        ["script", "-qec", f"stty cols 80; {command}", "/dev/null"],
+        env={
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+            "ANSIBLE_HOME": str(tmp_path / "ansible"),
+            "NO_COLOR": "1",
+        },
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert "\x1b[" not in completed.stdout
+    lines = completed.stdout.splitlines()
+    start = lines.index("-" * 79)
+    assert lines[start - 1].startswith("SEVERITY")
+    end = next(at for at, line in enumerate(lines) if line.startswith("3 critical, "))
+    assert max(len(line) for line in lines[start:end]) <= 79
 
 
 def test_again_changes_nothing(tmp_path: Path, play: Player) -> None:
