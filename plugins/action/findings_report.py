@@ -174,7 +174,7 @@ def _columns(display: Display) -> int:
     """The terminal's width as Ansible found it out; 79 is what it assumes where there is no terminal."""
     if display.columns == _NO_TERMINAL and not _ON_TERMINAL:
         return 100
-    return max(NARROWEST, min(display.columns, _WIDEST))
+    return max(NARROWEST, min(int(display.columns), _WIDEST))
 
 
 def _returned(report: Report, title: str) -> dict[str, Any]:
