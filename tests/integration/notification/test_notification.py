@@ -142,3 +142,18 @@ def test_an_inventory_tells_that_a_round_did_nothing(tmp_path: Path) -> None:
     assert run.returncode == 2, run.stdout
     [text] = posts
     assert text.startswith("storebridge: 1 new\n\nnew, unknown P1: Nothing was configured to be started by the clock")
+
+
+def test_what_cannot_be_meant_ends_nothing_but_the_messages(tmp_path: Path) -> None:
+    channels = {"alerts": {"type": "slack", "url": "hooks/s3cret"}}
+    run = ansible_playbook(
+        tmp_path, "runbook.ops.setup_schedules", "-i", str(REPOSITORY / "inventories" / "storebridge"), "-vvv",
+        "-e", json.dumps({"targets": "nobody", "notification_channels": channels, "report_fail_on": "never"}),
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout
+    assert "s3cret" not in run.stdout
+    reported = json.loads((tmp_path / "runbook-report-schedules" / "findings.json").read_text(encoding="utf-8"))
+    assert [each["id"] for each in reported] == ["notification.not_sent", "playbook.not_configured"]
+    assert reported[0]["summary"].startswith(
+        "Nobody was told of these findings: notification_channels.alerts.url: 'something else' is not accepted."
+    )
