@@ -59,6 +59,7 @@ STOREBRIDGE = System(
         "prometheus": "storebridge-prometheus",
         "loki": "storebridge-loki",
         "kubernetes": "storebridge-prod",
+        "objects": "storebridge-objects",
     },
     groups={
         "postgresql": "postgresql",
@@ -69,6 +70,7 @@ STOREBRIDGE = System(
         "prometheus": "prometheus",
         "loki": "logs",
         "kubernetes": "kubernetes",
+        "objects": "backups",
     },
     servers=("postgresql", "redis", "s3", "web", "kubernetes"),
 )
@@ -112,6 +114,7 @@ AUTOCLIP = System(
         "elevenlabs": "autoclip-elevenlabs",
         "prometheus": "autoclip-prometheus",
         "kubernetes": "autoclip-cluster",
+        "objects": "autoclip-objects",
     },
     groups={
         "postgresql": "postgresql",
@@ -124,6 +127,7 @@ AUTOCLIP = System(
         "elevenlabs": "http",
         "prometheus": "prometheus",
         "kubernetes": "kubernetes",
+        "objects": "backups",
     },
 )
 SYSTEMS = {system.name: system for system in (STOREBRIDGE, STOCKBOOM, AUTOCLIP)}

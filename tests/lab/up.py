@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
+import json
 import os
 import queue
 import secrets
@@ -13,9 +15,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from lab import node, process
 from lab.down import tear_down
@@ -546,6 +549,8 @@ class Lab:
             self._launch("kubernetes", server)
             words.append(f"an emulated API server on port {server.port}")
         self.summary["kubernetes"] = server.url
+        if "objects" in self.system.hosts:
+            self._host("objects", check_backups_repository=str(self._objects()))
         self._host(
             "kubernetes",
             kubernetes_kubeconfig=str(server.kubeconfig),
@@ -553,6 +558,27 @@ class Lab:
             # For tests: what no output may hold.
             lab_kubernetes_token=server.token,
         )
+
+    def _objects(self) -> Path:
+        """Last night's backup of the cluster's objects, by the name that the inventory has for it."""
+        place = self.options.directory / "objects"
+        place.mkdir(mode=0o700)
+        # The date in a name is the business day's.
+        taken = (self.now - timedelta(hours=7)).astimezone(ZoneInfo("Asia/Seoul"))
+        path = place / f"{self.system.name}-objects-{taken:%Y%m%d-%H%M%S}.yaml"
+        content = b"apiVersion: v1\nkind: List\nitems: []\n"
+        path.write_bytes(content)
+        os.utime(path, (taken.timestamp(), taken.timestamp()))
+        told = {
+            "format": 1,
+            "kind": "kubernetes",
+            "method": "objects",
+            "name": path.name,
+            "taken_at": taken.isoformat(),
+        }
+        digest = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        (place / f"{path.name}.manifest.json").write_text(json.dumps({**told, **digest}), encoding="utf-8")
+        return place
 
     def write_inventory(self) -> Path:
         groups: dict[str, list[str]] = {}

@@ -137,7 +137,7 @@ def test_what_nobody_needs_goes_behind_the_proof(excel: Excel) -> None:
     good = dumps()
     old = "database/excelapp_rails_production_20250103_020000.sql.gz"
     client.copy_object(Bucket=BUCKET, Key=old, CopySource={"Bucket": BUCKET, "Key": good[-1]})
-    for argument, left in (("--check", [old, *good]), ("-econfirm=excelapp", good)):
-        run = excel.play("verify_backups", argument)
+    for arguments, left in (((), [old, *good]), (("-e", "confirm=excelapp"), good)):
+        run = excel.play("verify_backups", *arguments)
         assert dumps() == left, run.output
     assert old.rpartition("/")[2] in str([each for each in run.changes() if "delete" in str(each)])
