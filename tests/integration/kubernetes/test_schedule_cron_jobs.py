@@ -140,3 +140,47 @@ def test_rounds_become_cron_jobs(tmp_path: Path) -> None:
     assert (facts["postgres-backup"]["frozen_dates_count"], facts[NAMES[0]]["frozen_dates_count"]) == (1, 0)
     assert facts[NAMES[0]]["is_suspended"] is True
     assert [facts[NAMES[0]][key] for key in ("unbounded", "overlap", "lost_traces", "unwatched_pipes")] == [""] * 4
+
+
+# Status, what is said of it, and of which rounds. For a time that is over, releases of ansible-core have their own words.
+FAILURES: dict[str, tuple[int | str, str, str]] = {
+    "forbidden": (403, "cannot patch", "*"),
+    "conflict": (409, "the object has been modified", "*"),
+    "busy": (429, "too many requests", "*"),
+    # The second one only: the first must not be made without it.
+    "broken": (500, "an error on the server", NAMES[1]),
+    "silent": ("hang", r"imed out after 10 |time frame \(10\)", "*"),
+}
+
+
+def test_a_cluster_in_trouble_gets_no_round_and_says_why(tmp_path: Path) -> None:
+    given = documented()
+    with KubernetesApi(token="schedule") as api:
+        steps = []
+        for name, (status, _said, which) in FAILURES.items():
+            api.fail("PATCH", f"*/namespaces/shop-{name}/cronjobs/{which}", status, None)
+            api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"shop-{name}"}})
+            more: dict[str, Any] = {"schedule_kubernetes_namespace": f"shop-{name}"}
+            if name != "broken":
+                more["schedule_rounds"] = given["schedule_rounds"][:1]
+            if name == "silent":
+                more["schedule_kubernetes_deadline"] = 10
+            steps += turn(name, **more)
+        left = {each: f"{{{{ left_{each} }}}}" for each in FAILURES}
+        handed = {"dest": str(tmp_path / "left.json"), "mode": "0600", "content": "{{ left | to_json }}"}
+        steps.append({"name": "Hand over", "ansible.builtin.copy": handed, "vars": {"left": left}})
+        kubeconfig = str(api.kubeconfig(tmp_path / "kubeconfig"))
+        variables = {**given, "ansible_python_interpreter": sys.executable, "kubernetes_kubeconfig": kubeconfig}
+        play = {"name": "In trouble", "hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": steps}
+        (tmp_path / "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
+        run = ansible_playbook(tmp_path, "-i", "localhost,", "-c", "local", "play.yml", timeout=900)
+        assert run.returncode == 0, run.stdout
+        api.heal()
+        assert {name: api.list("cronjobs", f"shop-{name}") for name in FAILURES} == {name: [] for name in FAILURES}
+    outcome = json.loads((tmp_path / "left.json").read_text(encoding="utf-8"))
+    for name, (_status, said, _which) in FAILURES.items():
+        [bad] = [each for each in outcome[name]["findings"] if each["severity"] not in ("ok", "skipped")]
+        assert (bad["id"], bool(re.search(said, bad["summary"]))) == ("schedule.failed", True), (name, bad["summary"])
+        # The sentence, and not the whole answer.
+        assert '"kind"' not in bad["summary"], (name, bad["summary"])
+        assert [each["status"] for each in outcome[name]["changes"]] == ["failed"], (name, outcome[name]["changes"])
