@@ -109,7 +109,8 @@ def test_what_is_not_asked_for_is_not_judged(clip: KubernetesApi, tmp_path: Path
         clip.allow()
         clip.heal()
     assert run.of("unknown") == [
-        (f"kubernetes.autoscaler_{each}", "") for each in ("at_ceiling", "held", "blind", "partly_blind", "fixed", "disabled")
+        (f"kubernetes.autoscaler_{each}", "")
+        for each in ("at_ceiling", "held", "blind", "partly_blind", "fixed", "disabled")
     ]
     blind = run.finding("kubernetes.autoscaler_blind", "")["summary"]
     assert "Grant the user the verb list on horizontalpodautoscalers.autoscaling" in blind

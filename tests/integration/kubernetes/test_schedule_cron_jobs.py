@@ -142,7 +142,7 @@ def test_rounds_become_cron_jobs(tmp_path: Path) -> None:
     assert [facts[NAMES[0]][key] for key in ("unbounded", "overlap", "lost_traces", "unwatched_pipes")] == [""] * 4
 
 
-# Status, what is said of it, and of which rounds. Releases of ansible-core have their own words for a time that is over.
+# Status, what is said of it, and of which rounds. Each ansible-core says in its own words that a time is over.
 FAILURES: dict[str, tuple[int | str, str, str]] = {
     "forbidden": (403, "cannot patch", "*"),
     "conflict": (409, "the object has been modified", "*"),
