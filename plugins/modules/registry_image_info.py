@@ -17,8 +17,8 @@ description:
     for, it is not known whether the image exists.
   - A registry that refuses the login does not say that an image is missing, nor does one that cannot be reached. Then
     RV(images[].exists) is V(null), with the reason.
-  - An image takes one request, or two where it is for one platform only; each of O(platforms) takes two more. A registry
-    has one connection. On Docker Hub each image counts as one pull.
+  - An image takes one request, or two where it is for one platform only; each of O(platforms) takes two more.
+  - A registry has one connection. On Docker Hub each image counts as one pull.
 author:
   - The runbook.ops contributors (@runbook-ops)
 extends_documentation_fragment:

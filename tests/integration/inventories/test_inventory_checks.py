@@ -43,6 +43,8 @@ def check(system: str, server: PostgresServer, directory: Path, **variables: Any
             **{f"postgresql_{name}": value for name, value in login.items()},
             "postgresql_ssl_mode": "disable",
             "postgresql_ca_cert": "",
+            # The poolers before it have tests of their own.
+            "postgresql_pgbouncers": [],
             "runbook_reference_time": NOW,
             **variables,
         },

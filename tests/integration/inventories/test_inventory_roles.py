@@ -1,4 +1,4 @@
-"""What each inventory says to roles, as Ansible reads it: every variable of a role exists, and is what the role accepts."""
+"""What each inventory says to roles, as Ansible reads it: variables of roles exist, and are what the roles accept."""
 
 from __future__ import annotations
 

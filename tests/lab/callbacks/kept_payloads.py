@@ -1,9 +1,12 @@
-"""Keep what ansible-playbook sends to machines from one run of a test to the next, compiled.
+"""Keep what ansible-playbook packs and compiles from one run of a test to the next.
 
 ansible-core packs a module with all it imports once a run and throws the package away with the run, and the machine's
 Python compiles what it is sent once a call. A user does not feel it; thousands of short runs spend a quarter of their
 time with it. A kept package holds the very files that ansible-core packed and, beside them, what this Python makes of
 them; another Python passes that by.
+
+Of a collection's own files its loader keeps no bytecode either: every process that a run forks compiles them again.
+What is kept of them is known by their path and their text.
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ type: aggregate
 short_description: Keep packed modules from one run to the next
 description:
   - For tests only. E(RUNBOOK_LAB_PAYLOADS) names the directory in which packages of the collection's own modules and
-    of ansible-core's are kept.
+    of ansible-core's are kept, and the bytecode of the collection's own files.
 """
 
 import base64
+import contextlib
 import dataclasses
+import hashlib
 import importlib.util
 import io
 import marshal
@@ -27,11 +32,13 @@ import pickle
 import sys
 import zipfile
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__
+from ansible.utils.collection_loader import _collection_finder
 
 OWN = ("ansible_collections.runbook.ops.", "ansible.modules.")
 
@@ -47,6 +54,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible carries no 
         # Packages of one release of ansible-core and of Python are not those of another.
         self.kept = Path(place, f"{__version__}-{sys.version_info[0]}.{sys.version_info[1]}") if place else None
         self.used = Path(C.DEFAULT_LOCAL_TMP, "ansiballz_cache")
+        if self.kept:
+            keep_code(self.kept / sys.implementation.cache_tag)
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         if self.kept and self.kept.is_dir():
@@ -66,6 +75,39 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible carries no 
                 filled = base64.b64encode(compiled(base64.b64decode(cached.zip_data)))
                 part.write_bytes(pickle.dumps(dataclasses.replace(cached, zip_data=filled)))
                 part.rename(self.kept / package.name)
+
+
+def keep_code(place: Path) -> None:
+    """Let the loader of collections compile a file of ours once, and not once in every process."""
+    place.mkdir(parents=True, exist_ok=True)
+    loader = _collection_finder._AnsibleCollectionPkgLoaderBase
+    usual = loader.get_code
+
+    def get_code(self: Any, fullname: str) -> CodeType | None:
+        if self._compiled_code is None and fullname.startswith(OWN[0]):
+            source, path = self.get_source(fullname), self.get_filename(fullname)
+            if source and path:
+                text = source if isinstance(source, bytes) else source.encode()
+                self._compiled_code = kept_code(place, text, str(path))
+        code: CodeType | None = usual(self, fullname)
+        return code
+
+    loader.get_code = get_code
+
+
+def kept_code(place: Path, text: bytes, path: str) -> CodeType:
+    """The bytecode of a text, made at its first use."""
+    kept = place / hashlib.sha256(path.encode() + b"\0" + text).hexdigest()
+    try:
+        code: CodeType = marshal.loads(kept.read_bytes())
+    except OSError:
+        code = compile(text, path, "exec", dont_inherit=True)
+        # Whole or not at all, as above; without a place for it the run goes on.
+        part = kept.with_name(f"{kept.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            part.write_bytes(marshal.dumps(code))
+            part.rename(kept)
+    return code
 
 
 def compiled(package: bytes) -> bytes:
