@@ -36,9 +36,10 @@ with (build / ".copy.lock").open("w") as lock:
         shutil.copy2(source / name, target)
     for target in destination.rglob("*"):
         name = str(target.relative_to(destination))
-        # What tools write beside the files (caches, test output) is theirs.
-        if target.is_file() and name not in wanted and not name.startswith((".git/", ".ansible/", "tests/output/")):
-            target.unlink()
+        # What tools write beside the files (caches, test output) is theirs, and may come and go just now.
+        tools = name.startswith((".git/", ".ansible/", "tests/output/")) or "__pycache__" in target.parts
+        if not tools and name not in wanted and target.is_file():
+            target.unlink(missing_ok=True)
     if not (destination / ".git").exists():
         # A repository of its own: ansible-test must not climb to ours, where the copy is ignored.
         subprocess.run(["git", "init", "--quiet"], cwd=destination, check=True)
