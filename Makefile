@@ -18,13 +18,15 @@ COPY := $(CURDIR)/build/copy/ansible_collections/runbook/ops
 
 SCENARIO ?= degraded
 # More than a machine of two cores has: much of a test's time is waiting.
-JOBS ?= 4
+JOBS ?= 6
 T ?=
 S ?=
 
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export ANSIBLE_HOME := $(CURDIR)/build/ansible
 export PYTHONPATH := $(COLLECTIONS):$(CURDIR)/tests
+# Thousands of short processes import the same files: each would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
 # Daemons such as dockerd are where the path of an ordinary login does not look.
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
@@ -40,8 +42,8 @@ demo: setup-demo ## the daily check of a realistic StoreBridge on throw-away ser
 	@.ci/demo $(SCENARIO)
 
 test: setup system postgresql-majors redis-versions queue-libraries machines ## every gate, side by side, against real servers
-	@# The small ones last, so that no worker is left with a long one. What fails is tried once more, and shown.
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --reruns 1 --reruns-delay 5 tests/gates tests/integration tests/unit
+	@# tests/conftest.py puts them in order. What fails is tried once more, and shown.
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --reruns 1 --reruns-delay 5 tests/gates tests/integration tests/unit
 
 # ---------------------------------------------------------------- set-up
 
