@@ -73,7 +73,7 @@ def check_role(tmp_path: Path) -> CheckRole:
         outcome = tmp_path / "outcome.json"
         outcome.unlink(missing_ok=True)
         completed = ansible_playbook(
-            tmp_path, "-i", "inventory.yml", "play.yml", "-e", f"outcome={outcome}", *arguments, timeout=120
+            tmp_path, "-i", "inventory.yml", "play.yml", "-e", f"outcome={outcome}", *arguments, timeout=300
         )
         assert completed.returncode == expect, completed.stdout
         found = json.loads(outcome.read_text(encoding="utf-8")) if outcome.exists() else {}

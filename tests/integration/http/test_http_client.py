@@ -82,7 +82,7 @@ def test_a_fresh_request_has_its_own_connection() -> None:
 def test_a_kept_connection_that_was_closed_is_opened_again(method: str, again: bool) -> None:
     with Server(1) as server, HttpClient(Settings(timeout=20)) as client:
         client.request("GET", server.url)
-        assert server.closed.wait(20)
+        assert server.closed.wait(240)
         if again:
             client.request(method, server.url)
             assert server.requests == [b"GET", method.encode()]

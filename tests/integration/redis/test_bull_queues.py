@@ -77,7 +77,7 @@ def worker(queue: NodeQueue, server: RedisServer, folder: Path, **options: Any) 
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(240)
 
 
 def fill(queue: NodeQueue) -> None:
@@ -176,7 +176,7 @@ def test_a_worker_that_died(ask: Runner, redis_server: RedisServer, tmp_path: Pa
     look.start()
     assert wait_until(lambda: int(client.info("commandstats")["cmdstat_pttl"]["calls"]) >= looks + 2, 30, 0.01)
     client.set(lock, "token", px=60_000)
-    look.join(30)
+    look.join(240)
     assert queues(answer[0])["mail"]["stalled"] == 0
 
 
@@ -198,7 +198,7 @@ def test_nothing_is_odd_about_a_busy_queue(
             looks += 1
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(240)
     assert looks
 
 
@@ -500,7 +500,7 @@ def test_rates(ask: Runner, redis_server: RedisServer) -> None:
         lambda: int(client.info("commandstats").get("cmdstat_getrange", {}).get("calls", 0)) >= 3, 30, 0.01
     )
     queue.ask("add", jobs=jobs(30))
-    look.join(30)
+    look.join(240)
     rate = queues(answer[0])["mail"]["rate"]
     assert rate["arrivals_per_second"] == rate["growth_per_second"] > 0
     assert round(rate["arrivals_per_second"] * rate["sample_seconds"]) == 30
@@ -547,7 +547,7 @@ def test_workers_without_names(ask: Runner, redis_server: RedisServer) -> None:
     named.client_setname("bull:" + base64.b64encode(b"mail").decode() + ":w:first")
     assert queues(read(ask, redis_server))["mail"]["consumers"] == 1
     client.zadd("elsewhere", {"x": 1})
-    nameless.join(10)
+    nameless.join(240)
 
 
 # --- limits

@@ -306,7 +306,7 @@ def test_a_sentinel_names_its_masters(run_module: Runner, redis_server: RedisSer
         assert (result["available"], result["health"]["server"]["mode"]) == (True, "sentinel")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(240)
 
 
 def test_a_node_that_has_no_cluster_yet(run_module: Runner) -> None:

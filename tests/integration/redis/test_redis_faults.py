@@ -85,7 +85,7 @@ def busy(server: RedisServer) -> Iterator[None]:
         yield
     finally:
         server.client().script_kill()
-        runner.join(20)
+        runner.join(240)
 
 
 def _run_for_ever(server: RedisServer) -> None:

@@ -210,7 +210,7 @@ def test_a_server_that_is_loading(run_module: Runner) -> None:
                 assert "is still loading its data set (" in result["reason"]
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(240)
 
 
 def test_append_only_file(run_module: Runner, server: RedisServer) -> None:

@@ -184,7 +184,7 @@ def test_unacknowledged_jobs_belong_to_their_queues(run_module: Runner, held: Sh
 
 def test_jobs_of_a_dead_worker_get_stuck(run_module: Runner, held: Shop) -> None:
     os.killpg(held.process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
-    held.process.wait(10)  # type: ignore[attr-defined]
+    held.process.wait(240)  # type: ignore[attr-defined]
     fresh = queues(read(run_module, held.server, key_prefix="celery:"))
     assert {name: queue["stalled"] for name, queue in fresh.items()} == {"normal": 0, "batch": 0, "reports": 0}
     later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 4000))

@@ -62,7 +62,7 @@ class Source:
         """``pg_dump database | gzip >target`` without pipefail, as a cron job has it: the shell's exit status."""
         command = f"'{self.program('pg_dump')}' '{database}' 2>/dev/null | gzip >'{target}'"
         return subprocess.run(
-            ["sh", "-c", command], env=self.environment(user, password), check=False, timeout=120
+            ["sh", "-c", command], env=self.environment(user, password), check=False, timeout=300
         ).returncode
 
     def killed(self, database: str, target: Path, after_bytes: int = 100_000) -> None:
