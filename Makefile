@@ -18,7 +18,7 @@ COPY := $(CURDIR)/build/copy/ansible_collections/runbook/ops
 
 SCENARIO ?= degraded
 # More than a machine of two cores has: much of a test's time is waiting.
-JOBS ?= 6
+JOBS ?= 5
 T ?=
 S ?=
 
