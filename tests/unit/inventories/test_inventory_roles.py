@@ -87,6 +87,7 @@ def probe(name: str, seconds: float) -> dict[str, Any]:
         ("duly", "http.latency", "page", (3, 5)),
         ("duly", "http.api_latency", "api_health", (1, 3)),
         ("excelapp", "http.latency", "up", (0.5, 1)),
+        ("stockboom", "http.latency", "health", (0.5, 1)),
     ],
 )
 def test_how_long_an_answer_may_take(system: str, rule: str, probed: str, steps: tuple[float, float]) -> None:
@@ -150,7 +151,7 @@ def test_models_that_ask_for_a_key_answer() -> None:
         assert set(asked["expected_status"]) == {200, 401}
 
 
-@pytest.mark.parametrize("system", ["autoclip", "duly", "excelapp"])
+@pytest.mark.parametrize("system", ["autoclip", "duly", "excelapp", "stockboom", "storebridge"])
 def test_what_is_looked_at_every_day_is_expected_in_the_report(system: str) -> None:
     """A capability that is named and measured by nobody is unknown; one that is not named is missed by nobody."""
     groups = read(INVENTORIES / system / "hosts.yml")["all"]["children"]
@@ -169,7 +170,7 @@ def test_what_is_looked_at_every_day_is_expected_in_the_report(system: str) -> N
 
 def test_what_is_written_is_what_is_looked_for() -> None:
     """One rule of names for whoever writes, checks, proves and deletes."""
-    for system in ("duly", "excelapp"):
+    for system in ("duly", "excelapp", "stockboom"):
         found = given(system, "backups", "check_backups")
         for name in ("repository", "name_pattern"):
             assert found[f"check_backups_{name}"] == f"{{{{ postgresql_backup_{name} }}}}"

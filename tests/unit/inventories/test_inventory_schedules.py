@@ -51,9 +51,11 @@ def schedule(system: str) -> dict[str, Any]:
     return found
 
 
-def driven(playbook: str) -> set[str]:
+def driven(playbook: str, tags: list[str] | None = None) -> set[str]:
+    """The roles of a playbook, or of the plays that a round's tags choose."""
     plays = read(f"playbooks/{playbook.removeprefix(PREFIX)}.yml")
-    return {each["role"].removeprefix(PREFIX) for play in plays for each in play["roles"]}
+    chosen = [play for play in plays if not tags or {*tags, "always"} & set(play.get("tags", []))]
+    return {each["role"].removeprefix(PREFIX) for play in chosen for each in play["roles"]}
 
 
 def starts(each: dict[str, Any], zone: str) -> list[dt.datetime]:
@@ -72,7 +74,7 @@ def test_every_round_starts_in_the_windows_of_the_roles_that_it_drives(system: s
     for each in schedules["schedule_rounds"]:
         moments = starts(each, schedules["schedule_timezone"])
         assert moments, each["name"]
-        for role in sorted(driven(each["playbook"])):
+        for role in sorted(driven(each["playbook"], each.get("tags"))):
             for window, blocked in windows_of(system, role):
                 outside = [at.isoformat() for at in moments if closed(at, window, blocked)]
                 assert outside == [], (each["name"], role, window, blocked, outside[:3])
@@ -129,5 +131,26 @@ def test_the_rounds_can_be_written(system: str) -> None:
 
 
 def test_who_has_rounds() -> None:
-    """StoreBridge's are its cluster's own CronJobs."""
-    assert SCHEDULED == ["autoclip", "duly", "excelapp", "stockboom"]
+    """AutoClip's and StoreBridge's are their clusters' own CronJobs."""
+    assert SCHEDULED == ["autoclip", "duly", "excelapp", "stockboom", "storebridge"]
+    assert {system for system in SCHEDULED if schedule(system).get("schedule_backend") == "kubernetes"} == {
+        "autoclip",
+        "storebridge",
+    }
+
+
+def test_stockboom_is_looked_at_every_five_minutes_while_the_exchange_is_open() -> None:
+    """And then only what cannot wait; the manual's own check ran once an hour, or rather never."""
+    rounds = [each for each in schedule("stockboom")["schedule_rounds"] if each.get("tags") == ["pulse"]]
+    day = [at for each in rounds for at in starts(each, "Asia/Seoul") if at.date() == dt.date(2026, 1, 5)]
+    first = dt.datetime(2026, 1, 5, 9, tzinfo=timezone("Asia/Seoul"))
+    assert sorted(day) == [first + dt.timedelta(minutes=5 * step) for step in range(79)]
+    assert not [at for each in rounds for at in starts(each, "Asia/Seoul") if at.weekday() > 4]
+    assert driven("check_daily", ["pulse"]) == {"check_redis", "check_queues", "check_compose", "check_http", "report"}
+
+
+def test_nothing_of_storebridge_starts_while_it_works_in_bulk() -> None:
+    """Its manual dumps the database at 02:00, in the middle of the bulk registration."""
+    assert closed(dt.datetime(2026, 1, 2, 2, tzinfo=timezone("Asia/Seoul")), [], ["00:00-09:00"])
+    for each in schedule("storebridge")["schedule_rounds"]:
+        assert not [at for at in starts(each, "Asia/Seoul") if closed(at, [], ["00:00-09:00"])], each["name"]
