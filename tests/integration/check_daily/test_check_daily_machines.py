@@ -126,8 +126,14 @@ def stockboom_play(place: Path, running: Running, host: Host, project: dict[str,
         "check_logs_host_become": False,
         **project,
     }
+    dumps = old_dumps(place / "dumps", "stockboom_%Y%m%d_%H%M%S.sql.gz")
     machines = lab_inventory(
-        place, {"servers": {"stockboom-docker": machine(host)}, "compose": {"stockboom-compose": compose}}
+        place,
+        {
+            "servers": {"stockboom-docker": machine(host)},
+            "compose": {"stockboom-compose": compose},
+            "backups": {"stockboom-backups": {"check_backups_repository": str(dumps)}},
+        },
     )
     return play(running, "check_daily", "-i", str(machines), *arguments, place=place)
 
@@ -139,14 +145,18 @@ def of_the_shop(project: Any) -> dict[str, Any]:
 
 def test_stockboom(stockboom: tuple[Running, Host], tmp_path: Path) -> None:
     running, host = stockboom
+    answer(host, "shop-api", 3001, "health")
+    answer(host, "shop-web", 3000, "index.html")
+    host.write("/srv/shop-api/api/market-data/kis/token-status", '{"valid": true}')
     with compose_shop(tmp_path / "well") as shop:
         run = stockboom_play(tmp_path / "healthy", running, host, of_the_shop(shop), "-e", "targets=machines")
         assert run.returncode == 0, run.output
         assert bad(run) == Counter()
-        expected = {f"{domain}.not_configured" for domain in ("postgresql", "business", "redis", "queue")}
+        expected = {f"{domain}.not_configured" for domain in ("postgresql", "business", "redis", "queue", "backup")}
         assert {rule for rule, _object, _summary in unknown(run)} == expected, unknown(run)
 
     fail_a_unit(host, "stockboom-report")
+    host.shell("rm /srv/shop-api/health")
     listen_undeclared(host)
     fail_logins(host, 12)
     host.write("/etc/cron.d/stockboom", CRON)
@@ -170,12 +180,15 @@ def test_stockboom(stockboom: tuple[Running, Host], tmp_path: Path) -> None:
         ("host.units_failed", "stockboom-report.service"),
         ("host.ports_undeclared", "tcp/9999"),
         ("logs.failed_logins_address", "logins: 203.0.113.7"),
+        ("http.health", "health"),
     }
+    assert {key[1] for key in found if key[0] == "stockboom-backups"} == {"backup.newest_age", "backup.unverified"}
     assert {key[1:] for key in found if key[0] == "stockboom-compose"} == set(COMPOSE_PLANTED)
     rest = Counter(key[1:] for key in found.elements() if key[0] in ("stockboom-postgres", "stockboom-redis"))
     assert rest == Counter((each["finding_id"], each["object"]) for each in CONDITIONS)
     hosts = {key[0] for key in found}
-    assert hosts == {"stockboom-docker", "stockboom-compose", "stockboom-postgres", "stockboom-redis"}
+    names = ("docker", "compose", "postgres", "redis", "backups")
+    assert hosts == {f"stockboom-{name}" for name in names}
 
 
 # ---------------------------------------------------------------- ExcelApp
@@ -225,16 +238,17 @@ def answer(host: Host, unit: str, port: int, path: str) -> None:
     """A service that answers on the machine itself, and nowhere else."""
     server = f"/usr/bin/python3 -m http.server {port} --bind 127.0.0.1 --directory /srv/{unit}"
     host.write(f"/etc/systemd/system/{unit}.service", f"[Service]\nExecStart={server}\n")
-    host.shell(f"mkdir -p /srv/{unit}; echo well >/srv/{unit}/{path}; systemctl daemon-reload; systemctl start {unit}")
+    host.shell(f"mkdir -p $(dirname /srv/{unit}/{path}); echo well >/srv/{unit}/{path}")
+    host.shell(f"systemctl daemon-reload; systemctl start {unit}")
     host.shell(f"until ss -ltn | grep -q :{port}; do sleep 0.1; done")
 
 
-def old_dumps(place: Path) -> Path:
+def old_dumps(place: Path, names: str) -> Path:
     """Two nights' dumps, and then none."""
-    place.mkdir()
+    place.mkdir(parents=True)
     for days in (3, 4):
         taken = datetime.now(SEOUL) - timedelta(days=days)
-        path = place / f"excelapp_rails_production_{taken:%Y%m%d_%H%M%S}.sql.gz"
+        path = place / taken.strftime(names)
         rows = "".join(f"INSERT INTO users VALUES ({days}, {number});\n" for number in range(500))
         dump = f"--\n-- PostgreSQL database dump\n--\n{rows}\n--\n-- PostgreSQL database dump complete\n--\n"
         path.write_bytes(gzip.compress(dump.encode()))
@@ -257,12 +271,13 @@ def test_excelapp(excelapp_server: PostgresServer, tmp_path: Path) -> None:
         answer(host, "formula-engine", 3002, "health")
         write_logs(host, degraded=False)
         certificate(host, 60)
+        dumps = old_dumps(tmp_path / "dumps", "excelapp_rails_production_%Y%m%d_%H%M%S.sql.gz")
         lab_inventory(
             tmp_path / "lab",
             {
                 "postgresql": {"excelapp-postgres": database},
                 "servers": {"excelapp-vm": machine(host)},
-                "backups": {"excelapp-backups": {"check_backups_repository": str(old_dumps(tmp_path / "dumps"))}},
+                "backups": {"excelapp-backups": {"check_backups_repository": str(dumps)}},
             },
         )
         lab = Running(tmp_path / "lab", "degraded", {}, "excelapp")
