@@ -24,6 +24,10 @@ options:
     type: list
     elements: int
     required: true
+  current:
+    description: What the file says now, which another round may have changed since the plan was made.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -48,9 +52,9 @@ from ansible_collections.runbook.ops.plugins.plugin_utils.notification.planning 
 
 
 @filter_errors
-def notification_memory(plan: Mapping[str, Any], arrived: Sequence[int]) -> str:
+def notification_memory(plan: Mapping[str, Any], arrived: Sequence[int], current: str = "") -> str:
     """Remember; see DOCUMENTATION."""
-    return remember(plan, [int(each) for each in arrived])
+    return remember(plan, [int(each) for each in arrived], current)
 
 
 class FilterModule:

@@ -49,7 +49,7 @@ options:
   forget_days:
     description: After how many days what was not looked at any more is taken back.
     type: float
-    default: 7
+    default: 40
   report:
     description: Where to read on.
     type: str
@@ -116,7 +116,7 @@ def notification_plan(
     system: str = "",
     contacts: Mapping[str, Any] | None = None,
     limit: int = 10,
-    forget_days: float = 7,
+    forget_days: float = 40,
     report: str = "",
     reference_time: str = "",
 ) -> dict[str, Any]:

@@ -83,6 +83,8 @@ def _nothing(purpose: str, needs: str, system: str, moment: str) -> Finding:
         "unknown",
         f"Nothing was configured {purpose}",
         system=system,
+        # What another playbook lacks is another finding.
+        object=purpose,
         remedy=f"{needs or 'Configure it in the inventory'}. Where a host failed before, its message says why.",
         priority="P1",
         source=_SOURCE,

@@ -12,8 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, parse_moment
-from ansible_collections.runbook.ops.plugins.plugin_utils.collecting import NOT_CONFIGURED, NOT_MEASURED
+from ansible_collections.runbook.ops.plugins.plugin_utils.collecting import (
+    NOT_CONFIGURED,
+    NOT_MEASURED,
+    NOTHING_CONFIGURED,
+)
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import RANK, Finding, identity
+from ansible_collections.runbook.ops.plugins.plugin_utils.judging.judge import OTHERS
 from ansible_collections.runbook.ops.plugins.plugin_utils.notification.model import Route
 
 NEW, WORSE, REMINDER, GONE, FORGOTTEN = "new", "worse", "still", "gone", "forgotten"
@@ -113,18 +118,21 @@ def _end(entry: Mapping[str, Any], findings: Sequence[Finding], now: dt.datetime
 
 
 def _was_judged(entry: Mapping[str, Any], findings: Sequence[Finding]) -> bool:
-    """Rules over lists name what is bad only: the others of the same source and host say that it was looked at."""
+    """Rules over lists name what is bad only: another finding of the rule and host says that it was judged."""
     rule, host = str(entry["id"]), entry.get("host") or ""
     domain = rule.split(".", 1)[0]
     if rule == NOT_MEASURED:
         return any((each.get("host") or "") == host and each["id"] != NOT_MEASURED for each in findings)
+    if rule == NOTHING_CONFIGURED:
+        # Only the same playbook says that, by the same finding.
+        return False
     if rule.endswith(f".{NOT_CONFIGURED}"):
         return any(str(each["id"]).split(".", 1)[0] == domain for each in findings)
+    # A round that judges by other rules of the same role says nothing about this one; a judged rule is always named,
+    # and what is behind the first of its list is counted only, so that this one may be among them.
     near = list(_near(entry, findings))
-    return bool(near) and not any(
-        each["severity"] == "unknown" and (each["id"] == rule or str(each["id"]).endswith(".not_judged"))
-        for each in near
-    )
+    mine = [each for each in near if each["id"] == rule]
+    return bool(mine) and not any(each["severity"] == "unknown" or each.get("object") == OTHERS for each in mine)
 
 
 def _near(entry: Mapping[str, Any], findings: Sequence[Finding]) -> Iterator[Finding]:

@@ -43,7 +43,7 @@ def make_plan(
     system: str = "",
     contacts: Mapping[str, Any] | None = None,
     limit: int = 10,
-    forget_days: float = 7,
+    forget_days: float = 40,
     report: str = "",
 ) -> dict[str, Any]:
     """The messages, what is remembered without them, and what each leaves behind once it arrived.
@@ -91,9 +91,16 @@ def make_plan(
     }
 
 
-def remember(plan: Mapping[str, Any], arrived: Iterable[int]) -> str:
-    """The file for the next run: what did not arrive is told again."""
-    memory = {name: dict(told) for name, told in plan["memory"].items()}
+def remember(plan: Mapping[str, Any], arrived: Iterable[int], current: str = "") -> str:
+    """The file for the next run: what did not arrive is told again.
+
+    What another round wrote since the plan was made, C(current), stays; only what this one told is changed in it.
+    """
+    fresh, problem = read_memory(current)
+    is_fresh = bool(current.strip()) and not problem
+    memory = {
+        name: _merged(told, fresh.get(name, {})) if is_fresh else dict(told) for name, told in plan["memory"].items()
+    }
     numbers = set(arrived)
     for message in plan["messages"]:
         if message["number"] in numbers:
@@ -104,6 +111,13 @@ def remember(plan: Mapping[str, Any], arrived: Iterable[int]) -> str:
                 else:
                     told[key] = dict(entry)
     return write_memory(memory)
+
+
+def _merged(told: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: {**entry, "seen_at": max(entry["seen_at"], told.get(key, entry)["seen_at"])}
+        for key, entry in fresh.items()
+    }
 
 
 def _checked_contacts(contacts: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -124,7 +138,7 @@ def _letters(kind: str, route: Route, items: list[Item], frame: Frame) -> Iterat
         return
     body: Any = wording.text(frame, said)
     if kind == SLACK:
-        body = {"text": wording.escaped_for_slack(body)}
+        body = {"text": wording.escaped_for_slack(body), "mrkdwn": False}
     elif kind != MAIL:
         body = wording.document(frame, said)
     subject = wording.heading(frame.system, said)

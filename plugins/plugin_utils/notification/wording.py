@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.runbook.ops.plugins.plugin_utils.collecting import NOTHING_CONFIGURED
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import counted, identity
 from ansible_collections.runbook.ops.plugins.plugin_utils.judging.humanise import plain_line
 from ansible_collections.runbook.ops.plugins.plugin_utils.notification.memory import (
@@ -36,6 +38,10 @@ class Frame:
 _ORDER = (NEW, WORSE, REMINDER, GONE, FORGOTTEN)
 _SAID = {NEW: "new", WORSE: "worse", REMINDER: "still there", GONE: "gone", FORGOTTEN: "not measured any more"}
 _MOST = 600
+# Slack cuts at 40,000 characters.
+_SLACK_MOST = 39_000
+# Not those of addresses.
+_MENTION = re.compile(r"(?<!\w)@(?=\w)")
 _PAGERDUTY = {"critical": "critical", "warning": "warning", "unknown": "warning"}
 _FIELDS = ("id", "host", "object", "severity", "priority", "value", "unit", "threshold", "summary", "remedy")
 
@@ -43,7 +49,9 @@ _FIELDS = ("id", "host", "object", "severity", "priority", "value", "unit", "thr
 def heading(system: str, items: Sequence[Item]) -> str:
     """One line: the system, and how much of what."""
     counts = [(kind, sum(item.kind == kind for item in items)) for kind in _ORDER]
-    return f"{system or 'Findings'}: " + ", ".join(f"{number} {_SAID[kind]}" for kind, number in counts if number)
+    return f"{plain_line(system) or 'Findings'}: " + ", ".join(
+        f"{number} {_SAID[kind]}" for kind, number in counts if number
+    )
 
 
 def text(frame: Frame, items: Sequence[Item]) -> str:
@@ -62,7 +70,9 @@ def text(frame: Frame, items: Sequence[Item]) -> str:
 
 def _lines(item: Item, contacts: Mapping[str, Any]) -> Iterator[str]:
     each = item.finding
-    place = " ".join(str(each.get(name)) for name in ("host", "object") if each.get(name))
+    # What is not configured is named by its summary.
+    names = ("host",) if each["id"] == NOTHING_CONFIGURED else ("host", "object")
+    place = plain_line(" ".join(str(each.get(name)) for name in names if each.get(name)))
     label = " ".join(str(each.get(name)) for name in ("severity", "priority") if each.get(name))
     summary = plain_line(str(each.get("summary") or ""))[:_MOST]
     start = f"{place}: " if place else ""
@@ -85,8 +95,9 @@ def contact(each: Mapping[str, Any], contacts: Mapping[str, Any]) -> dict[str, s
 
 
 def escaped_for_slack(said: str) -> str:
-    """Text in which Slack reads no mention and no link."""
-    return said.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Text in which Slack reads no mention and no link, nor Mattermost a mention, and no longer than Slack takes."""
+    plain = _MENTION.sub("@\u200b", said.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+    return plain if len(plain) <= _SLACK_MOST else f"{plain[:_SLACK_MOST].rsplit(chr(10), 1)[0]}\n…"
 
 
 def document(frame: Frame, items: Sequence[Item]) -> dict[str, Any]:
@@ -129,15 +140,20 @@ def trigger(frame: Frame, key: str, item: Item) -> dict[str, Any]:
         "dedup_key": key,
         "payload": {
             "summary": plain_line(str(each.get("summary") or each["id"]))[:1000],
-            "source": str(each.get("host") or frame.system or "runbook.ops"),
+            "source": plain_line(str(each.get("host") or frame.system or "runbook.ops")),
             "severity": _PAGERDUTY[str(each["severity"])],
             "timestamp": frame.at,
-            "component": str(each.get("object") or ""),
+            "component": plain_line(str(each.get("object") or "")),
             "group": frame.system,
             "class": str(each["id"]),
-            "custom_details": {name: value for name, value in details.items() if value not in (None, "")},
+            "custom_details": {name: _short(value) for name, value in details.items() if value not in (None, "")},
         },
     }
+
+
+def _short(value: Any) -> Any:
+    """Of an event's 512 kB only so much: what is larger is refused as a whole."""
+    return value if isinstance(value, (bool, int, float)) else plain_line(str(value), 4 * _MOST)
 
 
 def resolve(key: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,11 @@ TURNS: dict[str, list[dict[str, Any]]] = {
     "new": [DOWN, *STILL],
     "same": [DOWN, *STILL],
     "gone": [found("ok", "postgresql.available"), *STILL],
-    "flood": [*(found("critical", "postgresql.locks", str(each)) for each in range(12)), *STILL],
+    "flood": [
+        found("ok", "postgresql.available"),
+        *(found("critical", "postgresql.locks", str(each)) for each in range(12)),
+        *STILL,
+    ],
     "over": [found("ok", "postgresql.locks"), *STILL],
 }
 
@@ -129,6 +134,46 @@ def test_the_readme(tmp_path: Path) -> None:
         if secret != "hunter2":
             assert secret not in run.stdout, [line for line in run.stdout.splitlines() if secret in line][:2]
     assert "hunter2" not in told
+
+
+def test_one_message_that_is_refused_keeps_no_other_back(tmp_path: Path) -> None:
+    """Nor does a file that cannot be read; and a password goes over no open line."""
+
+    def pager(request: Request) -> Any:
+        return (400, "invalid") if request.json()["payload"]["component"] == "0" else (202, "{}")
+
+    (tmp_path / "told").mkdir()
+    (tmp_path / "told" / "shop.json").write_bytes(b"\xff\xfe\x00")
+    with HttpStub({"POST /v2/enqueue": pager}) as web, SmtpSink() as mail:
+        url = f"http://{web.host}:{web.port}/v2/enqueue"
+        given = {
+            "notification_channels": {
+                "on_call": {"type": "pagerduty", "routing_key": KEY, "url": url},
+                "two": {"type": "mail", "host": mail.host, "port": mail.port, "to": "a@example.com, b@example.com"},
+                "open": {"type": "mail", "host": mail.host, "port": mail.port, "to": "c@example.com",
+                         "username": "u", "password": "p4ssw0rd"},
+            },
+            "notification_routes": [{"channel": each} for each in ("on_call", "two", "open")],
+            "notification_about": [found("critical", "postgresql.locks", str(each)) for each in range(3)],
+            "notification_system": "shop", "notification_directory": "told", "notification_retries": 1,
+        }  # fmt: skip
+        seen = {"ansible.builtin.copy": {"dest": str(tmp_path / "seen.json"), "mode": "0600",
+                "content": "{{ notification_facts | to_json }}"}}  # fmt: skip
+        given["ansible_python_interpreter"] = sys.executable
+        play = {"hosts": "localhost", "gather_facts": False, "vars": given,
+                "roles": ["runbook.ops.notification"], "post_tasks": [seen]}  # fmt: skip
+        (tmp_path / "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
+        run = ansible_playbook(tmp_path, "-i", "localhost,", "-c", "local", "play.yml")
+        assert run.returncode == 0, run.stdout
+        paged = {each.json()["payload"]["component"] for each in web.requests}
+        to = [each["to"] for each in mail.mails]
+    facts = json.loads((tmp_path / "seen.json").read_text(encoding="utf-8"))
+    assert (paged, facts["arrived"], len(to)) == ({"0", "1", "2"}, 5, 1), facts
+    assert "a@example.com" in to[0] and "b@example.com" in to[0]
+    assert [each["channel"] for each in facts["failures"]] == ["on_call", "open"]
+    assert [each["message"].startswith("it cannot be read") for each in facts["problems"]] == [True]
+    remembered = json.loads((tmp_path / "told" / "shop.json").read_text(encoding="utf-8"))["routes"]
+    assert {name: len(told) for name, told in remembered.items()} == {"on_call": 2, "two": 3, "open": 0}
 
 
 def test_an_inventory_tells_that_a_round_did_nothing(tmp_path: Path) -> None:

@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.runbook.ops.plugins.filter.collect_findings import collect_findings
 from ansible_collections.runbook.ops.plugins.filter.notification_memory import notification_memory
 from ansible_collections.runbook.ops.plugins.filter.notification_plan import notification_plan
 from ansible_collections.runbook.ops.plugins.plugin_utils.findings import Finding, finding
+from ansible_collections.runbook.ops.plugins.plugin_utils.judging.judge import OTHERS
 from ansible_collections.runbook.ops.plugins.plugin_utils.notification.wording import escaped_for_slack
 
 START = dt.datetime(2026, 5, 4, 9, 0, tzinfo=dt.UTC)  # a Monday
 CHANNELS = {
     "chat": {"type": "webhook", "url": "https://chat.example.com/s3cret"},
     "pager": {"type": "pagerduty", "routing_key": "s3cret"},
+    "mail": {"type": "mail", "host": "localhost", "to": "ops@example.com"},
     "off": {"type": "slack", "url": ""},
 }
 
@@ -74,8 +77,50 @@ def test_what_was_not_looked_at_is_not_gone() -> None:
     assert story.run(bad("unknown", "db.not_judged")) == []
     # Rules over lists name what is bad, and one finding stands for the rest.
     assert story.run(bad("ok", "db.size"), bad()) == ["shop: 1 gone"]
-    assert story.run(hours=24 * 8) == ["shop: 1 not measured any more"]
+    assert story.run(hours=24 * 30) == []
+    assert story.run(hours=24 * 41) == ["shop: 1 not measured any more"]
     assert story.run(bad()) == ["shop: 1 new"]
+
+
+def test_only_a_rule_that_was_judged_to_its_end_ends_something() -> None:
+    story = Story()
+    story.run(bad(name="a"), bad(name="b"), bad(rule="db.other"))
+    # Another round of the same role has other rules; and a list may be longer than what is shown of it.
+    assert story.run(bad("ok", "db.size")) == []
+    assert story.run(bad(name="b"), bad(name=OTHERS), bad("ok", "db.other")) == ["shop: 1 new, 1 gone"]
+    assert story.run(bad("ok")) == ["shop: 3 gone"]
+
+
+def test_two_rounds_at_once_forget_nothing_of_each_other() -> None:
+    """B begins and ends while A sends: what B saw end must not come back, or the next time nobody is told."""
+    a, b = Story(), Story()
+    a.run(bad("warning"), bad(name="t"))
+    b.memory = before = a.memory
+    assert b.run(bad(name="t"), bad(name="u")) == ["shop: 1 new, 1 gone"]
+    assert a.run(bad("critical", "redis.x")) == ["shop: 1 new"]
+    a.memory = notification_memory(a.plan, [0], b.memory)
+    for text, known in (
+        (a.memory, ["db.locks t", "db.locks u", "redis.x "]),
+        (notification_memory(a.plan, [0], "{"), ["db.locks ", "db.locks t", "redis.x "]),
+    ):
+        found = json.loads(text)["routes"]["chat"].values()
+        assert sorted(f"{each['id']} {each['object']}" for each in found) == known
+    assert a.run(bad("warning"), bad(name="t"), bad(name="u")) == ["shop: 1 new"]
+    assert before != a.memory
+
+
+def test_what_two_playbooks_lack_are_two_findings_and_each_ends() -> None:
+    def lacks(purpose: str) -> Finding:
+        [found] = [
+            each for each in collect_findings([{}], ["h"], purpose=purpose) if each["id"] == "playbook.not_configured"
+        ]
+        return found
+
+    story = Story(severities=["unknown"])
+    assert [story.run(lacks("to be restored")), story.run(lacks("to be purged"))] == [["shop: 1 new"]] * 2
+    done = {"id": "playbook.not_configured", "severity": "ok", "host": "", "object": "to be purged", "summary": "Done"}
+    assert story.run(done) == ["shop: 1 gone"]
+    assert story.plan["messages"][0]["body"]["findings"][0]["object"] == "to be purged"
 
 
 def test_what_did_not_arrive_is_told_again() -> None:
@@ -115,7 +160,7 @@ def test_pages_are_one_by_one_up_to_the_limit_and_are_resolved() -> None:
     digest = story.plan["messages"][0]["body"]["dedup_key"]
     # Not before the last of them is gone.
     assert story.run(bad(name="b"), flood[0], limit=2) == ["-"]
-    assert story.run(bad("ok", "db.size"), bad(name="b"), limit=2) == ["resolve 1"]
+    assert story.run(bad(name="b"), limit=2) == ["resolve 1"]
     assert story.plan["messages"][0]["body"]["dedup_key"] == digest
     payload = Story(channel="pager")
     payload.run(bad("warning", name="a", remedy="Look"), contacts={"P0": {"respond_within": "15 min", "contact": "x"}})
@@ -133,6 +178,20 @@ def test_a_file_that_cannot_be_read_was_not_told() -> None:
 
 def test_slack_reads_no_mention() -> None:
     assert escaped_for_slack("<!channel> & more") == "&lt;!channel&gt; &amp; more"
+    # Mattermost reads these, and Slack refuses or cuts what is longer.
+    assert escaped_for_slack("@channel a @ b c@example.com") == "@\u200bchannel a @ b c@example.com"
+    assert len(escaped_for_slack("line\n" * 9000)) < 40_000
+
+
+def test_nothing_that_was_found_is_a_line_of_its_own_or_too_much_for_a_pager() -> None:
+    story = Story(channel="pager")
+    story.run(bad(name="a\nresolved: all", value=["x" * 600_000], remedy="y" * 9_999))
+    body = story.plan["messages"][0]["body"]
+    assert len(json.dumps(body)) < 10_000
+    assert body["payload"]["component"] == "a resolved: all"
+    told = Story(channel="mail")
+    told.run(bad(name="a\nresolved: all"))
+    assert "\nresolved" not in told.plan["messages"][0]["body"]
 
 
 @pytest.mark.parametrize(
