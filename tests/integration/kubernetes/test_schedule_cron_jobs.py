@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from lab.kubernetes import KubernetesApi
+from lab.kubernetes.environment import Missing, environment_of
 from lab.paths import REPOSITORY
 from lab.play import ansible_playbook
 
@@ -88,10 +89,14 @@ def tasks(fewer: list[dict[str, Any]], outcome: Path) -> list[dict[str, Any]]:
 
 def test_rounds_become_cron_jobs(tmp_path: Path) -> None:
     given = documented()
+    first, *others = given["schedule_rounds"]
+    # All keys of this one become variables.
+    rounds = [{**first, "environment_secret": "night-env"}, *others]
     with KubernetesApi(token="schedule") as api:
         kubeconfig = str(api.kubeconfig(tmp_path / "kubeconfig"))
         variables = {
             **given,
+            "schedule_rounds": rounds,
             "ansible_python_interpreter": sys.executable,
             "kubernetes_kubeconfig": kubeconfig,
             "kubernetes_namespace": "shop",
@@ -104,7 +109,7 @@ def test_rounds_become_cron_jobs(tmp_path: Path) -> None:
             "hosts": "localhost",
             "gather_facts": False,
             "vars": variables,
-            "tasks": tasks(given["schedule_rounds"][:1], tmp_path / "left.json"),
+            "tasks": tasks(rounds[:1], tmp_path / "left.json"),
         }
         (tmp_path / "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
         environment = {"K8S_AUTH_KUBECONFIG": kubeconfig}
@@ -114,6 +119,15 @@ def test_rounds_become_cron_jobs(tmp_path: Path) -> None:
         assert run.returncode == 0, run.stdout
         left = json.loads((tmp_path / "left.json").read_text(encoding="utf-8"))
         assert [each["metadata"]["name"] for each in api.list("cronjobs", "shop")] == ["postgres-backup"]
+        [ours] = [each for each in left["now"] if each["metadata"]["name"] == NAMES[0]]
+        [container] = ours["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        pod, whole = {"metadata": {"namespace": "shop"}}, {"envFrom": container["envFrom"]}
+        # A Secret that is not there keeps the round from starting; one that is gives it all its keys.
+        with pytest.raises(Missing, match="night-env"):
+            environment_of(api.store, pod, whole)
+        secret = {"metadata": {"name": "night-env", "namespace": "shop"}, "data": {"PGPASSWORD": "eA==", "KEY": "eA=="}}
+        api.create({"apiVersion": "v1", "kind": "Secret", **secret})
+        assert set(environment_of(api.store, pod, whole)) == {"PGPASSWORD", "KEY"}
 
     def objects(name: str) -> list[str]:
         return [each["object"] for each in left[name]["changes"] if each["status"] in ("planned", "done")]
@@ -134,8 +148,7 @@ def test_rounds_become_cron_jobs(tmp_path: Path) -> None:
     # The manual's is of today for ever; ours is made every night. What was parked in between has stayed so.
     facts = {each["cron_job"]: each for each in cron_jobs_facts(left["now"], [], dt.datetime.now(dt.timezone.utc))}
     assert sorted(facts) == ["postgres-backup", NAMES[0]]
-    [ours] = [each for each in left["now"] if each["metadata"]["name"] == NAMES[0]]
-    words = ours["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["command"]
+    words = container["command"]
     assert words[2].endswith("/backup/shop-$$(date +%Y%m%d).dump shop")
     assert (facts["postgres-backup"]["frozen_dates_count"], facts[NAMES[0]]["frozen_dates_count"]) == (1, 0)
     assert facts[NAMES[0]]["is_suspended"] is True
