@@ -21,6 +21,14 @@ BY_ID = {rule["id"]: rule for rule in RULES}
 RETURNED: dict[str, Any] = yaml.safe_load(postgresql_health_info.RETURN)
 # The role puts the pools beside the connections they are about.
 RETURNED["health"]["contains"]["connections"]["contains"]["pools"] = yaml.safe_load(pool_budget_filter.RETURN)["_value"]
+# And the sum of what its poolers may open.
+RETURNED["health"]["contains"]["connections"]["contains"]["poolers"] = {
+    "type": "dict",
+    "contains": {
+        **{name: {"type": "int"} for name in ("count", "most", "usable")},
+        "most_percent": {"type": "float"},
+    },
+}
 
 MB, GB = 10**6, 10**9
 MIB = 1024**2
@@ -46,6 +54,7 @@ HEALTHY: dict[str, Any] = {
                 "advice_text": "That fits within 80 %",
                 "undeclared": [],
             },
+            "poolers": {"count": 1, "most": 60, "usable": 97, "most_percent": 61.86},
         },
         "sessions": {
             "by_application": [
@@ -236,6 +245,7 @@ ARCHIVER = {"is_enabled": True, "is_failing": False, "failing_seconds": 0.0, "re
     [
         ("connections", "connections.used_percent", 80, 80.1, 90.1, ""),
         ("pool_budget", "connections.pools.peak_percent", 80, 80.1, 100.1, ""),
+        ("pooler_budget", "connections.poolers.most_percent", 80, 80.1, 100.1, ""),
         (
             "pool_undeclared",
             "connections.pools.undeclared",
