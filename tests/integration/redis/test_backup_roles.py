@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import redis
+import yaml
+from lab.paths import REPOSITORY
 from lab.play import RoleRun, run_role
 from lab.redis import RedisServer
 from lab.redis_backups import PASSWORD, backups_in, changing_commands, eventually, manifest_of, queue
@@ -122,7 +124,12 @@ def test_a_restore_is_fenced_proven_and_in_order(stage: Stage) -> None:
     assert stage.order() == []
     assert stage.server.cli("GET", "sentinel") == "what came later"
 
-    real = stage.restore(*CONFIRMED)
+    # As StockBoom declares it: without a configuration that can be read from here, in another's data directory.
+    path = REPOSITORY / "inventories" / "stockboom" / "group_vars" / "redis" / "restore.yml"
+    given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert given["restore_redis_options"]["appendonly"] is True
+    options = {**given["restore_redis_options"], "data_directory": stage.server.client().config_get("dir")["dir"]}
+    real = stage.restore(*CONFIRMED, config_file=given["restore_redis_config_file"], options=options)
     assert real.of("warning", "critical", "unknown") == [], real.output
     assert real.facts["redis"]["actions"] == check.facts["redis"]["actions"]
     assert stage.order() == ["fence", "stop", "start", "unfence"]
