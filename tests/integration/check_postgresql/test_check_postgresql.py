@@ -240,7 +240,9 @@ def test_what_is_planted_is_found_once(
         ("warning", "postgresql.slots_inactive", ""),
     ]
     assert run.finding("postgresql.dead_rows")["value"] == 62.5
-    assert run.finding("postgresql.dead_rows")["remedy"].endswith("ansible-playbook runbook.ops.maintain_monthly --check")
+    assert run.finding("postgresql.dead_rows")["remedy"].endswith(
+        "ansible-playbook runbook.ops.maintain_monthly --check"
+    )
     assert run.finding("postgresql.sequences")["summary"].startswith("public.counter_ids: 93.13 % used")
     assert "1 of 2 sessions idle in a transaction" in run.finding("postgresql.idle_in_transaction")["summary"]
 
