@@ -14,7 +14,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import (
     RunbookError,
     Unavailable,
 )
-from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import outcome
+from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refused, outcome
 from ansible_collections.runbook.ops.plugins.module_utils.pgbouncer import model
 from ansible_collections.runbook.ops.plugins.module_utils.pgbouncer.client import connect_console
 from ansible_collections.runbook.ops.plugins.module_utils.pgbouncer.model import Facts
@@ -52,6 +52,7 @@ def run(options: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     _check(options)
     name, state = options["name"], options["state"]
     with connect_console(options, statement_timeout_seconds=_ANSWER_SECONDS) as session:
+        _refuse_one_of_several(session, options)
         before = _look(session, name)
     commands = plan(state, before)
     command, fact, wanted = STATES[state]
@@ -87,6 +88,16 @@ def _check(options: Mapping[str, Any]) -> None:
         raise InvalidOption("timeout", options["timeout"], "seconds from 1 to 600")
 
 
+def _refuse_one_of_several(session: Session, options: Mapping[str, Any]) -> None:
+    """Processes that share a port have a console each, and nobody chooses which one answers the next command."""
+    settings = model.config(session.query("SHOW CONFIG")) or {}
+    if settings.get("is_one_of_several") and not options["login_unix_socket"]:
+        raise Refused(
+            "Several PgBouncer processes share this port (so_reuseport is 1): a pause would reach one of them, and its "
+            "resume perhaps another. Nothing was changed. Run the task for each of them, with its login_unix_socket."
+        )
+
+
 def _look(session: Session, name: str) -> Facts:
     """What the console says of the database."""
     databases = model.databases(session.query("SHOW DATABASES")) or []
@@ -120,6 +131,7 @@ def _apply(options: Mapping[str, Any], command: str, *, undo: bool) -> None:
                 f"Clients of {name} still work after {timeout:g} seconds. It was paused before and stays paused; "
                 "end what they do, or resume it."
             ) from None
+        _prove_resumed(options)
         raise RunbookError(
             f"Clients of {name} were still at work after {timeout:g} seconds, so it was resumed, and nobody waits. "
             "End their transactions (postgresql_session), or raise timeout. In session pooling a client keeps its "
@@ -127,6 +139,20 @@ def _apply(options: Mapping[str, Any], command: str, *, undo: bool) -> None:
         ) from None
     except Unavailable as error:
         raise RunbookError(f"{command} {name}: {error.message} Run the task again; it goes on from there.") from None
+
+
+def _prove_resumed(options: Mapping[str, Any]) -> None:
+    with connect_console(options, statement_timeout_seconds=_ANSWER_SECONDS) as session:
+        found = _look(session, options["name"])
+    if found["is_paused"]:
+        raise _still_paused(options["name"], "the console says so")
+
+
+def _still_paused(name: str, reason: str) -> RunbookError:
+    return RunbookError(
+        f"{name} could not be resumed after a pause that took too long: {reason}. Its clients may still wait. Run the "
+        f"task with state=resumed now, or give RESUME {name} on the console."
+    )
 
 
 def _give(options: Mapping[str, Any], command: str, *, undo: bool = False) -> None:
@@ -142,7 +168,11 @@ def _give(options: Mapping[str, Any], command: str, *, undo: bool = False) -> No
                 return
             # Clients first: the console answers neither the pause that is taken back nor a request to cancel it.
             if undo:
-                _give(options, "RESUME")
+                try:
+                    _give(options, "RESUME")
+                except RunbookError as error:
+                    session.close()
+                    raise _still_paused(options["name"], error.message.rstrip(".")) from None
             session.close()
             raise _Overdue
 

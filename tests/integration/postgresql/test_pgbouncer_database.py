@@ -17,7 +17,8 @@ from lab.play import ansible_playbook
 from lab.playbook_run import eventually
 from lab.postgresql import PostgresServer
 
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
+from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError, Unavailable
+from ansible_collections.runbook.ops.plugins.module_utils.pgbouncer import database
 from ansible_collections.runbook.ops.plugins.module_utils.pgbouncer.database import run
 from ansible_collections.runbook.ops.plugins.modules.pgbouncer_database import EXAMPLES
 
@@ -59,7 +60,10 @@ def options(pooler: PgBouncer, state: str, **more: Any) -> dict[str, Any]:
 
 
 def change(pooler: PgBouncer, state: str, *, check: bool = False, **more: Any) -> dict[str, Any]:
-    return run({"timeout": 30.0, "connect_timeout": 5, **options(pooler, state, **more)}, check_mode=check)
+    return run(
+        {"timeout": 30.0, "connect_timeout": 5, "login_unix_socket": "", **options(pooler, state, **more)},
+        check_mode=check,
+    )
 
 
 def flags(pooler: PgBouncer, name: str = "shop") -> tuple[str, str]:
@@ -141,6 +145,32 @@ def test_refusals_touch_nothing(pooler: PgBouncer, client: Any, run_module: RunM
         refused = run_module("pgbouncer_database", options(pooler, "paused", **given))
         assert told in refused["msg"]
         assert flags(pooler) == ("0", "0")
+
+
+def test_one_of_several_processes_is_not_paused(pooler: PgBouncer) -> None:
+    """Which of them a command reaches is the kernel's choice: PAUSE goes to one, RESUME to the other."""
+    settings = {"so_reuseport": 1}
+    with PgBouncer(pooler.server, users=USERS, settings=settings, databases={"shop": ""}) as several:
+        with pytest.raises(RunbookError, match=r"Several PgBouncer processes share this port .* Nothing was changed"):
+            change(several, "paused")
+        assert flags(several) == ("0", "0")
+
+
+def test_a_resume_that_fails_is_no_good_news(pooler: PgBouncer, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.autocommit = False
+    client.cursor().execute("SELECT 1")
+    give = database._give
+
+    def lost(about: Any, command: str, *, undo: bool = False) -> None:
+        if command == "RESUME":
+            raise Unavailable("The connection was lost.")
+        give(about, command, undo=undo)
+
+    monkeypatch.setattr(database, "_give", lost)
+    told = r"could not be resumed .*: The connection was lost\. Its clients may still wait\. .* RESUME shop"
+    with pytest.raises(RunbookError, match=told):
+        change(pooler, "paused", timeout=1.0)
+    assert flags(pooler)[0] == "1"
 
 
 def test_the_example_runs_with_a_name_that_needs_quotes(pooler: PgBouncer, client: Any, tmp_path: Path) -> None:
