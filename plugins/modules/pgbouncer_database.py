@@ -46,6 +46,10 @@ options:
     type: float
     default: 30
 notes:
+  - A database of the entry C(*) leaves C(SHOW DATABASES) with its last client, and keeps its pause. It can be resumed;
+    the values of RV(before) are V(null) then. Declare databases that are paused by name in C(pgbouncer.ini).
+  - Where several processes share a port (C(so_reuseport)), the task is refused unless O(login_unix_socket) names one of
+    them. Poolers behind one address, as several pods behind a Service, are asked by their own addresses.
   - O(login_user) is one of the pooler's C(admin_users).
   - A client gives up by itself when it has waited for C(query_wait_timeout). Keep the pause shorter.
   - Resume in an C(always) section, so that a switch-over that fails does not leave clients waiting.

@@ -42,6 +42,8 @@ def plan(state: str, found: Mapping[str, Any]) -> list[str]:
     A pause that a killed run left half done is begun again: the database is paused, and clients still work.
     """
     command, fact, wanted = STATES[state]
+    if found[fact] is None:
+        return [command]
     if found[fact] != wanted or (state == "paused" and found["servers_active"] != 0):
         return [command]
     return []
@@ -53,7 +55,7 @@ def run(options: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     name, state = options["name"], options["state"]
     with connect_console(options, statement_timeout_seconds=_ANSWER_SECONDS) as session:
         _refuse_one_of_several(session, options)
-        before = _look(session, name)
+        before = _look(session, name, may_be_idle=state == "resumed")
     commands = plan(state, before)
     command, fact, wanted = STATES[state]
     planned = {**before, fact: wanted}
@@ -67,8 +69,9 @@ def run(options: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     if check_mode or not commands:
         return outcome(changed=changed, actions=actions, before=before, after=None if commands else before, **result)
     began = time.monotonic()
-    _apply(options, command, undo=changed)
+    changed = _apply(options, command, undo=changed) and changed
     result["waited_seconds"] = round(time.monotonic() - began, 3)
+    actions = actions if changed or before[fact] is not None else []
     with connect_console(options, statement_timeout_seconds=_ANSWER_SECONDS) as session:
         after = _look(session, name)
     if plan(state, after):
@@ -98,8 +101,12 @@ def _refuse_one_of_several(session: Session, options: Mapping[str, Any]) -> None
         )
 
 
-def _look(session: Session, name: str) -> Facts:
-    """What the console says of the database."""
+def _look(session: Session, name: str, *, may_be_idle: bool = False) -> Facts:
+    """What the console says of the database.
+
+    One that PgBouncer made by itself (the entry C(*)) leaves SHOW DATABASES with its last client, and keeps its pause:
+    of such a one nothing is known, but it can be resumed.
+    """
     databases = model.databases(session.query("SHOW DATABASES")) or []
     pools = model.pools(session.query("SHOW POOLS"), databases, None, None) or []
     for database in databases:
@@ -112,6 +119,8 @@ def _look(session: Session, name: str) -> Facts:
                 "servers_active": model.total(pool["servers"]["active"] for pool in own),
                 "servers": model.total(pool["server_count"] for pool in own),
             }
+    if may_be_idle:
+        return dict.fromkeys(("is_paused", "is_disabled", "clients_waiting", "servers_active", "servers"))
     known = ", ".join(str(database["name"]) for database in databases) or "none is known yet"
     raise InvalidOption("name", name, f"a database that SHOW DATABASES lists ({known})")
 
@@ -120,11 +129,11 @@ def _told(found: Facts) -> str:
     return "".join(f"{name}: {str(found[name]).lower()}\n" for name in ("is_paused", "is_disabled"))
 
 
-def _apply(options: Mapping[str, Any], command: str, *, undo: bool) -> None:
-    """Give the command; a pause that does not come about in time is taken back."""
+def _apply(options: Mapping[str, Any], command: str, *, undo: bool) -> bool:
+    """Give the command, and say whether it did anything; a pause that does not come about in time is taken back."""
     name, timeout = options["name"], options["timeout"]
     try:
-        _give(options, command, undo=undo)
+        return _give(options, command, undo=undo)
     except _Overdue:
         if not undo:
             raise RunbookError(
@@ -155,7 +164,8 @@ def _still_paused(name: str, reason: str) -> RunbookError:
     )
 
 
-def _give(options: Mapping[str, Any], command: str, *, undo: bool = False) -> None:
+def _give(options: Mapping[str, Any], command: str, *, undo: bool = False) -> bool:
+    """Give one command; False where there was nothing to resume."""
     # In quotes, as the console reads names; it knows no bound values.
     quoted = '"' + options["name"].replace('"', '""') + '"'
     deadline = time.monotonic() + options["timeout"]
@@ -179,7 +189,10 @@ def _give(options: Mapping[str, Any], command: str, *, undo: bool = False) -> No
         try:
             session.query(f"{command} {quoted}", on_wait=look_at_the_clock if command == "PAUSE" else None)
         except QueryError as error:
+            if command == "RESUME" and "is not paused" in error.message:
+                return False
             raise RunbookError(
                 f"{command} {options['name']} was refused: {error.message.rstrip('.')}. "
                 "It takes one of admin_users in pgbouncer.ini."
             ) from None
+    return True

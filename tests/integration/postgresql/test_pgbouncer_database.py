@@ -32,7 +32,7 @@ def pooler() -> Iterator[PgBouncer]:
         server.execute("CREATE ROLE app LOGIN PASSWORD '4pp'")
         server.execute("CREATE DATABASE shop")
         server.execute('CREATE DATABASE "Odd ""name"')
-        with PgBouncer(server, users=USERS) as started:
+        with PgBouncer(server, users=USERS, databases={"shop": "", "*": ""}) as started:
             yield started
 
 
@@ -161,16 +161,36 @@ def test_a_resume_that_fails_is_no_good_news(pooler: PgBouncer, client: Any, mon
     client.cursor().execute("SELECT 1")
     give = database._give
 
-    def lost(about: Any, command: str, *, undo: bool = False) -> None:
+    def lost(about: Any, command: str, *, undo: bool = False) -> bool:
         if command == "RESUME":
             raise Unavailable("The connection was lost.")
-        give(about, command, undo=undo)
+        return give(about, command, undo=undo)
 
     monkeypatch.setattr(database, "_give", lost)
     told = r"could not be resumed .*: The connection was lost\. Its clients may still wait\. .* RESUME shop"
     with pytest.raises(RunbookError, match=told):
         change(pooler, "paused", timeout=1.0)
     assert flags(pooler)[0] == "1"
+
+
+def test_a_forgotten_pause_that_the_console_does_not_show_is_ended(pooler: PgBouncer) -> None:
+    """A database of the entry * leaves SHOW DATABASES with its last client; the next one waits all the same."""
+    pooler.server.execute("CREATE DATABASE reports")
+    with closing(connect(pooler, "reports")) as first:
+        first.cursor().execute("SELECT 1")
+        first.rollback()
+        assert change(pooler, "paused", name="reports")["changed"] is True
+    eventually(lambda: "reports" not in pooler.ask("SHOW DATABASES"), lambda: pooler.ask("SHOW DATABASES"))
+    planned = change(pooler, "resumed", name="reports", check=True)
+    done = change(pooler, "resumed", name="reports")
+    assert (planned["changed"], done["changed"], done["actions"]) == (True, True, planned["actions"])
+    assert done["before"]["is_paused"] is None
+    with closing(connect(pooler, "reports")) as second:
+        second.cursor().execute("SELECT 1")
+    again = change(pooler, "resumed", name="reports")
+    assert (again["changed"], again["actions"]) == (False, [])
+    with pytest.raises(RunbookError, match=r"RESUME nobody was refused"):
+        change(pooler, "resumed", name="nobody")
 
 
 def test_the_example_runs_with_a_name_that_needs_quotes(pooler: PgBouncer, client: Any, tmp_path: Path) -> None:
