@@ -305,13 +305,16 @@ def test_limits_pools_and_who_waits_at_the_pooler_are_named_as_causes(clients: C
         try:
             for number in range(2):
                 clients.idle(f"other {number}", user="other")
-            answer = respond(
-                login(clients), "-e", "incident=db_connections", "-vvv", expect=2,
-                incident_response_remedy_options=only(clients),
-                incident_response_rule_overrides={**QUICK, **waiting},
-                postgresql_pools=[{"application": "shop-web", "instances": 10, "pool_size": 20}],
-                postgresql_pgbouncers=[{"name": "bouncer", "login_host": pooler.host, "login_port": pooler.port}],
-                postgresql_pgbouncer_login_user=STATS_USER, postgresql_pgbouncer_login_password=STATS_PASSWORD,
+            answer, locks = (
+                respond(
+                    login(clients), "-e", f"incident={incident}", "-vvv", expect=2,
+                    incident_response_remedy_options=only(clients),
+                    incident_response_rule_overrides={**QUICK, **waiting},
+                    postgresql_pools=[{"application": "shop-web", "instances": 10, "pool_size": 20}],
+                    postgresql_pgbouncers=[{"name": "bouncer", "login_host": pooler.host, "login_port": pooler.port}],
+                    postgresql_pgbouncer_login_user=STATS_USER, postgresql_pgbouncer_login_password=STATS_PASSWORD,
+                )
+                for incident in ("db_connections", "db_locks")
             )  # fmt: skip
         finally:
             clients.server.execute("ALTER ROLE other CONNECTION LIMIT -1")
@@ -324,6 +327,10 @@ def test_limits_pools_and_who_waits_at_the_pooler_are_named_as_causes(clients: C
     assert "All pools together may open 200 connections" in found["incident.pools"]["summary"]
     assert found["incident.pooler_waiting"]["object"] == f"bouncer {clients.database}/app"
     assert "3 clients wait" in found["incident.pooler_waiting"]["summary"]
+    # Whoever waits for a lock holds a connection of the pool, and others wait for that.
+    assert [each["object"] for each in locks.findings if each["id"] == "incident.pooler_waiting"] == [
+        found["incident.pooler_waiting"]["object"]
+    ]
     [kept] = answer.read("evidence")["poolers"]
     [pool] = kept["pooler"]["pools"]
     assert [pool["clients_active"], pool["clients_waiting"]] == [int(each) for each in shown.split("|")[2:4]] == [2, 3]
