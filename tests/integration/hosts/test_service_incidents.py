@@ -286,7 +286,8 @@ def test_the_examples_of_the_readmes_run(fleet: Fleet, host: Host, tmp_path: Pat
     host.shell(
         "id ops >/dev/null 2>&1 || useradd ops; mkdir -p /opt/ops/bin;"
         "printf '#!/bin/sh\\nexit 0\\n' | tee /opt/ops/bin/ansible-playbook > /usr/local/bin/backup-shop;"
-        "chmod +x /opt/ops/bin/ansible-playbook /usr/local/bin/backup-shop"
+        "chmod +x /opt/ops/bin/ansible-playbook /usr/local/bin/backup-shop;"
+        "install -D -m 600 /dev/null /etc/runbook/shop.env; echo SHOP_PASSWORD=s3cret > /etc/runbook/shop.env"
     )
     try:
         plays = [*example("schedule"), *example("check_schedule")]
