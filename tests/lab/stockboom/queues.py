@@ -153,9 +153,10 @@ def fill(server: RedisServer, planned: Plan, seed: int, now: datetime) -> None:
     if planned.held:
         with doomed_worker(server, orders, planned.held, lockDuration=LOCK_MILLISECONDS):
             queue.batch([*_orders(made), *steps])
+        # Far from the ten minutes after which the inventory calls them old, however long a busy machine takes.
         queue.batch([
             {"queue": EXECUTION, "command": "pause"},
-            {"queue": EXECUTION, "command": "add", "jobs": made.jobs("place-order", planned.held_up, since=9 * MINUTE)},
+            {"queue": EXECUTION, "command": "add", "jobs": made.jobs("place-order", planned.held_up, since=2 * MINUTE)},
         ])  # fmt: skip
     else:
         queue.batch([*_orders(made), {"queue": EXECUTION, "command": "drainByWork"}, *steps])
@@ -182,7 +183,7 @@ def _steps(made: Producer) -> Iterable[Mapping[str, Any]]:
         yield {"queue": name, "command": "drainByWork", "concurrency": 20}
     yield {"queue": COLLECTION, "command": "add", "jobs": made.pending()}
     yield {"queue": COLLECTION, "command": "scheduler", "name": SCHEDULER, "every": HOUR_MILLISECONDS}
-    waiting = made.jobs("analyse", planned.analysis_waiting, since=5 * MINUTE)
+    waiting = made.jobs("analyse", planned.analysis_waiting, since=MINUTE)
     yield {"queue": ANALYSIS, "command": "add", "jobs": waiting}
     for _ignored in range(planned.flows):
         symbol = made.symbol()
