@@ -121,8 +121,9 @@ def test_a_healthy_server_is_quiet(server: PostgresServer, shop: str, check_role
 def test_every_major_is_quiet_when_fresh(postgresql_by_major: PostgresServer, run_module: RunModule) -> None:
     """The lab's servers are fresh; all that is wrong with them is that they do not wait for the disk."""
     facts = run_module("postgresql_health_info", postgresql_by_major.login())
-    # What the role adds when no pools are declared.
+    # What the role adds when no pools and no poolers are declared.
     facts["health"]["connections"]["pools"] = pool_budget([], facts["health"]["connections"])
+    facts["health"]["connections"]["poolers"] = {"count": 0}
     findings = judge(facts, DEFAULT_RULES)
     bad = {(each["severity"], each["id"], each["object"]): each for each in findings if each["severity"] != "ok"}
     assert list(bad) == [
