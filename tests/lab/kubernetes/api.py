@@ -259,5 +259,17 @@ _READY: Object = {
     "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
     "capacity": {"cpu": "4", "memory": "16Gi", "pods": "110"},
     "allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"},
-    "nodeInfo": {"kubeletVersion": "v1.33.4", "operatingSystem": "linux", "architecture": "amd64"},
+    # Typed clients take a node for broken that lacks one of them.
+    "nodeInfo": {
+        "kubeletVersion": "v1.33.4",
+        "kubeProxyVersion": "v1.33.4",
+        "operatingSystem": "linux",
+        "architecture": "amd64",
+        "containerRuntimeVersion": "containerd://2.1.4",
+        "osImage": "Debian GNU/Linux 13 (trixie)",
+        "kernelVersion": "6.12.0-1-amd64",
+        "machineID": "lab",
+        "systemUUID": "lab",
+        "bootID": "lab",
+    },
 }
