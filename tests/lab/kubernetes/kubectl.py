@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.debian_archive import download, run
-from lab.errors import MissingServer
 from lab.installations import exclusive
 from lab.paths import BUILD
 
@@ -53,10 +52,8 @@ def fetch(target: Path = KUBECTL) -> Path:
 
 
 def kubectl(kubeconfig: Path, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """Run it against a cluster; the caller looks at the return code."""
-    program = find()
-    if program is None:
-        raise MissingServer("There is no kubectl here. Fetch it with lab.kubernetes.kubectl.fetch().")
+    """Run it against a cluster, fetched if there is none; the caller looks at the return code."""
+    program = fetch()
     command: Sequence[str] = [str(program), "--kubeconfig", str(kubeconfig), *arguments]
     # It keeps what it discovers below HOME by address, and addresses are used again here.
     with tempfile.TemporaryDirectory(prefix="kubectl-") as home:
