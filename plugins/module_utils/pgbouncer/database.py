@@ -42,8 +42,6 @@ def plan(state: str, found: Mapping[str, Any]) -> list[str]:
     A pause that a killed run left half done is begun again: the database is paused, and clients still work.
     """
     command, fact, wanted = STATES[state]
-    if found[fact] is None:
-        return [command]
     if found[fact] != wanted or (state == "paused" and found["servers_active"] != 0):
         return [command]
     return []
@@ -73,8 +71,8 @@ def run(options: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     result["waited_seconds"] = round(time.monotonic() - began, 3)
     actions = actions if changed or before[fact] is not None else []
     with connect_console(options, statement_timeout_seconds=_ANSWER_SECONDS) as session:
-        after = _look(session, name)
-    if plan(state, after):
+        after = _look(session, name, may_be_idle=state == "resumed")
+    if after[fact] is not None and plan(state, after):
         raise RunbookError(
             f"{command} {name} was accepted, and the console does not say that the database is {state}. "
             "Somebody else may have changed it; look at SHOW DATABASES.",
