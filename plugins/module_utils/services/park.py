@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption, RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, locked
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, check_refusals, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.services.alone import alone
 from ansible_collections.runbook.ops.plugins.module_utils.services.client import Machine
 from ansible_collections.runbook.ops.plugins.module_utils.services.model import COMPOSE, Service, services_from
 from ansible_collections.runbook.ops.plugins.module_utils.services.parked import (
@@ -48,7 +47,7 @@ def park_services(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, A
         raise InvalidOption("wait_timeout", params["wait_timeout"], "seconds from 1 to 86400")
     machine = Machine(seconds=check_seconds(params["timeout"]), docker=params["docker"], lines=0)
     run = _Run(machine, services, path, params["state"] == "parked", float(params["wait_timeout"]), check_mode)
-    with _alone(path, check_mode=check_mode):
+    with alone(path, "parking services here", check_mode=check_mode):
         return run.run()
 
 
@@ -195,14 +194,3 @@ class _Run:
             diff={"before": dict(before), "after": foreseen},
             notes=self.notes,
         )
-
-
-@contextlib.contextmanager
-def _alone(path: Path, *, check_mode: bool) -> Iterator[None]:
-    if check_mode:
-        yield
-        return
-    with explained("make", path.parent):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(path.with_name(f"{path.name}.lock"), "parking services here"):
-        yield

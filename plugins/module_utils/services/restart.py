@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.runbook.ops.plugins.module_utils.common.clock import iso, utc_now
 from ansible_collections.runbook.ops.plugins.module_utils.common.errors import RunbookError
-from ansible_collections.runbook.ops.plugins.module_utils.common.files import explained, locked
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import Refusal, check_refusals, outcome
+from ansible_collections.runbook.ops.plugins.module_utils.services.alone import alone
 from ansible_collections.runbook.ops.plugins.module_utils.services.client import Machine
 from ansible_collections.runbook.ops.plugins.module_utils.services.commands import TOO_SLOW, ask
 from ansible_collections.runbook.ops.plugins.module_utils.services.dependencies import look_at_dependencies
@@ -42,7 +40,8 @@ _COMMAND_SECONDS = 120.0
 def restart_service(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """Everything C(service_restart) returns; raises RunbookError."""
     request = request_from(params)
-    with _alone(request, check_mode=check_mode):
+    # So that two runs do not both find room in the limit.
+    with alone(request.state_path, "restarting a service here", check_mode=check_mode):
         result = _restart(request, params["docker"], check_mode=check_mode)
     check_refusals(result, params["on_refusal"])
     if result["problem"]:
@@ -136,16 +135,3 @@ def _run(commands: list[list[str]]) -> str:
 def _is_untouched(request: Request, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     """Whether a command that failed changed nothing. A reload leaves the process: only its command tells."""
     return request.state != RESTARTED or all(after[key] == before[key] for key in ("main_pid", "since"))
-
-
-@contextlib.contextmanager
-def _alone(request: Request, *, check_mode: bool) -> Iterator[None]:
-    """One restart at a time on this machine, so that two runs do not both find room in the limit."""
-    if check_mode:
-        yield
-        return
-    place: Path = request.state_path.parent
-    with explained("make", place):
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(request.state_path.with_name(f"{request.state_path.name}.lock"), "restarting a service here"):
-        yield
