@@ -24,6 +24,7 @@ author:
 extends_documentation_fragment:
   - runbook.ops.attributes
   - runbook.ops.backup_decryption
+  - runbook.ops.objects_backup
 attributes:
   check_mode:
     support: full
@@ -32,25 +33,11 @@ attributes:
   diff_mode:
     support: full
 options:
-  repository:
-    description:
-      - The directory of the host that executes the module which backups lie in.
-    type: path
-    required: true
-  name_pattern:
-    description:
-      - The naming rule that M(runbook.ops.k8s_backup) was given.
-    type: str
-    required: true
   timezone:
     description:
       - The time zone of dates in names, as IANA calls it.
     type: str
     default: UTC
-  name:
-    description:
-      - This backup instead of the newest.
-    type: str
   max_age:
     description:
       - How old it may be, such as V(26h). Any age, if not given.

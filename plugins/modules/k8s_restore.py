@@ -31,6 +31,7 @@ extends_documentation_fragment:
   - runbook.ops.kubernetes
   - runbook.ops.kubernetes.gitops
   - runbook.ops.backup_decryption
+  - runbook.ops.objects_backup
 attributes:
   check_mode:
     support: full
@@ -42,20 +43,6 @@ attributes:
     details:
       - Shows objects, never their values. RV(actions) names the fields that change.
 options:
-  repository:
-    description:
-      - The directory of the host that executes the module which backups lie in.
-    type: path
-    required: true
-  name_pattern:
-    description:
-      - The naming rule that M(runbook.ops.k8s_backup) was given.
-    type: str
-    required: true
-  name:
-    description:
-      - This backup instead of the newest.
-    type: str
   namespaces:
     description:
       - Only what is in these namespaces, and the namespaces themselves. All that the backup has, if empty.

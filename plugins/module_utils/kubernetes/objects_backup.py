@@ -28,7 +28,7 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.errors import (
     RunbookError,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.manifest import left_out, shown
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.yaml_text import IMPORT_ERROR, loaded
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.yaml_text import IMPORT_ERROR, NOT_YAML, loaded
 
 KIND = "kubernetes"
 _MOST_BYTES = 256 * 1024 * 1024
@@ -92,7 +92,7 @@ def _whole(content: Content) -> bytes:
 def _parsed(data: bytes) -> list[Document]:
     try:
         documents = loaded(data.decode())
-    except Exception as error:
+    except NOT_YAML as error:
         raise Damaged(f"it cannot be read as YAML: {type(error).__name__}") from None
     for each in documents:
         if not isinstance(each, dict) or not each.get("kind") or not (each.get("metadata") or {}).get("name"):
@@ -103,10 +103,21 @@ def _parsed(data: bytes) -> list[Document]:
     return documents
 
 
+def source_argument_spec() -> dict[str, dict[str, Any]]:
+    """Which backup is meant; the fragment C(objects_backup)."""
+    return {
+        "repository": {"type": "path", "required": True},
+        "name_pattern": {"type": "str", "required": True},
+        "name": {"type": "str"},
+    }
+
+
 def find_backup(params: Mapping[str, Any]) -> ObjectsBackup:
     """The backup of O(name), or the newest by the naming rule; raises InvalidOption, RunbookError, Undecided."""
     if IMPORT_ERROR is not None:
         raise MissingLibrary(missing_required_lib("PyYAML"), exception=IMPORT_ERROR)
+    if not str(params["repository"]).startswith("/"):
+        raise InvalidOption("repository", params["repository"], "an absolute directory")
     rule = NamingRule(params["name_pattern"], zone(params["timezone"]))
     depot = open_depot(params)
     there = published_names(entry_names(open_repository(params), rule), rule)

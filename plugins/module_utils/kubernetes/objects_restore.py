@@ -29,7 +29,11 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.progress import
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.client import Cluster, connect
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.errors import ClusterError
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.kinds import KINDS, Kind
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.objects_backup import ObjectsBackup, find_backup
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.objects_backup import (
+    ObjectsBackup,
+    find_backup,
+    source_argument_spec,
+)
 from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.objects_plan import (
     CREATE,
     DIFFERENT,
@@ -56,9 +60,7 @@ def restore_argument_spec() -> dict[str, dict[str, Any]]:
     return {
         **decryption_argument_spec(),
         **gitops_argument_spec(),
-        "repository": {"type": "path", "required": True},
-        "name_pattern": {"type": "str", "required": True},
-        "name": {"type": "str"},
+        **source_argument_spec(),
         "namespaces": {"type": "list", "elements": "str", "default": []},
         "kinds": {"type": "list", "elements": "str", "default": []},
         "existing": {"type": "str", "choices": list(CHOICES), "default": "keep"},
@@ -69,8 +71,6 @@ def restore_argument_spec() -> dict[str, dict[str, Any]]:
 def restore_objects(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """The module's result; raises RunbookError."""
     check_guards(params)
-    if not str(params["repository"]).startswith("/"):
-        raise InvalidOption("repository", params["repository"], "an absolute directory")
     decryption = decryption_from(params)
     progress = Progress(params["progress_path"])
     with progress.stoppable():

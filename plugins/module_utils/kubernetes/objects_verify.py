@@ -22,9 +22,12 @@ from ansible_collections.runbook.ops.plugins.module_utils.common.clock import (
     utc_now,
 )
 from ansible_collections.runbook.ops.plugins.module_utils.common.durations import parse_seconds
-from ansible_collections.runbook.ops.plugins.module_utils.common.errors import InvalidOption
 from ansible_collections.runbook.ops.plugins.module_utils.common.outcome import outcome
-from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.objects_backup import ObjectsBackup, find_backup
+from ansible_collections.runbook.ops.plugins.module_utils.kubernetes.objects_backup import (
+    ObjectsBackup,
+    find_backup,
+    source_argument_spec,
+)
 
 LEVELS = ("fresh", "bytes", "objects")
 
@@ -33,10 +36,8 @@ def verify_argument_spec() -> dict[str, dict[str, Any]]:
     """The options of k8s_backup_verify."""
     return {
         **decryption_argument_spec(),
-        "repository": {"type": "path", "required": True},
-        "name_pattern": {"type": "str", "required": True},
+        **source_argument_spec(),
         "timezone": {"type": "str", "default": "UTC"},
-        "name": {"type": "str"},
         "max_age": {"type": "str"},
         "reference_time": {"type": "str"},
     }
@@ -44,8 +45,6 @@ def verify_argument_spec() -> dict[str, dict[str, Any]]:
 
 def verify_objects(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """The module's result; raises RunbookError."""
-    if not str(params["repository"]).startswith("/"):
-        raise InvalidOption("repository", params["repository"], "an absolute directory")
     decryption = decryption_from(params)
     most = parse_seconds(params["max_age"], "max_age") if params["max_age"] else None
     now = reference_moment(params["reference_time"])

@@ -11,8 +11,12 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 IMPORT_ERROR: Optional[str] = None
+# How a text that is none fails: as such, by a value that is not what its tag says, by too many levels.
+NOT_YAML: tuple[type[Exception], ...] = (ValueError, RecursionError)
 try:
     import yaml
+
+    NOT_YAML = (yaml.YAMLError, *NOT_YAML)
 except ImportError:
     IMPORT_ERROR = traceback.format_exc()
 
@@ -26,7 +30,7 @@ def dumped(manifest: Mapping[str, Any]) -> str:
 
 
 def loaded(text: str) -> list[Any]:
-    """All documents."""
+    """All documents; raises one of C(NOT_YAML)."""
     return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
